@@ -1,0 +1,1 @@
+//! Benchmarks beside raw loops and rivals.

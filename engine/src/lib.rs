@@ -1,0 +1,14 @@
+//! Partitions kept as logs on one shard's disk.
+//!
+//! ```text
+//! batch    What is in the bytes a producer sent?
+//! segment  How do batches lie in one file?
+//! journal  How does a whole shard become durable at once?
+//! log      What does one partition remember?
+//! io       How do bytes reach the device?
+//! shard    What runs on one core?
+//! ```
+//! Knows record batches. Knows no request, no socket, no group.
+
+pub mod batch;
+pub mod units;

@@ -1,0 +1,2 @@
+//! The load generator's process.
+fn main() {}

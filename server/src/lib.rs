@@ -1,0 +1,1 @@
+//! The Kafka face: sockets in, requests understood, work handed to the engine's shards, answers out.

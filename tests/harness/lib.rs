@@ -1,0 +1,1 @@
+//! Everything the behaviour tests need to start, feed, kill and ask a broker.
