@@ -11,4 +11,6 @@
 //! Knows record batches. Knows no request, no socket, no group.
 
 pub mod batch;
+pub mod log;
+pub mod shard;
 pub mod units;
