@@ -1,177 +1,108 @@
-//! The 61 bytes before a batch's records, read in place; and the walk from one header to the next.
+//! The 61 bytes in front of every batch, read in place.
 //!
 //! ```text
-//!  0        8        12       16  17       21   23       27       35       43       51   53       57       61
-//!  +--------+--------+--------+---+--------+----+--------+--------+--------+--------+----+--------+--------+---
-//!  | base   | length | leader | m | crc    | at | last   | base   | max    | produ- | ep | base   | record | records
-//!  | offset | after  | epoch  | a | of all | tr | offset | time-  | time-  | cer id | oc | sequ-  | count  |
-//!  |        | here   |        | g | behind | .  | delta  | stamp  | stamp  |        | h  | ence   |        |
-//!  +--------+--------+--------+---+--------+----+--------+--------+--------+--------+----+--------+--------+---
-//!                                          | the checksum (CRC-32C) covers everything from here to the end
+//!  0 base offset 8 | 8 length 4 | 12 leader epoch 4 | 16 magic 1 | 17 crc 4 | 21 attributes 2
+//! 23 last offset delta 4 | 27 base timestamp 8 | 35 max timestamp 8
+//! 43 producer id 8 | 51 producer epoch 2 | 53 base sequence 4 | 57 record count 4 | 61 records
 //! ```
-//! All numbers are big-endian. `base offset` and `leader epoch` lie before the checksum's range, which is what lets a
-//! broker write them into bytes that a producer made.
+//! Big-endian. The checksum covers everything from the attributes on; offset and leader epoch lie before it.
 
-use super::BatchError;
-use crate::units::{LeaderEpoch, Offset, Timestamp};
+use super::codec::Codec;
+use super::error::BatchError;
 
-/// Bytes of a batch before its records.
+/// Bytes before the records.
 pub const HEADER_BYTES: usize = 61;
-/// Bytes of a batch up to and including the length field, which does not count them.
-pub(super) const PREFIX_BYTES: usize = 12;
-/// The only format that is stored.
-pub(super) const MAGIC: i8 = 2;
-/// Where the fields lie that are ever written in place.
-pub(super) mod at {
-    pub(in crate::batch) const LENGTH: usize = 8;
-    pub(in crate::batch) const LEADER_EPOCH: usize = 12;
-    pub(in crate::batch) const MAGIC: usize = 16;
-    pub(in crate::batch) const CRC: usize = 17;
-    pub(in crate::batch) const ATTRIBUTES: usize = 21;
-}
+/// Bytes that the length field does not count.
+pub(super) const LENGTH_PREFIX_BYTES: usize = 12;
+/// Where the checksum's range begins.
+pub(super) const CRC_START: usize = 21;
 
-/// Kafka reads a length below this as corruption, whatever the format (header of the oldest one).
-const LENGTH_MIN: i32 = 14;
-
-const CODEC_BITS: i16 = 0x07;
-const LOG_APPEND_TIME_BIT: i16 = 0x08;
-const TRANSACTIONAL_BIT: i16 = 0x10;
-const CONTROL_BIT: i16 = 0x20;
-const DELETE_HORIZON_BIT: i16 = 0x40;
-
-/// How the records of a batch are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// They are not.
-    None,
-    /// RFC 1952.
-    Gzip,
-    /// Snappy blocks, bare or in the frame of the Java library.
-    Snappy,
-    /// LZ4 frames of independent blocks.
-    Lz4,
-    /// Zstandard frames (KIP-110).
-    Zstd,
-}
-
-impl Codec {
-    /// Every codec, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
-
-    /// The number in the attributes.
-    pub const fn id(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::Gzip => 1,
-            Self::Snappy => 2,
-            Self::Lz4 => 3,
-            Self::Zstd => 4,
-        }
-    }
-
-    fn from_attributes(attributes: i16) -> Result<Self, BatchError> {
-        match attributes & CODEC_BITS {
-            0 => Ok(Self::None),
-            1 => Ok(Self::Gzip),
-            2 => Ok(Self::Snappy),
-            3 => Ok(Self::Lz4),
-            4 => Ok(Self::Zstd),
-            id => Err(BatchError::UnknownCodec { id: id as u8 }),
-        }
-    }
-}
-
-/// Whose clock the timestamps of a batch are of.
+/// Whose clock a record's timestamp is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimestampType {
-    /// The producer's, one per record.
+    /// The producer's.
     Create,
-    /// The broker's: one for the batch, in the field of the maximum.
+    /// The broker's, set on append.
     LogAppend,
 }
 
-/// The fields of one batch header, as on the wire.
+/// A batch's header, each field as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// Offset of the first record; 0 from a producer.
+    /// Offset of the first record.
     pub base_offset: i64,
-    /// Bytes after this field: 12 less than the whole batch.
+    /// Bytes behind the length field.
     pub batch_length: i32,
-    /// Epoch of the leader that stored it; -1 from a producer.
+    /// Leader epoch of the append.
     pub partition_leader_epoch: i32,
-    /// Format: always 2 here.
+    /// 2.
     pub magic: i8,
-    /// CRC-32C of everything from `attributes` to the end.
+    /// CRC-32C of everything from the attributes on.
     pub crc: u32,
-    /// Codec, timestamp type, transactional, control, delete horizon.
+    /// Codec (bits 0-2), timestamp type (3), transactional (4), control (5), delete horizon (6).
     pub attributes: i16,
-    /// Offset of the last record, counted from the base; it stays when compaction removes records.
+    /// Offset of the last record less that of the first.
     pub last_offset_delta: i32,
-    /// What the records' timestamps are counted from (or the delete horizon, see `delete_horizon`).
+    /// Milliseconds; the records' deltas count from it.
     pub base_timestamp: i64,
-    /// Largest timestamp of the records, or the broker's time under `LogAppendTime`.
+    /// The greatest timestamp, or the append time.
     pub max_timestamp: i64,
-    /// -1 if the producer is not idempotent.
+    /// -1 without idempotence.
     pub producer_id: i64,
-    /// -1 if the producer is not idempotent.
+    /// -1 without idempotence.
     pub producer_epoch: i16,
-    /// Number of the first record in the producer's own count; -1 if it does not count.
+    /// -1 without idempotence.
     pub base_sequence: i32,
-    /// Records that follow.
+    /// Records in the batch.
     pub record_count: i32,
 }
 
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|field| field.try_into().ok()).unwrap_or([0; N])
+}
+
 impl BatchHeader {
-    /// Reads the header at the start of `bytes`; the records need not be there.
-    ///
-    /// Checks the length field and the magic. It does not compute the checksum: see [`crc_matches`].
+    /// Reads a header; the batch itself may be longer than `bytes`. Does not look at the checksum.
     ///
     /// # Errors
-    /// `Truncated` below 61 bytes, `LengthImplausible`, `UnknownMagic`, `UnsupportedMagic`.
+    /// `Truncated` for fewer than 61 bytes or a length that cannot be; `Invalid` for another magic than 2.
     pub fn read(bytes: &[u8]) -> Result<Self, BatchError> {
-        let mut fields = Fields { bytes };
-        let short = || BatchError::Truncated { bytes: bytes.len(), needed_bytes: HEADER_BYTES };
-        let base_offset = fields.take().map(i64::from_be_bytes).ok_or_else(short)?;
-        let batch_length = fields.take().map(i32::from_be_bytes).ok_or_else(short)?;
-        if batch_length < LENGTH_MIN {
-            return Err(BatchError::LengthImplausible { batch_length });
+        let magic = bytes.get(16).copied().ok_or(BatchError::Truncated { bytes: bytes.len() })? as i8;
+        if magic != 2 {
+            return Err(BatchError::invalid(format!("message format {magic} is not supported, only 2 is")));
         }
-        let partition_leader_epoch = fields.take().map(i32::from_be_bytes).ok_or_else(short)?;
-        let magic = fields.take().map(i8::from_be_bytes).ok_or_else(short)?;
-        match magic {
-            MAGIC => {}
-            0 | 1 => return Err(BatchError::UnsupportedMagic { magic }),
-            _ => return Err(BatchError::UnknownMagic { magic }),
+        if bytes.len() < HEADER_BYTES {
+            return Err(BatchError::Truncated { bytes: bytes.len() });
         }
-        if (batch_length as usize) < HEADER_BYTES - PREFIX_BYTES {
-            return Err(BatchError::LengthImplausible { batch_length });
-        }
-        Ok(Self {
-            base_offset,
-            batch_length,
-            partition_leader_epoch,
+        let header = Self {
+            base_offset: i64::from_be_bytes(field(bytes, 0)),
+            batch_length: i32::from_be_bytes(field(bytes, 8)),
+            partition_leader_epoch: i32::from_be_bytes(field(bytes, 12)),
             magic,
-            crc: fields.take().map(u32::from_be_bytes).ok_or_else(short)?,
-            attributes: fields.take().map(i16::from_be_bytes).ok_or_else(short)?,
-            last_offset_delta: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
-            base_timestamp: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
-            max_timestamp: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
-            producer_id: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
-            producer_epoch: fields.take().map(i16::from_be_bytes).ok_or_else(short)?,
-            base_sequence: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
-            record_count: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
-        })
+            crc: u32::from_be_bytes(field(bytes, 17)),
+            attributes: i16::from_be_bytes(field(bytes, 21)),
+            last_offset_delta: i32::from_be_bytes(field(bytes, 23)),
+            base_timestamp: i64::from_be_bytes(field(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(field(bytes, 35)),
+            producer_id: i64::from_be_bytes(field(bytes, 43)),
+            producer_epoch: i16::from_be_bytes(field(bytes, 51)),
+            base_sequence: i32::from_be_bytes(field(bytes, 53)),
+            record_count: i32::from_be_bytes(field(bytes, 57)),
+        };
+        if header.batch_length < (HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 {
+            return Err(BatchError::Truncated { bytes: bytes.len() });
+        }
+        Ok(header)
     }
 
-    /// The header as bytes, with the checksum as it stands in the field.
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    /// The header's bytes.
+    pub(super) fn write(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
-        let mut rest = out.as_mut_slice();
-        let mut put = |field: &[u8]| {
-            if let Some((front, behind)) = std::mem::take(&mut rest).split_at_mut_checked(field.len()) {
-                front.copy_from_slice(field);
-                rest = behind;
-            }
+        let mut rest = &mut out[..];
+        let mut put = |bytes: &[u8]| {
+            let (field, tail) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            field.copy_from_slice(bytes);
+            rest = tail;
         };
         put(&self.base_offset.to_be_bytes());
         put(&self.batch_length.to_be_bytes());
@@ -189,149 +120,37 @@ impl BatchHeader {
         out
     }
 
-    /// Size of the whole batch in bytes, header included.
+    /// Bytes of the whole batch, header included.
     pub fn batch_bytes(&self) -> usize {
-        PREFIX_BYTES + self.batch_length as usize
+        self.batch_length.max(0) as usize + LENGTH_PREFIX_BYTES
     }
 
     /// How the records are compressed.
     ///
     /// # Errors
-    /// `UnknownCodec` for the numbers 5 to 7.
+    /// `Invalid` for a number that names no codec.
     pub fn codec(&self) -> Result<Codec, BatchError> {
         Codec::from_attributes(self.attributes)
     }
 
-    /// Whose clock the timestamps are of.
+    /// Whose clock the timestamps are.
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes & LOG_APPEND_TIME_BIT == 0 {
-            TimestampType::Create
-        } else {
-            TimestampType::LogAppend
-        }
+        if self.attributes & 8 == 0 { TimestampType::Create } else { TimestampType::LogAppend }
     }
 
     /// Part of a transaction.
     pub fn is_transactional(&self) -> bool {
-        self.attributes & TRANSACTIONAL_BIT != 0
+        self.attributes & 16 != 0
     }
 
-    /// Holds a marker that no application sees.
+    /// Markers, not records.
     pub fn is_control(&self) -> bool {
-        self.attributes & CONTROL_BIT != 0
-    }
-
-    /// From when on compaction may drop the tombstones (KIP-534): it then stands in place of the base timestamp.
-    pub fn delete_horizon(&self) -> Option<Timestamp> {
-        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(Timestamp(self.base_timestamp))
-    }
-
-    /// The largest timestamp of the batch, as the header says.
-    pub fn max_timestamp(&self) -> Timestamp {
-        Timestamp(self.max_timestamp)
-    }
-
-    /// Epoch of the leader that stored the batch.
-    pub fn leader_epoch(&self) -> LeaderEpoch {
-        LeaderEpoch(self.partition_leader_epoch)
-    }
-
-    /// Offset of the first record of a stored batch.
-    ///
-    /// # Panics
-    /// On a negative one: a stored batch has none, and [`walk`] lets none through.
-    pub fn offset_start(&self) -> Offset {
-        Offset::new(self.base_offset)
-    }
-
-    /// The offset behind the batch: base + last delta + 1.
-    ///
-    /// # Panics
-    /// On a negative one: a stored batch has none, and [`walk`] lets none through.
-    pub fn offset_end(&self) -> Offset {
-        Offset::new(self.base_offset.saturating_add(i64::from(self.last_offset_delta)).saturating_add(1))
+        self.attributes & 32 != 0
     }
 }
 
-/// Bytes still to be read as fields.
-struct Fields<'a> {
-    bytes: &'a [u8],
-}
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.bytes.split_first_chunk()?;
-        self.bytes = rest;
-        Some(*field)
-    }
-}
-
-/// Whether a whole batch's bytes are those its checksum was made of; `false` also if they are not one whole batch.
-///
-/// Reads every byte behind the checksum field. The base offset and the leader epoch are not covered.
+/// Whether a whole batch's checksum is right.
 pub fn crc_matches(batch: &[u8]) -> bool {
-    BatchHeader::read(batch).is_ok_and(|header| {
-        header.batch_bytes() == batch.len()
-            && batch.get(at::ATTRIBUTES..).is_some_and(|covered| crc32c::crc32c(covered) == header.crc)
-    })
-}
-
-/// Walks stored batches that lie end to end, from header to header; no checksum is computed.
-///
-/// Yields where each batch starts, counted in bytes from the start of `bytes`, and its header. The bytes of every
-/// batch that comes out are whole, its offsets not negative. A batch that is cut off by the end of `bytes`, and
-/// anything that is not a batch, comes out as one error, and then the walk has ended.
-pub fn walk(bytes: &[u8]) -> BatchWalk<'_> {
-    BatchWalk { bytes, at: 0 }
-}
-
-/// See [`walk`].
-#[derive(Clone, Debug)]
-pub struct BatchWalk<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl BatchWalk<'_> {
-    /// Where the next batch starts; after an error: where the bytes start that are not a batch.
-    pub fn position(&self) -> usize {
-        self.at
-    }
-
-    fn read_next(&self) -> Result<BatchHeader, BatchError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let header = BatchHeader::read(rest)?;
-        if header.batch_bytes() > rest.len() {
-            return Err(BatchError::Truncated { bytes: rest.len(), needed_bytes: header.batch_bytes() });
-        }
-        let offset_end = header.base_offset.checked_add(i64::from(header.last_offset_delta) + 1);
-        if header.base_offset < 0 || header.last_offset_delta < 0 || offset_end.is_none() {
-            return Err(BatchError::invalid(format!(
-                "stored batch with base offset {} and last offset delta {}",
-                header.base_offset, header.last_offset_delta
-            )));
-        }
-        Ok(header)
-    }
-}
-
-impl Iterator for BatchWalk<'_> {
-    type Item = Result<(usize, BatchHeader), BatchError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
-            return None;
-        }
-        let start = self.at;
-        match self.read_next() {
-            Ok(header) => {
-                self.at += header.batch_bytes();
-                Some(Ok((start, header)))
-            }
-            Err(error) => {
-                self.bytes = self.bytes.get(..start).unwrap_or_default(); // the walk ends here
-                Some(Err(error))
-            }
-        }
-    }
+    let found = u32::from_be_bytes(field(batch, 17));
+    batch.get(CRC_START..).is_some_and(|covered| crc32c::crc32c(covered) == found)
 }
