@@ -1,23 +1,17 @@
-//! Writes what only the broker knows into its stored copy of a batch: base offset and leader epoch.
+//! The header to store: what only the broker knows, and what the check corrected.
 //!
-//! Both lie before the checksum's range, so nothing else changes and nothing is read. What lies inside that range
-//! (`LogAppendTime`, a corrected maximum timestamp) was settled by [`check`](super::check) already.
+//! Base offset and leader epoch lie before the checksum's range: writing them costs nothing. `LogAppendTime` and a
+//! corrected maximum timestamp lie inside it; the check computed the checksum anew for them, over the producer's own
+//! records, which nobody copies. So a stored batch is always this header and the records as they came.
 
-use super::header::{HEADER_BYTES, at};
+use super::check::CheckedBatch;
+use super::header::{BatchHeader, HEADER_BYTES};
 use crate::units::{LeaderEpoch, Offset};
 
-/// Writes base offset and leader epoch into a stored copy of one batch.
-///
-/// # Panics
-/// If `stored` is shorter than a header: the caller copied a whole [`CheckedBatch`](super::CheckedBatch) there.
-pub fn stamp(stored: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
-    let bytes = stored.len();
-    let Some(header) = stored.first_chunk_mut::<HEADER_BYTES>() else {
-        panic!("{bytes} B cannot be a stored batch")
-    };
-    let (offset, rest) = header.split_at_mut(at::LENGTH);
-    offset.copy_from_slice(&base_offset.as_i64().to_be_bytes());
-    let (_, rest) = rest.split_at_mut(at::LEADER_EPOCH - at::LENGTH);
-    let (leader_epoch, _) = rest.split_at_mut(at::MAGIC - at::LEADER_EPOCH);
-    leader_epoch.copy_from_slice(&epoch.0.to_be_bytes());
+impl CheckedBatch {
+    /// The header's bytes with base offset and leader epoch: they replace the first 61 of `bytes()`.
+    pub fn stamped_header(&self, base: Offset, leader_epoch: LeaderEpoch) -> [u8; HEADER_BYTES] {
+        BatchHeader { base_offset: base.as_i64(), partition_leader_epoch: leader_epoch.0, ..*self.header() }
+            .encode()
+    }
 }
