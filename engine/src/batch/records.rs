@@ -201,3 +201,7 @@ fn take_field<'a>(body: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Flaw> {
     *body = behind;
     Ok(Some(field))
 }
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod tests;

@@ -209,3 +209,7 @@ impl<'a> Gzip<'a> {
         Ok(0)
     }
 }
+
+#[cfg(test)]
+#[path = "unpack_tests.rs"]
+mod tests;
