@@ -4,16 +4,19 @@
 //! packed bytes -> gzip members, zstd frames: into a chunk of at most 32 KiB
 //!              -> lz4 blocks (at most 4 MiB), snappy blocks (at most 22 times their packed size): one block a chunk
 //! ```
+//! Chunk and zstd context are kept for the thread's next batch, as long as they are small: for a batch of 4 KiB, making
+//! them anew takes longer than unpacking.
 //! Nothing is allocated because a length field says so: a block's memory is also bounded by the most that its packed
 //! bytes could unfold to. zstd keeps a window besides; only as much of it is ever touched as was unpacked.
 //! What a codec accepts follows Kafka 4.3.1's own readers, since stored batches are read by them: gzip members may
 //! follow each other, and what follows the last is ignored; an lz4 frame ends at its end mark, and what follows is
 //! ignored; zstd frames may follow each other, skippable ones too, and nothing else may.
 
+use std::cell::RefCell;
 use std::io::{ErrorKind, Read};
 
 use flate2::bufread::GzDecoder;
-use zstd::stream::read::Decoder as ZstdDecoder;
+use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::codec::Codec;
 use super::error::BatchError;
@@ -26,10 +29,17 @@ const CHUNK_BYTES_MAX: usize = 32 << 10;
 /// The largest window a zstd frame may ask for, as in zstd's own default and Kafka's consumers: 128 MiB, which is what
 /// Kafka's producer declares at level 22. (4.3.1 takes 27 and refuses 28.)
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// What a thread keeps from one batch to the next, of each kind: lz4's largest block, zstd's window at level 3.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    static SPARE_CHUNK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SPARE_CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
 
 enum Stream<'a> {
     Gzip(Gzip<'a>),
-    Zstd(ZstdDecoder<'a, &'a [u8]>),
+    Zstd(Zstd<'a>),
     Lz4(Lz4Blocks<'a>),
     Snappy(SnappyBlocks<'a>),
 }
@@ -53,18 +63,12 @@ impl<'a> Unpacked<'a> {
             Codec::Gzip => Stream::Gzip(Gzip::new(packed)),
             Codec::Snappy => Stream::Snappy(SnappyBlocks::new(packed)),
             Codec::Lz4 => Stream::Lz4(Lz4Blocks::new(packed)?),
-            Codec::Zstd => {
-                let mut decoder = ZstdDecoder::with_buffer(packed).map_err(BatchError::undecodable)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(BatchError::undecodable)?;
-                Stream::Zstd(decoder)
-            }
+            Codec::Zstd => Stream::Zstd(Zstd::new(packed)?),
         };
-        let chunk = match &stream {
-            Stream::Gzip(_) | Stream::Zstd(_) => {
-                vec![0; packed.len().saturating_mul(8).clamp(512, CHUNK_BYTES_MAX)]
-            }
-            Stream::Lz4(_) | Stream::Snappy(_) => Vec::new(),
-        };
+        let mut chunk = SPARE_CHUNK.take();
+        if matches!(stream, Stream::Gzip(_) | Stream::Zstd(_)) && chunk.len() < CHUNK_BYTES_MAX {
+            chunk.resize(CHUNK_BYTES_MAX, 0);
+        }
         Ok(Self { stream, chunk, start: 0, end: 0, unpacked_bytes: 0, unpacked_bytes_max })
     }
 
@@ -87,8 +91,8 @@ impl<'a> Unpacked<'a> {
         (self.start, self.end) = (0, 0);
         let budget_bytes = self.unpacked_bytes_max - self.unpacked_bytes;
         let bytes = match &mut self.stream {
-            Stream::Gzip(gzip) => gzip.read(&mut self.chunk)?,
-            Stream::Zstd(decoder) => read(decoder, &mut self.chunk).map_err(BatchError::undecodable)?,
+            Stream::Gzip(gzip) => gzip.read(self.chunk.get_mut(..CHUNK_BYTES_MAX).unwrap_or_default())?,
+            Stream::Zstd(zstd) => zstd.read(self.chunk.get_mut(..CHUNK_BYTES_MAX).unwrap_or_default())?,
             Stream::Lz4(blocks) => blocks.next_block(&mut self.chunk)?,
             Stream::Snappy(blocks) => match blocks.next_block(&mut self.chunk, budget_bytes)? {
                 Some(bytes) => bytes,
@@ -109,6 +113,14 @@ fn read(source: &mut impl Read, chunk: &mut [u8]) -> std::io::Result<usize> {
         match source.read(chunk) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             outcome => return outcome,
+        }
+    }
+}
+
+impl Drop for Unpacked<'_> {
+    fn drop(&mut self) {
+        if self.chunk.capacity() <= SPARE_BYTES_MAX {
+            SPARE_CHUNK.set(std::mem::take(&mut self.chunk));
         }
     }
 }
@@ -207,6 +219,58 @@ impl<'a> Gzip<'a> {
             }
         }
         Ok(0)
+    }
+}
+
+/// Zstandard frames, one after the other.
+struct Zstd<'a> {
+    /// There until it is dropped.
+    context: Option<DCtx<'static>>,
+    rest: &'a [u8],
+    /// Between frames: the bytes may end here.
+    is_whole: bool,
+}
+
+impl<'a> Zstd<'a> {
+    fn new(packed: &'a [u8]) -> Result<Self, BatchError> {
+        let mut context = match SPARE_CONTEXT.take() {
+            Some(context) => context,
+            None => DCtx::try_create().ok_or_else(|| BatchError::undecodable("no memory"))?,
+        };
+        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(refused)?;
+        Ok(Self { context: Some(context), rest: packed, is_whole: true })
+    }
+
+    fn read(&mut self, chunk: &mut [u8]) -> Result<usize, BatchError> {
+        let Some(context) = &mut self.context else { unreachable!("read after drop") };
+        while !(self.is_whole && self.rest.is_empty()) {
+            let (mut input, mut output) = (InBuffer::around(self.rest), OutBuffer::around(chunk));
+            let wanted_bytes = context.decompress_stream(&mut output, &mut input).map_err(refused)?;
+            let (taken, unpacked) = (input.pos(), output.pos());
+            self.rest = self.rest.get(taken..).unwrap_or_default();
+            self.is_whole = wanted_bytes == 0;
+            if unpacked > 0 {
+                return Ok(unpacked);
+            }
+            if taken == 0 {
+                return Err(BatchError::undecodable("the last zstd frame is cut"));
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn refused(code: zstd_safe::ErrorCode) -> BatchError {
+    BatchError::undecodable(zstd_safe::get_error_name(code))
+}
+
+impl Drop for Zstd<'_> {
+    fn drop(&mut self) {
+        let Some(mut context) = self.context.take() else { return };
+        if context.sizeof() <= SPARE_BYTES_MAX && context.reset(ResetDirective::SessionAndParameters).is_ok()
+        {
+            SPARE_CONTEXT.set(Some(context));
+        }
     }
 }
 

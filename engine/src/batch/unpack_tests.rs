@@ -219,7 +219,7 @@ fn a_bomb_is_refused_at_the_bound_and_holds_one_chunk() {
         };
         assert_eq!(outcome, BatchError::Bomb { limit: LIMIT });
         assert!(unpacked.unpacked_bytes <= LIMIT);
-        assert!(chunk_bytes_max <= if codec == Codec::Lz4 { 4 << 20 } else { 64 << 10 }, "{codec:?}");
+        assert!(chunk_bytes_max <= SPARE_BYTES_MAX, "{codec:?}");
     }
 }
 
