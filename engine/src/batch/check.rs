@@ -257,7 +257,7 @@ fn check_records(header: &BatchHeader, packed: &[u8], rules: &CheckRules) -> Res
             found = Found { max_timestamp: timestamp, max_timestamp_delta: index };
         }
         if let Some(fault) = fault_of(header, index, framing, timestamp, rules) {
-            faults.note(index, fault);
+            faults.note(index, &fault);
         }
         ControlFlow::Continue(())
     })?;
@@ -310,7 +310,7 @@ struct Faults {
 }
 
 impl Faults {
-    fn note(&mut self, index: u32, fault: Fault) {
+    fn note(&mut self, index: u32, fault: &Fault) {
         self.count += 1;
         self.timestamps |= matches!(fault, Fault::Timestamp(_) | Fault::TimestampType);
         if self.records.len() >= RECORD_ERRORS_MAX {
@@ -360,10 +360,10 @@ fn recompress(
     level: Option<i32>,
     batch_bytes_max: usize,
 ) -> Result<(BatchHeader, Bytes), BatchError> {
-    let mut packer = Packer::new(codec, level, header_room(packed.len()))?;
+    let mut sink = Packer::new(codec, level, header_room(packed.len()))?;
     let too_large = |bytes| BatchError::TooLarge { bytes, limit: batch_bytes_max };
     match header.codec()? {
-        Codec::None => packer.write(packed)?,
+        Codec::None => sink.write(packed)?,
         source => {
             let mut unpacked = Unpacked::new(source, packed, unpacked_bytes_max)?;
             loop {
@@ -372,15 +372,15 @@ fn recompress(
                 if bytes == 0 {
                     break;
                 }
-                packer.write(rest)?;
+                sink.write(rest)?;
                 unpacked.consume(bytes);
-                if packer.packed_bytes() > batch_bytes_max {
-                    return Err(too_large(packer.packed_bytes()));
+                if sink.packed_bytes() > batch_bytes_max {
+                    return Err(too_large(sink.packed_bytes()));
                 }
             }
         }
     }
-    let batch = packer.finish()?;
+    let batch = sink.finish()?;
     if batch.len() > batch_bytes_max {
         return Err(too_large(batch.len()));
     }

@@ -20,7 +20,7 @@ const LZ4_SLOW_LEVEL_MAX: i32 = 12;
 /// Takes plain bytes, gives them out packed.
 pub(super) enum Packer {
     Plain(Vec<u8>),
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Gzip(Box<flate2::write::GzEncoder<Vec<u8>>>),
     Snappy(SnappyPacker),
     Lz4(lz4::Encoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
@@ -40,7 +40,10 @@ impl Packer {
             Codec::None => Self::Plain(out),
             Codec::Gzip => {
                 let level = level.filter(|level| *level >= 0).unwrap_or(GZIP_LEVEL).min(9); // -1: the default
-                Self::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::new(level as u32)))
+                Self::Gzip(Box::new(flate2::write::GzEncoder::new(
+                    out,
+                    flate2::Compression::new(level as u32),
+                )))
             }
             Codec::Snappy => Self::Snappy(SnappyPacker::new(out)),
             Codec::Lz4 => Self::Lz4(lz4_encoder(level, out).map_err(failed)?),

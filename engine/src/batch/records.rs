@@ -14,7 +14,7 @@ use super::varint::{read_int, read_long};
 use crate::units::{Offset, Timestamp};
 
 /// One record, borrowed from its batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its offset.
     pub offset: Offset,
@@ -29,7 +29,7 @@ pub struct Record<'a> {
 }
 
 /// The headers of one record: an iterator over names and values. A name is text by convention only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordHeaders<'a> {
     fields: &'a [u8],
     count: u32,

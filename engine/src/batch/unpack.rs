@@ -38,7 +38,7 @@ thread_local! {
 }
 
 enum Stream<'a> {
-    Gzip(Gzip<'a>),
+    Gzip(Box<Gzip<'a>>),
     Zstd(Zstd<'a>),
     Lz4(Lz4Blocks<'a>),
     Snappy(SnappyBlocks<'a>),
@@ -51,16 +51,17 @@ pub(super) struct Unpacked<'a> {
     chunk: Vec<u8>,
     start: usize,
     end: usize,
-    unpacked_bytes: usize,
-    unpacked_bytes_max: usize,
+    /// Unpacked so far.
+    bytes_total: usize,
+    bytes_max: usize,
 }
 
 impl<'a> Unpacked<'a> {
     /// Nothing is unpacked yet. `codec` is not `None`.
-    pub(super) fn new(codec: Codec, packed: &'a [u8], unpacked_bytes_max: usize) -> Result<Self, BatchError> {
+    pub(super) fn new(codec: Codec, packed: &'a [u8], bytes_max: usize) -> Result<Self, BatchError> {
         let stream = match codec {
             Codec::None => unreachable!("plain records are read where they lie"),
-            Codec::Gzip => Stream::Gzip(Gzip::new(packed)),
+            Codec::Gzip => Stream::Gzip(Box::new(Gzip::new(packed))),
             Codec::Snappy => Stream::Snappy(SnappyBlocks::new(packed)),
             Codec::Lz4 => Stream::Lz4(Lz4Blocks::new(packed)?),
             Codec::Zstd => Stream::Zstd(Zstd::new(packed)?),
@@ -69,7 +70,7 @@ impl<'a> Unpacked<'a> {
         if matches!(stream, Stream::Gzip(_) | Stream::Zstd(_)) && chunk.len() < CHUNK_BYTES_MAX {
             chunk.resize(CHUNK_BYTES_MAX, 0);
         }
-        Ok(Self { stream, chunk, start: 0, end: 0, unpacked_bytes: 0, unpacked_bytes_max })
+        Ok(Self { stream, chunk, start: 0, end: 0, bytes_total: 0, bytes_max })
     }
 
     /// What is left of the current chunk, or the next one; empty at the end. [`consume`](Self::consume) takes of it.
@@ -89,7 +90,7 @@ impl<'a> Unpacked<'a> {
     #[cold]
     fn refill(&mut self) -> Result<(), BatchError> {
         (self.start, self.end) = (0, 0);
-        let budget_bytes = self.unpacked_bytes_max - self.unpacked_bytes;
+        let budget_bytes = self.bytes_max - self.bytes_total;
         let bytes = match &mut self.stream {
             Stream::Gzip(gzip) => gzip.read(self.chunk.get_mut(..CHUNK_BYTES_MAX).unwrap_or_default())?,
             Stream::Zstd(zstd) => zstd.read(self.chunk.get_mut(..CHUNK_BYTES_MAX).unwrap_or_default())?,
@@ -100,9 +101,9 @@ impl<'a> Unpacked<'a> {
             },
         };
         if bytes > budget_bytes {
-            return Err(BatchError::Bomb { limit: self.unpacked_bytes_max });
+            return Err(BatchError::Bomb { limit: self.bytes_max });
         }
-        self.unpacked_bytes += bytes;
+        self.bytes_total += bytes;
         self.end = bytes;
         Ok(())
     }

@@ -218,7 +218,7 @@ fn a_bomb_is_refused_at_the_bound_and_holds_one_chunk() {
             chunk_bytes_max = chunk_bytes_max.max(unpacked.chunk.capacity());
         };
         assert_eq!(outcome, BatchError::Bomb { limit: LIMIT });
-        assert!(unpacked.unpacked_bytes <= LIMIT);
+        assert!(unpacked.bytes_total <= LIMIT);
         assert!(chunk_bytes_max <= SPARE_BYTES_MAX, "{codec:?}");
     }
 }
