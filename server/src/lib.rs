@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! wire         What do the bytes of a request mean?
+//! config       What did the operator ask for?
 //! ```
 
+pub mod config;
 pub mod wire;
