@@ -1,0 +1,46 @@
+//! Who reads what?
+//!
+//! The state of consumer groups as machines: no await, no clock, no file, no socket.
+//! ```text
+//! partition   one partition of __consumer_offsets: its groups, its offsets, what is being stored
+//! classic     one group of the join / sync / heartbeat protocol
+//! offsets     what a group committed, and when that expires
+//! records     Kafka's record schemas in the log
+//! messages    what can be asked and what is answered, apart from any version of the wire
+//! ```
+//! Elsewhere: versions and error codes (`api::groups`), storing, loading and waking (`coordinator`).
+
+mod messages;
+mod settings;
+
+pub use messages::{
+    Answer, Command, Commit, CommitPartition, CommitTopic, CommitTopicAnswer, DeletedTopic, FetchOffsets, FetchedOffset, FetchedTopic,
+    GroupError, Heartbeat, Join, JoinAnswer, JoinMember, Leave, LeaveAnswer, LeaveMember, Protocol, Sync, SyncAnswer,
+};
+pub use settings::GroupSettings;
+
+/// Which partition of the offsets topic a group's records go to: Java's `String.hashCode` of the id, made positive.
+///
+/// # Panics
+/// When `partition_count` is not positive.
+pub fn partition_of(group_id: &str, partition_count: i32) -> i32 {
+    assert!(partition_count > 0, "a topic has partitions");
+    let hash = group_id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX) % partition_count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_lie_where_java_would_put_them() {
+        // Java: "console-consumer-12345".hashCode() is 1 404 640 218, "".hashCode() is 0, "my-group" -1 553 869 285.
+        assert_eq!(partition_of("", 50), 0);
+        assert_eq!(partition_of("a", 50), 97 % 50);
+        assert_eq!(partition_of("ab", 50), (97 * 31 + 98) % 50);
+        // A hash below zero loses its sign bit, it is not negated.
+        let hash = "zzzzzzzz".bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+        assert_eq!(partition_of("zzzzzzzz", 50), (hash & 0x7fff_ffff) % 50);
+    }
+}
