@@ -17,6 +17,8 @@ pub enum Command {
     Commit(Commit),
     /// Read stored offsets.
     Fetch(FetchOffsets),
+    /// Which topics offsets are stored for: to find those that were deleted while nobody looked.
+    StoredTopics,
     /// Topics are gone: forget what was committed for them.
     TopicsDeleted(Vec<DeletedTopic>),
 }
@@ -36,6 +38,8 @@ pub enum Answer {
     Commit(Result<Vec<CommitTopicAnswer>, GroupError>),
     /// To `Fetch`.
     Fetch(Result<Vec<FetchedTopic>, GroupError>),
+    /// To `StoredTopics`: names with the ids they were committed under.
+    StoredTopics(Vec<(String, [u8; 16])>),
     /// To `TopicsDeleted`.
     Done,
 }
