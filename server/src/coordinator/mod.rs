@@ -92,7 +92,13 @@ pub trait Machine: 'static {
     /// The whole log was replayed: time begins.
     fn loaded(&mut self, now: Now, effects: &mut Effects<Self::Answer>);
     /// Acts on a request; it is answered now or by a later event, but always.
-    fn handle(&mut self, request: RequestId, command: Self::Command, now: Now, effects: &mut Effects<Self::Answer>);
+    fn handle(
+        &mut self,
+        request: RequestId,
+        command: Self::Command,
+        now: Now,
+        effects: &mut Effects<Self::Answer>,
+    );
     /// This append and all before it are on the device and synced.
     fn durable(&mut self, append: AppendId, now: Now, effects: &mut Effects<Self::Answer>);
     /// This append was not taken.

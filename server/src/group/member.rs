@@ -101,7 +101,8 @@ impl Member {
 
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
-        let protocols: usize = self.protocols.iter().map(|known| known.name.len() + known.metadata.len()).sum();
+        let protocols: usize =
+            self.protocols.iter().map(|known| known.name.len() + known.metadata.len()).sum();
         let texts = self.id.len() + self.client_id.len() + self.client_host.len();
         MEMBER_OVERHEAD_BYTES + texts + protocols + self.assignment.len()
     }

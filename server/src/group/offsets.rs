@@ -29,7 +29,12 @@ pub struct StoredOffset {
 
 impl StoredOffset {
     /// What a request asks to store.
-    pub fn requested(partition: CommitPartition, topic_id: [u8; 16], retention_ms: i64, wall: Timestamp) -> Self {
+    pub fn requested(
+        partition: CommitPartition,
+        topic_id: [u8; 16],
+        retention_ms: i64,
+        wall: Timestamp,
+    ) -> Self {
         let given = partition.commit_timestamp;
         let commit_timestamp = if given < 0 { wall } else { Timestamp(given) };
         Self {
@@ -100,7 +105,10 @@ impl Offsets {
         let Some(asked) = asked else {
             let all = |(name, partitions): (&String, &BTreeMap<i32, StoredOffset>)| FetchedTopic {
                 name: name.clone(),
-                partitions: partitions.iter().map(|(partition, stored)| fetched(*partition, Some(stored))).collect(),
+                partitions: partitions
+                    .iter()
+                    .map(|(partition, stored)| fetched(*partition, Some(stored)))
+                    .collect(),
             };
             return self.topics.iter().map(all).collect();
         };

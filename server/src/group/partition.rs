@@ -5,7 +5,8 @@
 
 use super::classic::{ClassicGroup, Turn, Write};
 use super::messages::{
-    Answer, Command, Commit, CommitTopicAnswer, DeletedTopic, FetchOffsets, FetchedTopic, GroupError, Join, JoinAnswer,
+    Answer, Command, Commit, CommitTopicAnswer, DeletedTopic, FetchOffsets, FetchedTopic, GroupError, Join,
+    JoinAnswer,
 };
 use super::offsets::{Offsets, StoredOffset};
 use super::records::GroupRecord;
@@ -144,10 +145,12 @@ impl Partition {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
                 let index = partition.partition;
-                let error = self.note_is_too_long(&partition.metadata).then_some(GroupError::OffsetMetadataTooLarge);
+                let error =
+                    self.note_is_too_long(&partition.metadata).then_some(GroupError::OffsetMetadataTooLarge);
                 partitions.push((index, error));
                 if error.is_none() {
-                    let value = StoredOffset::requested(partition, topic.topic_id, commit.retention_ms, now.wall);
+                    let value =
+                        StoredOffset::requested(partition, topic.topic_id, commit.retention_ms, now.wall);
                     stored.push((topic.name.clone(), index, value));
                 }
             }
@@ -170,7 +173,12 @@ impl Partition {
     }
 
     /// Who is no member may commit to a group without members, which need not exist: it is made for the offsets.
-    fn check_commit(&mut self, commit: &Commit, now: Now, effects: &mut Effects<Answer>) -> Result<(), GroupError> {
+    fn check_commit(
+        &mut self,
+        commit: &Commit,
+        now: Now,
+        effects: &mut Effects<Answer>,
+    ) -> Result<(), GroupError> {
         let known = self.groups.contains_key(commit.group_id.as_str());
         if !known && commit.generation >= 0 {
             return Err(GroupError::IllegalGeneration);
@@ -234,7 +242,8 @@ impl Partition {
     ) -> Option<T> {
         let entry = self.groups.get_mut(group_id)?;
         let mut writes = Vec::new();
-        let mut turn = Turn { settings: &self.settings, now, answers: &mut effects.answers, writes: &mut writes };
+        let mut turn =
+            Turn { settings: &self.settings, now, answers: &mut effects.answers, writes: &mut writes };
         let value = act(&mut entry.group, &mut turn);
         entry.in_flight_count += writes.len() as u32;
         entry.is_stored |= !writes.is_empty();
@@ -319,7 +328,12 @@ impl Partition {
     }
 
     /// Only for groups with nothing in flight: memory changes at once, and the log follows in the same order.
-    fn remove_offsets(&mut self, group_id: &Rc<str>, removed: &[(String, i32)], effects: &mut Effects<Answer>) {
+    fn remove_offsets(
+        &mut self,
+        group_id: &Rc<str>,
+        removed: &[(String, i32)],
+        effects: &mut Effects<Answer>,
+    ) {
         for chunk in removed.chunks(TOMBSTONES_MAX) {
             let tombstone = |(topic, partition): &(String, i32)| {
                 GroupRecord::encode_offset(group_id, topic, *partition, None)
@@ -348,7 +362,8 @@ impl Partition {
                 is_complete = false;
                 continue;
             }
-            let removed: Vec<(String, i32)> = gone.iter().flat_map(|topic| entry.offsets.of_deleted(topic)).collect();
+            let removed: Vec<(String, i32)> =
+                gone.iter().flat_map(|topic| entry.offsets.of_deleted(topic)).collect();
             self.remove_offsets(&group_id, &removed, effects);
         }
         if !is_complete {
@@ -393,13 +408,18 @@ impl Machine for Partition {
             GroupRecord::Group { group_id, metadata: Some(metadata) } => {
                 let group_id: Rc<str> = Rc::from(group_id);
                 let offsets = self.groups.get_mut(&group_id).map(|entry| std::mem::take(&mut entry.offsets));
-                self.insert(Rc::clone(&group_id), ClassicGroup::restore(metadata), offsets.unwrap_or_default());
+                self.insert(
+                    Rc::clone(&group_id),
+                    ClassicGroup::restore(metadata),
+                    offsets.unwrap_or_default(),
+                );
                 if let Some(entry) = self.groups.get_mut(&group_id) {
                     entry.is_stored = true;
                 }
             }
             GroupRecord::Group { group_id, metadata: None } => {
-                let offsets = self.groups.get_mut(group_id.as_str()).map(|entry| std::mem::take(&mut entry.offsets));
+                let offsets =
+                    self.groups.get_mut(group_id.as_str()).map(|entry| std::mem::take(&mut entry.offsets));
                 self.forget(&group_id);
                 if let Some(offsets) = offsets.filter(|offsets| !offsets.is_empty()) {
                     let wall = thalweg_engine::units::Timestamp::NONE;
@@ -424,7 +444,8 @@ impl Machine for Partition {
             Command::Join(join) => self.join(request, join, now, effects),
             Command::Sync(sync) => {
                 let named = named(&sync.group_id);
-                let found = named.map(|id| self.turn(&id, now, effects, |group, turn| group.sync(request, sync, turn)));
+                let found = named
+                    .map(|id| self.turn(&id, now, effects, |group, turn| group.sync(request, sync, turn)));
                 let error = match found {
                     Ok(Some(())) => return,
                     Ok(None) => GroupError::UnknownMemberId,
@@ -502,5 +523,15 @@ impl Machine for Partition {
     fn next_deadline(&mut self) -> Option<Duration> {
         let check_at = (self.check_at < Duration::MAX).then_some(self.check_at);
         [self.timers.next(), check_at].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+impl Partition {
+    /// The budget is what the groups weigh.
+    pub(super) fn assert_consistent(&self) {
+        let weigh = |(id, entry): (&Rc<str>, &Entry)| id.len() + entry.group.bytes() + entry.offsets.bytes();
+        assert_eq!(self.budget.bytes(), self.groups.iter().map(weigh).sum::<usize>());
+        assert_eq!(self.budget.groups(), self.groups.len());
     }
 }

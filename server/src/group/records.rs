@@ -47,7 +47,12 @@ const NO_TOPIC_ID: [u8; 16] = [0; 16];
 
 impl GroupRecord {
     /// An offset to keep, or to forget.
-    pub fn encode_offset(group_id: &str, topic: &str, partition: i32, stored: Option<&StoredOffset>) -> Record {
+    pub fn encode_offset(
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        stored: Option<&StoredOffset>,
+    ) -> Record {
         let mut key = Writer::of_version(OFFSET_KEY_VERSION);
         key.string(group_id);
         key.string(topic);
@@ -70,8 +75,12 @@ impl GroupRecord {
         let mut key = Reader { rest: record.key.clone(), flexible: false };
         let version = key.i16().ok_or(ReplayError::Malformed { what: "key of a group record" })?;
         match version {
-            0 | OFFSET_KEY_VERSION => decode_offset(key, record).ok_or(ReplayError::Malformed { what: "offset commit" }),
-            GROUP_KEY_VERSION => decode_group(key, record).ok_or(ReplayError::Malformed { what: "group metadata" }),
+            0 | OFFSET_KEY_VERSION => {
+                decode_offset(key, record).ok_or(ReplayError::Malformed { what: "offset commit" })
+            }
+            GROUP_KEY_VERSION => {
+                decode_group(key, record).ok_or(ReplayError::Malformed { what: "group metadata" })
+            }
             _ => Ok(Self::Other),
         }
     }
@@ -334,7 +343,14 @@ mod tests {
     fn stored(topic_id: [u8; 16], expire_timestamp: Option<Timestamp>) -> StoredOffset {
         let leader_epoch = if expire_timestamp.is_some() { -1 } else { 7 };
         let commit_timestamp = Timestamp(1_700_000_000_000);
-        StoredOffset { offset: 42, leader_epoch, metadata: "note".into(), commit_timestamp, expire_timestamp, topic_id }
+        StoredOffset {
+            offset: 42,
+            leader_epoch,
+            metadata: "note".into(),
+            commit_timestamp,
+            expire_timestamp,
+            topic_id,
+        }
     }
 
     #[test]

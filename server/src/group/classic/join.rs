@@ -35,7 +35,9 @@ impl ClassicGroup {
             State::PreparingRebalance => {
                 member.is_some_and(|known| known.awaiting_join.is_some()) || self.joined_count < members_max
             }
-            State::CompletingRebalance | State::Stable => member.is_some() || self.members.len() < members_max,
+            State::CompletingRebalance | State::Stable => {
+                member.is_some() || self.members.len() < members_max
+            }
         }
     }
 
@@ -51,7 +53,8 @@ impl ClassicGroup {
 
     fn join_new(&mut self, request: RequestId, join: Join, turn: &mut Turn<'_>) {
         let member_id = join.member_id_new.clone();
-        let known = join.instance_id.as_ref().and_then(|instance_id| self.instances.get(instance_id).cloned());
+        let known =
+            join.instance_id.as_ref().and_then(|instance_id| self.instances.get(instance_id).cloned());
         if let Some(before) = known {
             self.replace(&before, member_id, request, join, turn);
         } else if join.known_id_required && join.instance_id.is_none() {
@@ -76,7 +79,8 @@ impl ClassicGroup {
     }
 
     fn rejoin(&mut self, request: RequestId, join: Join, turn: &mut Turn<'_>) {
-        let unchanged = self.members.get(&join.member_id).is_some_and(|member| member.protocols == join.protocols);
+        let unchanged =
+            self.members.get(&join.member_id).is_some_and(|member| member.protocols == join.protocols);
         let starts_rebalance = match self.state {
             State::Empty | State::PreparingRebalance => true,
             // The answer to its join was lost: it gets the same again.
@@ -122,7 +126,14 @@ impl ClassicGroup {
     }
 
     /// A static member is back with no id: it takes its old place under a new id, and the old id is fenced.
-    fn replace(&mut self, before: &str, member_id: String, request: RequestId, join: Join, turn: &mut Turn<'_>) {
+    fn replace(
+        &mut self,
+        before: &str,
+        member_id: String,
+        request: RequestId,
+        join: Join,
+        turn: &mut Turn<'_>,
+    ) {
         let leader_before = self.leader.clone();
         let may_skip_assignment = join.may_skip_assignment;
         let Some(mut old) = self.take(before) else { return };

@@ -43,7 +43,8 @@ impl ClassicGroup {
         if sync.generation != self.generation {
             return Err(GroupError::IllegalGeneration);
         }
-        let differs = |said: &Option<String>, is: &Option<String>| said.is_some() && is.is_some() && said != is;
+        let differs =
+            |said: &Option<String>, is: &Option<String>| said.is_some() && is.is_some() && said != is;
         if differs(&sync.protocol_type, &self.protocol_type) || differs(&sync.protocol, &self.protocol) {
             return Err(GroupError::InconsistentProtocol);
         }
@@ -72,7 +73,11 @@ impl ClassicGroup {
         SyncAnswer {
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
-            assignment: self.members.get(member_id).map(|member| member.assignment.clone()).unwrap_or_default(),
+            assignment: self
+                .members
+                .get(member_id)
+                .map(|member| member.assignment.clone())
+                .unwrap_or_default(),
         }
     }
 

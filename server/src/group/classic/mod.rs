@@ -422,7 +422,9 @@ impl ClassicGroup {
         let common = |name: &str| self.supporters.get(name) == Some(&everyone);
         let mut votes: Vec<(&str, usize)> = Vec::new();
         for member in self.members.values() {
-            let Some(liked) = member.protocols.iter().find(|protocol| common(&protocol.name)) else { continue };
+            let Some(liked) = member.protocols.iter().find(|protocol| common(&protocol.name)) else {
+                continue;
+            };
             match votes.iter_mut().find(|(name, _)| *name == liked.name) {
                 Some((_, count)) => *count += 1,
                 None => votes.push((&liked.name, 1)),
@@ -447,4 +449,35 @@ impl ClassicGroup {
 
 fn share_of(shares: &BTreeMap<String, Bytes>, member_id: &str) -> Bytes {
     shares.get(member_id).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+impl ClassicGroup {
+    /// What is kept twice agrees.
+    pub(super) fn assert_consistent(&self) {
+        let awaiting = self.members.values().filter(|member| member.awaiting_join.is_some()).count();
+        assert_eq!(self.joined_count, awaiting);
+        let members: usize = self.members.values().map(Member::bytes).sum();
+        assert_eq!(self.bytes, members + self.pending.iter().map(String::len).sum::<usize>());
+        assert_eq!(self.leader.is_some(), !self.members.is_empty());
+        assert!(self.leader.iter().all(|leader| self.members.contains_key(leader)));
+        assert!(self.unsynced.iter().all(|id| self.members.contains_key(id)));
+        assert!(self.pending.iter().all(|id| !self.members.contains_key(id)));
+        for (instance_id, member_id) in &self.instances {
+            assert_eq!(
+                self.members.get(member_id).and_then(|member| member.instance_id.as_ref()),
+                Some(instance_id)
+            );
+        }
+        for member in self.members.values() {
+            let heard = self.timers.deadline(&Timer::Session(member.id.clone())).is_some();
+            assert!(heard || member.is_excused(), "{} could stay for ever", member.id);
+            let waits = member.awaiting_sync.is_some();
+            assert!(!waits || self.state == State::CompletingRebalance, "{} waits for nothing", member.id);
+        }
+        if self.state == State::PreparingRebalance {
+            assert!(self.timers.deadline(&Timer::Join).is_some(), "a rebalance without an end");
+        }
+        assert!(self.state != State::Empty || self.members.is_empty());
+    }
 }

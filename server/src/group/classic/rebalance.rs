@@ -50,7 +50,8 @@ impl ClassicGroup {
     pub(super) fn complete_join(&mut self, turn: &mut Turn<'_>) {
         self.timers.cancel(&Timer::Join);
         let absent = |member: &&super::Member| member.awaiting_join.is_none() && member.instance_id.is_none();
-        let absent: Vec<String> = self.members.values().filter(absent).map(|member| member.id.clone()).collect();
+        let absent: Vec<String> =
+            self.members.values().filter(absent).map(|member| member.id.clone()).collect();
         for member_id in absent {
             self.dismiss(&member_id, turn);
         }
