@@ -10,12 +10,20 @@
 //! An answer that depends on a record leaves only after that record is on the device. Groups use it now, transactions
 //! later. Here: the mechanism. Elsewhere: what is decided (`group`), what the wire says about it (`api`).
 
+mod clock;
+mod host;
+mod loader;
+mod log;
+mod reply;
 mod timers;
 
 use bytes::Bytes;
 use std::time::Duration;
 use thalweg_engine::units::Timestamp;
 
+pub use clock::Clock;
+pub use host::{Host, HostError};
+pub use loader::Loaded;
 pub use timers::Timers;
 
 /// The two clocks a machine needs, read once per event by whoever drives it.

@@ -1,6 +1,7 @@
 //! The groups' machine under scripts, over its whole state table, and against random orders of events.
 
 mod bench;
+mod hosted;
 mod model;
 mod script;
 mod table;
