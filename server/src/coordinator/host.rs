@@ -116,7 +116,7 @@ impl<M: Machine> Host<M> {
             self.close(partition);
             return;
         };
-        let machine = Box::new((self.0.make)());
+        let machine = (self.0.make)();
         if bounds.log_start == bounds.log_end {
             self.ready(partition, log_id, machine);
             return;
@@ -125,9 +125,14 @@ impl<M: Machine> Host<M> {
         let (engine, clock) = (self.0.engine.clone(), self.0.clock);
         self.begin(Box::pin(async move {
             let (mut machine, start) = (machine, clock.now().uptime);
-            let outcome = loader::load(&engine, log_id, &mut *machine).await;
+            let outcome = loader::load(&engine, log_id, &mut machine).await;
             let time = clock.now().uptime.saturating_sub(start);
-            Done::Loaded { partition, log_id, outcome: outcome.map(|loaded| (machine, loaded)), time }
+            Done::Loaded {
+                partition,
+                log_id,
+                outcome: outcome.map(|loaded| (Box::new(machine), loaded)),
+                time,
+            }
         }));
     }
 
@@ -157,6 +162,9 @@ impl<M: Machine> Host<M> {
     }
 
     /// Asks a partition's machine. It has acted when this returns; the future waits for the answer.
+    ///
+    /// # Errors
+    /// `Loading`, `NotHere`.
     pub fn ask(
         &self,
         partition: i32,
@@ -269,10 +277,9 @@ impl<M: Machine> Host<M> {
         }
     }
 
-    fn ready(&self, partition: i32, log_id: LogId, machine: Box<M>) {
+    fn ready(&self, partition: i32, log_id: LogId, machine: M) {
         let incarnation = self.0.incarnation_next.replace(self.0.incarnation_next.get() + 1);
-        let active =
-            Active { machine: *machine, log_id, incarnation, waiting: FxHashMap::default(), request_next: 0 };
+        let active = Active { machine, log_id, incarnation, waiting: FxHashMap::default(), request_next: 0 };
         let before = self.0.partitions.borrow_mut().insert(partition, Hosted::Ready(Box::new(active)));
         drop(before);
         // A partition that was just put in can be asked.
@@ -375,7 +382,7 @@ impl<M: Machine> Host<M> {
                             seconds,
                             "loaded"
                         );
-                        self.ready(partition, log_id, machine);
+                        self.ready(partition, log_id, *machine);
                     }
                     Err(error) => {
                         tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log cannot be read");

@@ -101,6 +101,7 @@ fn read_record(batch: &mut Bytes) -> Option<(i64, Record)> {
     Some((delta, Record { key, value }))
 }
 
+#[expect(clippy::option_option, reason = "outer: the bytes end early, inner: null")]
 fn nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
     let length = varint(bytes)?;
     if length < 0 {

@@ -56,14 +56,14 @@ impl<K: Clone + Ord + Hash> Timers<K> {
     }
 
     /// When something is due next, exactly.
-    pub fn next(&mut self) -> Option<Duration> {
+    pub fn first(&mut self) -> Option<Duration> {
         self.settle();
         self.queue.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes out one key that is due at `now`, the earliest first.
     pub fn pop(&mut self, now: Duration) -> Option<K> {
-        if self.next()? > now {
+        if self.first()? > now {
             return None;
         }
         let Reverse((_, key)) = self.queue.pop()?;
@@ -116,7 +116,7 @@ mod tests {
         let mut timers = Timers::default();
         timers.set("late", s(9));
         timers.set("early", s(3));
-        assert_eq!(timers.next(), Some(s(3)));
+        assert_eq!(timers.first(), Some(s(3)));
         assert_eq!(timers.pop(s(2)), None);
         assert_eq!(timers.pop(s(9)), Some("early"));
         assert_eq!(timers.pop(s(9)), Some("late"));

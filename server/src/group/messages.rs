@@ -59,6 +59,9 @@ pub enum GroupError {
     /// No such member; join anew.
     #[error("not a member of this group")]
     UnknownMemberId,
+    /// No such group: what version 9 of a commit is told in place of `IllegalGeneration`.
+    #[error("no such group")]
+    GroupIdNotFound,
     /// The generation is another one; join anew.
     #[error("the group is in another generation")]
     IllegalGeneration,
@@ -97,7 +100,7 @@ pub struct Protocol {
     pub metadata: Bytes,
 }
 
-/// JoinGroup.
+/// `JoinGroup`.
 #[derive(Clone, Debug)]
 pub struct Join {
     /// The group.
@@ -120,9 +123,9 @@ pub struct Join {
     pub session_timeout_ms: i32,
     /// How long a rebalance waits for this member.
     pub rebalance_timeout_ms: i32,
-    /// JoinGroup v4 and later: someone new must first learn its id and join again with it.
+    /// `JoinGroup` v4 and later: someone new must first learn its id and join again with it.
     pub known_id_required: bool,
-    /// JoinGroup v9 and later: the answer may tell the leader not to assign.
+    /// `JoinGroup` v9 and later: the answer may tell the leader not to assign.
     pub may_skip_assignment: bool,
 }
 
@@ -158,7 +161,7 @@ pub struct JoinMember {
     pub metadata: Bytes,
 }
 
-/// SyncGroup.
+/// `SyncGroup`.
 #[derive(Clone, Debug)]
 pub struct Sync {
     /// The group.
@@ -201,7 +204,7 @@ pub struct Heartbeat {
     pub instance_id: Option<String>,
 }
 
-/// LeaveGroup.
+/// `LeaveGroup`.
 #[derive(Clone, Debug)]
 pub struct Leave {
     /// The group.
@@ -228,7 +231,7 @@ pub struct LeaveAnswer {
     pub error: Option<GroupError>,
 }
 
-/// OffsetCommit.
+/// `OffsetCommit`.
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// The group; may be empty.
@@ -239,6 +242,8 @@ pub struct Commit {
     pub member_id: String,
     /// Its `group.instance.id`.
     pub instance_id: Option<String>,
+    /// Version 9 and later know `GroupIdNotFound`.
+    pub knows_group_id_not_found: bool,
     /// Versions 2 to 4: keep these offsets that long, -1 for the broker's rule.
     pub retention_ms: i64,
     /// What to store; topics that exist.
@@ -280,7 +285,7 @@ pub struct CommitTopicAnswer {
     pub partitions: Vec<(i32, Option<GroupError>)>,
 }
 
-/// OffsetFetch, one group's part.
+/// `OffsetFetch`, one group's part.
 #[derive(Clone, Debug)]
 pub struct FetchOffsets {
     /// The group.

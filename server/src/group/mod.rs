@@ -5,11 +5,13 @@
 //! partition   one partition of __consumer_offsets: its groups, its offsets, what is being stored
 //! classic     one group of the join / sync / heartbeat protocol
 //! offsets     what a group committed, and when that expires
+//! upkeep      what is forgotten, when
 //! records     Kafka's record schemas in the log
 //! messages    what can be asked and what is answered, apart from any version of the wire
 //! ```
 //! Elsewhere: versions and error codes (`api::groups`), storing, loading and waking (`coordinator`).
 
+mod budget;
 mod classic;
 mod member;
 mod messages;
@@ -17,7 +19,9 @@ mod offsets;
 mod partition;
 mod records;
 mod settings;
+mod upkeep;
 
+pub use budget::Budget;
 pub use classic::{ClassicGroup, GroupMetadata, MemberMetadata, State, Turn, Write};
 pub use member::Member;
 pub use messages::{
@@ -26,7 +30,7 @@ pub use messages::{
     LeaveMember, Protocol, Sync, SyncAnswer,
 };
 pub use offsets::{Offsets, StoredOffset};
-pub use partition::{Budget, Partition};
+pub use partition::Partition;
 pub use records::GroupRecord;
 pub use settings::GroupSettings;
 

@@ -3,6 +3,7 @@
 //! The machine behind every group request. Membership lives in memory and changes at once; offsets and assignments
 //! change when their record is durable, in the order of the log, which is what replaying it gives again.
 
+use super::budget::Budget;
 use super::classic::{ClassicGroup, Turn, Write};
 use super::messages::{
     Answer, Command, Commit, CommitTopicAnswer, DeletedTopic, FetchOffsets, FetchedTopic, GroupError, Join,
@@ -13,62 +14,28 @@ use super::records::GroupRecord;
 use super::settings::GroupSettings;
 use crate::coordinator::{AppendId, Effects, Machine, Now, Record, Refusal, ReplayError, RequestId, Timers};
 use rustc_hash::FxHashMap;
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Tombstones in one append, so that it fits into a batch.
-const TOMBSTONES_MAX: usize = 500;
-
-/// What the groups of one shard hold together; every partition of the shard has the same.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Rc<BudgetCells>);
-
-#[derive(Debug, Default)]
-struct BudgetCells {
-    groups: Cell<usize>,
-    bytes: Cell<usize>,
-}
-
-impl Budget {
-    /// Groups in memory.
-    pub fn groups(&self) -> usize {
-        self.0.groups.get()
-    }
-
-    /// Bytes of members and offsets in memory.
-    pub fn bytes(&self) -> usize {
-        self.0.bytes.get()
-    }
-
-    fn count(&self, groups_before: usize, groups: usize) {
-        self.0.groups.set(self.0.groups.get() + groups - groups_before);
-    }
-
-    fn weigh(&self, bytes_before: usize, bytes: usize) {
-        self.0.bytes.set(self.0.bytes.get() + bytes - bytes_before);
-    }
-}
-
-struct Entry {
-    group: ClassicGroup,
-    offsets: Offsets,
+pub(super) struct Entry {
+    pub(super) group: ClassicGroup,
+    pub(super) offsets: Offsets,
     /// Appends of this group that are not durable yet.
-    in_flight_count: u32,
+    pub(super) in_flight_count: u32,
     /// What the budget was charged.
     bytes: usize,
     /// A record of the group itself may be in the log.
     is_stored: bool,
 }
 
-enum InFlight {
+pub(super) enum InFlight {
     Group { group_id: Rc<str>, write: Write },
     Offsets { group_id: Rc<str>, commit: Box<CommitInFlight> },
     Tombstones,
 }
 
-struct CommitInFlight {
+pub(super) struct CommitInFlight {
     request: RequestId,
     stored: Vec<(String, i32, StoredOffset)>,
     answer: Vec<CommitTopicAnswer>,
@@ -76,15 +43,15 @@ struct CommitInFlight {
 
 /// The groups of one partition of the offsets topic. Owned by that partition's shard.
 pub struct Partition {
-    settings: Rc<GroupSettings>,
+    pub(super) settings: Rc<GroupSettings>,
     budget: Budget,
-    groups: FxHashMap<Rc<str>, Entry>,
+    pub(super) groups: FxHashMap<Rc<str>, Entry>,
     timers: Timers<Rc<str>>,
     in_flight: VecDeque<(AppendId, InFlight)>,
     append_next: u64,
     check_at: Duration,
     /// Deleted topics whose offsets could not all be removed yet.
-    gone: Vec<DeletedTopic>,
+    pub(super) gone: Vec<DeletedTopic>,
 }
 
 impl Partition {
@@ -181,7 +148,8 @@ impl Partition {
     ) -> Result<(), GroupError> {
         let known = self.groups.contains_key(commit.group_id.as_str());
         if !known && commit.generation >= 0 {
-            return Err(GroupError::IllegalGeneration);
+            let told = commit.knows_group_id_not_found;
+            return Err(if told { GroupError::GroupIdNotFound } else { GroupError::IllegalGeneration });
         }
         if self.budget.bytes() >= self.settings.bytes_max || (!known && !self.has_room_for_group()) {
             return Err(GroupError::NotAvailable);
@@ -224,7 +192,7 @@ impl Partition {
         self.budget.weigh(before.map_or(0, |entry| entry.bytes), bytes);
     }
 
-    fn forget(&mut self, group_id: &str) {
+    pub(super) fn forget(&mut self, group_id: &str) {
         self.timers.cancel(&Rc::from(group_id));
         if let Some(entry) = self.groups.remove(group_id) {
             self.budget.count(1, 0);
@@ -256,7 +224,7 @@ impl Partition {
     }
 
     /// Brings a group's deadline and weight up to date, and forgets a group of which nothing came.
-    fn settle(&mut self, group_id: &Rc<str>) {
+    pub(super) fn settle(&mut self, group_id: &Rc<str>) {
         let Some(entry) = self.groups.get_mut(group_id) else { return };
         let bytes = group_id.len() + entry.group.bytes() + entry.offsets.bytes();
         self.budget.weigh(entry.bytes, bytes);
@@ -272,7 +240,7 @@ impl Partition {
         }
     }
 
-    fn append(&mut self, records: Vec<Record>, then: InFlight, effects: &mut Effects<Answer>) {
+    pub(super) fn append(&mut self, records: Vec<Record>, then: InFlight, effects: &mut Effects<Answer>) {
         let append = AppendId(self.append_next);
         self.append_next += 1;
         self.in_flight.push_back((append, then));
@@ -304,79 +272,6 @@ impl Partition {
         if let Some(entry) = self.groups.get_mut(group_id) {
             entry.in_flight_count = entry.in_flight_count.saturating_sub(1);
         }
-    }
-
-    /// Forgets what expired, and groups of which nothing is left.
-    fn check_expiry(&mut self, now: Now, effects: &mut Effects<Answer>) {
-        let retention_ms = self.settings.offsets_retention_ms;
-        let due: Vec<(Rc<str>, Vec<(String, i32)>)> = self
-            .groups
-            .iter()
-            .filter(|(_, entry)| entry.in_flight_count == 0)
-            .map(|(group_id, entry)| {
-                (Rc::clone(group_id), entry.offsets.expired(&entry.group, now.wall, retention_ms))
-            })
-            .collect();
-        for (group_id, expired) in due {
-            self.remove_offsets(&group_id, &expired, effects);
-            let Some(entry) = self.groups.get(&group_id) else { continue };
-            if entry.offsets.is_empty() && entry.group.is_vacant() {
-                self.append(vec![GroupRecord::encode_group(&group_id, None)], InFlight::Tombstones, effects);
-                self.forget(&group_id);
-            }
-        }
-    }
-
-    /// Only for groups with nothing in flight: memory changes at once, and the log follows in the same order.
-    fn remove_offsets(
-        &mut self,
-        group_id: &Rc<str>,
-        removed: &[(String, i32)],
-        effects: &mut Effects<Answer>,
-    ) {
-        for chunk in removed.chunks(TOMBSTONES_MAX) {
-            let tombstone = |(topic, partition): &(String, i32)| {
-                GroupRecord::encode_offset(group_id, topic, *partition, None)
-            };
-            let records = chunk.iter().map(tombstone).collect();
-            self.append(records, InFlight::Tombstones, effects);
-        }
-        let Some(entry) = self.groups.get_mut(group_id) else { return };
-        for (topic, partition) in removed {
-            entry.offsets.remove(topic, *partition);
-        }
-        self.settle(group_id);
-    }
-
-    /// Removes offsets of deleted topics where nothing is in flight; the rest waits for the next tick.
-    fn remove_gone(&mut self, effects: &mut Effects<Answer>) {
-        let gone = std::mem::take(&mut self.gone);
-        if gone.is_empty() {
-            return;
-        }
-        let mut is_complete = true;
-        let group_ids: Vec<Rc<str>> = self.groups.keys().cloned().collect();
-        for group_id in group_ids {
-            let Some(entry) = self.groups.get(&group_id) else { continue };
-            if entry.in_flight_count > 0 {
-                is_complete = false;
-                continue;
-            }
-            let removed: Vec<(String, i32)> =
-                gone.iter().flat_map(|topic| entry.offsets.of_deleted(topic)).collect();
-            self.remove_offsets(&group_id, &removed, effects);
-        }
-        if !is_complete {
-            self.gone = gone;
-        }
-    }
-
-    fn stored_topics(&self) -> Vec<(String, [u8; 16])> {
-        let each = self.groups.values().flat_map(|entry| entry.offsets.topics());
-        let mut topics: Vec<(String, [u8; 16])> = each.map(|(name, id)| (name.to_owned(), id)).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        topics
     }
 }
 
@@ -522,7 +417,7 @@ impl Machine for Partition {
 
     fn next_deadline(&mut self) -> Option<Duration> {
         let check_at = (self.check_at < Duration::MAX).then_some(self.check_at);
-        [self.timers.next(), check_at].into_iter().flatten().min()
+        [self.timers.first(), check_at].into_iter().flatten().min()
     }
 }
 

@@ -294,6 +294,7 @@ impl Reader {
     }
 
     /// A length, `None` inside for null.
+    #[expect(clippy::option_option, reason = "outer: the bytes end early, inner: null")]
     fn length(&mut self, is_short: bool) -> Option<Option<usize>> {
         let length = if self.flexible {
             i64::from(self.varint()?) - 1
@@ -305,6 +306,7 @@ impl Reader {
         Some(usize::try_from(length).ok())
     }
 
+    #[expect(clippy::option_option, reason = "outer: the bytes end early, inner: null")]
     fn nullable_string(&mut self) -> Option<Option<String>> {
         let Some(length) = self.length(true)? else { return Some(None) };
         let text = self.take(length)?;

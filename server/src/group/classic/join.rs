@@ -1,4 +1,4 @@
-//! JoinGroup: who may come in, under which id, and what that starts.
+//! `JoinGroup`: who may come in, under which id, and what that starts.
 
 use super::super::member::Member;
 use super::super::messages::{Answer, GroupError, Join, JoinAnswer, Protocol};

@@ -1,4 +1,4 @@
-//! SyncGroup, Heartbeat, LeaveGroup, who may commit offsets, and what the log says back.
+//! `SyncGroup`, Heartbeat, `LeaveGroup`, who may commit offsets, and what the log says back.
 
 use super::super::messages::{
     Answer, Commit, GroupError, Heartbeat, JoinAnswer, Leave, LeaveAnswer, LeaveMember, Sync, SyncAnswer,
@@ -153,7 +153,9 @@ impl ClassicGroup {
     /// The whole log was read: sessions start anew, and a group above its limit rebalances down to it.
     pub fn loaded(&mut self, turn: &mut Turn<'_>) {
         let everyone: Vec<String> = self.members.keys().cloned().collect();
-        everyone.iter().for_each(|member_id| self.hear(member_id, turn));
+        for member_id in &everyone {
+            self.hear(member_id, turn);
+        }
         if self.members.len() > turn.settings.members_max {
             self.prepare(turn);
         }

@@ -249,7 +249,7 @@ impl ClassicGroup {
 
     /// When `tick` has something to do.
     pub fn next_deadline(&mut self) -> Option<Duration> {
-        self.timers.next()
+        self.timers.first()
     }
 
     /// When the group became what it is, wall clock.

@@ -116,7 +116,9 @@ impl ClassicGroup {
             }
         }
         // While a member waited, its session did not count: it starts anew.
-        told.iter().for_each(|member_id| self.hear(member_id, turn));
+        for member_id in &told {
+            self.hear(member_id, turn);
+        }
     }
 
     /// Acts on deadlines that have passed.

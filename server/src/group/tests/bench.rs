@@ -92,7 +92,7 @@ impl Bench {
             ids_given: 0,
             request_next: 0,
         };
-        bench.act(|partition, now, effects| partition.loaded(now, effects));
+        bench.act(crate::coordinator::Machine::loaded);
         bench
     }
 
@@ -138,7 +138,7 @@ impl Bench {
         for (append, records) in effects.appends {
             match self.refusal {
                 Some(refusal) => {
-                    self.act(|partition, now, effects| partition.refused(append, refusal, now, effects))
+                    self.act(|partition, now, effects| partition.refused(append, refusal, now, effects));
                 }
                 None => self.undurable.push_back((append, records)),
             }
@@ -175,7 +175,7 @@ impl Bench {
         for record in &self.log {
             self.partition.replay(record).expect("our own records are readable");
         }
-        self.act(|partition, now, effects| partition.loaded(now, effects));
+        self.act(crate::coordinator::Machine::loaded);
     }
 
     pub(super) fn join(&mut self, who: &str) {
@@ -248,6 +248,7 @@ impl Bench {
             generation: client.generation,
             member_id: client.member_id,
             instance_id: client.instance_id,
+            knows_group_id_not_found: false,
             retention_ms: -1,
             topics: vec![topic],
         };
@@ -275,9 +276,10 @@ impl Bench {
 /// An answer in one line.
 pub(super) fn shown(answer: &Answer) -> String {
     match answer {
-        Answer::Join(join) => match join.error {
-            Some(error) => format!("{error:?} id={}", join.member_id),
-            None => {
+        Answer::Join(join) => {
+            if let Some(error) = join.error {
+                format!("{error:?} id={}", join.member_id)
+            } else {
                 let seen: Vec<&str> = join.members.iter().map(|member| member.member_id.as_str()).collect();
                 let skip = if join.skip_assignment { " skip" } else { "" };
                 format!(
@@ -289,7 +291,7 @@ pub(super) fn shown(answer: &Answer) -> String {
                     seen.join(" ")
                 )
             }
-        },
+        }
         Answer::Sync(Ok(sync)) => format!("share={}", String::from_utf8_lossy(&sync.assignment)),
         Answer::Heartbeat(Ok(())) | Answer::Done => "ok".to_owned(),
         Answer::Sync(Err(error))

@@ -96,6 +96,7 @@ fn commit() -> Command {
         generation: 1,
         member_id: "a-1".to_owned(),
         instance_id: None,
+        knows_group_id_not_found: false,
         retention_ms: -1,
         topics: vec![CommitTopic { name: "t".to_owned(), topic_id: [7; 16], partitions: vec![stored] }],
     })

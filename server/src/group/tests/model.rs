@@ -128,8 +128,11 @@ impl Run {
             Step::Restart => {
                 self.bench.restart();
                 // What was never stored may come again under the same number, with another leader.
-                let generation =
-                    self.bench.partition.group(super::bench::GROUP).map_or(0, |group| group.generation());
+                let generation = self
+                    .bench
+                    .partition
+                    .group(super::bench::GROUP)
+                    .map_or(0, super::super::classic::ClassicGroup::generation);
                 self.seen.generation_max = generation;
                 self.seen.leaders.retain(|known, _| *known <= generation);
                 self.seen.offsets = self.stored_offsets();
@@ -220,10 +223,12 @@ impl Run {
         self.release();
         for _ in 0..40 {
             self.bench.wait(Duration::from_millis(2_500));
-            NAMES.iter().for_each(|name| self.behave(name));
+            for name in NAMES {
+                self.behave(name);
+            }
         }
         assert!(self.bench.waiting.len() <= 1, "these were never answered: {:?}", self.bench.waiting);
-        self.bench.wait(Duration::from_secs(600));
+        self.bench.wait(Duration::from_mins(10));
         self.judge();
         assert!(self.bench.waiting.is_empty(), "these were never answered: {:?}", self.bench.waiting);
         let before = self.stored_offsets();

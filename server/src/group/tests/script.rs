@@ -113,7 +113,7 @@ fn replayed(text: &str) -> String {
         } else if line == "----" {
             is_expectation = true;
         } else if is_expectation {
-            continue;
+            // what it led to last time
         } else if line.starts_with('#') {
             writeln!(out, "{line}").unwrap();
         } else if let Some(setting) = line.strip_prefix("set ") {
