@@ -3,6 +3,7 @@
 mod bench;
 mod hosted;
 mod model;
+mod scale;
 mod script;
 mod table;
 
