@@ -1,5 +1,6 @@
 //! What can be asked of groups and what they answer, apart from any version of the wire.
 
+use super::classic::State;
 use bytes::Bytes;
 
 /// A request to the groups of one partition of the offsets topic.
@@ -17,6 +18,19 @@ pub enum Command {
     Commit(Commit),
     /// Read stored offsets.
     Fetch(FetchOffsets),
+    /// One group, as operators see it.
+    Describe(String),
+    /// All groups of the partition, in short.
+    List,
+    /// Forget a group without members, offsets and all.
+    Delete(String),
+    /// Forget offsets that no member reads.
+    DeleteOffsets {
+        /// The group.
+        group_id: String,
+        /// Topics with their partitions.
+        topics: Vec<(String, Vec<i32>)>,
+    },
     /// Which topics offsets are stored for: to find those that were deleted while nobody looked.
     StoredTopics,
     /// Topics are gone: forget what was committed for them.
@@ -38,6 +52,14 @@ pub enum Answer {
     Commit(Result<Vec<CommitTopicAnswer>, GroupError>),
     /// To `Fetch`.
     Fetch(Result<Vec<FetchedTopic>, GroupError>),
+    /// To `Describe`; `None` when there is no such group.
+    Described(Option<GroupDescription>),
+    /// To `List`.
+    Listed(Vec<ListedGroup>),
+    /// To `Delete`.
+    Deleted(Result<(), GroupError>),
+    /// To `DeleteOffsets`: per topic and partition, in the order asked.
+    OffsetsDeleted(Result<Vec<CommitTopicAnswer>, GroupError>),
     /// To `StoredTopics`: names with the ids they were committed under.
     StoredTopics(Vec<(String, [u8; 16])>),
     /// To `TopicsDeleted`.
@@ -74,6 +96,12 @@ pub enum GroupError {
     /// Someone else runs under this `group.instance.id`.
     #[error("another member runs under this instance id")]
     FencedInstanceId,
+    /// It has members.
+    #[error("the group is not empty")]
+    NonEmptyGroup,
+    /// Its members read this topic.
+    #[error("the group's members read this topic")]
+    SubscribedToTopic,
     /// `group.max.size`.
     #[error("the group is full")]
     GroupMaxSizeReached,
@@ -325,4 +353,45 @@ pub struct DeletedTopic {
     pub name: String,
     /// Its id.
     pub topic_id: [u8; 16],
+}
+
+/// A group, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Where it is in its round.
+    pub state: State,
+    /// `consumer`, `connect`; empty for a group of offsets alone.
+    pub protocol_type: String,
+    /// The protocol chosen; empty unless it is stable.
+    pub protocol: String,
+    /// Everyone.
+    pub members: Vec<MemberDescription>,
+}
+
+/// A member, as operators see it. What it said and its share are told of stable groups only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    /// Its id.
+    pub member_id: String,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<String>,
+    /// Its client id.
+    pub client_id: String,
+    /// Where it comes from.
+    pub client_host: String,
+    /// What it said under the protocol chosen.
+    pub metadata: Bytes,
+    /// Its share.
+    pub assignment: Bytes,
+}
+
+/// A group in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// Its id.
+    pub group_id: String,
+    /// Where it is in its round.
+    pub state: State,
+    /// `consumer`, `connect`; empty for a group of offsets alone.
+    pub protocol_type: String,
 }

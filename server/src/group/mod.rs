@@ -5,6 +5,7 @@
 //! partition   one partition of __consumer_offsets: its groups, its offsets, what is being stored
 //! classic     one group of the join / sync / heartbeat protocol
 //! offsets     what a group committed, and when that expires
+//! operator    what operators see and forget
 //! upkeep      what is forgotten, when
 //! records     Kafka's record schemas in the log
 //! messages    what can be asked and what is answered, apart from any version of the wire
@@ -16,6 +17,7 @@ mod classic;
 mod member;
 mod messages;
 mod offsets;
+mod operator;
 mod partition;
 mod records;
 mod settings;
@@ -26,8 +28,8 @@ pub use classic::{ClassicGroup, GroupMetadata, MemberMetadata, State, Turn, Writ
 pub use member::Member;
 pub use messages::{
     Answer, Command, Commit, CommitPartition, CommitTopic, CommitTopicAnswer, DeletedTopic, FetchOffsets,
-    FetchedOffset, FetchedTopic, GroupError, Heartbeat, Join, JoinAnswer, JoinMember, Leave, LeaveAnswer,
-    LeaveMember, Protocol, Sync, SyncAnswer,
+    FetchedOffset, FetchedTopic, GroupDescription, GroupError, Heartbeat, Join, JoinAnswer, JoinMember,
+    Leave, LeaveAnswer, LeaveMember, ListedGroup, MemberDescription, Protocol, Sync, SyncAnswer,
 };
 pub use offsets::{Offsets, StoredOffset};
 pub use partition::Partition;

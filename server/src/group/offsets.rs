@@ -100,6 +100,18 @@ impl Offsets {
         }
     }
 
+    /// Whether an offset is stored here.
+    pub fn holds(&self, topic: &str, partition: i32) -> bool {
+        self.topics.get(topic).is_some_and(|partitions| partitions.contains_key(&partition))
+    }
+
+    /// Where offsets are stored.
+    pub fn places(&self) -> Vec<(String, i32)> {
+        let each = self.topics.iter();
+        each.flat_map(|(name, partitions)| partitions.keys().map(|partition| (name.clone(), *partition)))
+            .collect()
+    }
+
     /// What is stored for these topics, or for all.
     pub fn fetch(&self, asked: Option<Vec<(String, Vec<i32>)>>) -> Vec<FetchedTopic> {
         let Some(asked) = asked else {

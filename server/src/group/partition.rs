@@ -10,6 +10,7 @@ use super::messages::{
     JoinAnswer,
 };
 use super::offsets::{Offsets, StoredOffset};
+use super::operator::Deletion;
 use super::records::GroupRecord;
 use super::settings::GroupSettings;
 use crate::coordinator::{AppendId, Effects, Machine, Now, Record, Refusal, ReplayError, RequestId, Timers};
@@ -32,6 +33,7 @@ pub(super) struct Entry {
 pub(super) enum InFlight {
     Group { group_id: Rc<str>, write: Write },
     Offsets { group_id: Rc<str>, commit: Box<CommitInFlight> },
+    Deleted(Box<Deletion>),
     Tombstones,
 }
 
@@ -250,6 +252,7 @@ impl Partition {
     fn land(&mut self, then: InFlight, now: Now, effects: &mut Effects<Answer>) {
         match then {
             InFlight::Tombstones => {}
+            InFlight::Deleted(deletion) => self.deleted(*deletion, effects),
             InFlight::Group { group_id, write } => {
                 self.landed(&group_id);
                 self.turn(&group_id, now, effects, |group, turn| group.durable(write, turn));
@@ -265,6 +268,21 @@ impl Partition {
                 self.settle(&group_id);
                 effects.answer(commit.request, Answer::Commit(Ok(commit.answer)));
             }
+        }
+    }
+
+    fn deleted(&mut self, deletion: Deletion, effects: &mut Effects<Answer>) {
+        self.landed(&deletion.group_id);
+        if let Some(entry) = self.groups.get_mut(&deletion.group_id) {
+            for (topic, partition) in &deletion.removed {
+                entry.offsets.remove(topic, *partition);
+            }
+            // Members may have come meanwhile: their records follow the tombstone.
+            entry.is_stored &= !deletion.is_whole || !entry.group.is_vacant();
+        }
+        self.settle(&deletion.group_id);
+        if let Some((request, answer)) = deletion.answer {
+            effects.answer(request, answer);
         }
     }
 
@@ -364,6 +382,14 @@ impl Machine for Partition {
             }
             Command::Commit(commit) => self.commit(request, commit, now, effects),
             Command::Fetch(fetch) => effects.answer(request, Answer::Fetch(Ok(self.fetch(fetch)))),
+            Command::Describe(group_id) => {
+                effects.answer(request, Answer::Described(self.describe(&group_id)))
+            }
+            Command::List => effects.answer(request, Answer::Listed(self.list())),
+            Command::Delete(group_id) => self.delete(request, &group_id, effects),
+            Command::DeleteOffsets { group_id, topics } => {
+                self.delete_offsets(request, &group_id, topics, effects)
+            }
             Command::StoredTopics => effects.answer(request, Answer::StoredTopics(self.stored_topics())),
             Command::TopicsDeleted(topics) => {
                 self.gone.extend(topics);
@@ -386,6 +412,19 @@ impl Machine for Partition {
         let too_large = refusal == Refusal::TooLarge;
         match then {
             InFlight::Tombstones => {}
+            InFlight::Deleted(deletion) => {
+                self.landed(&deletion.group_id);
+                if let Some((request, answer)) = deletion.answer {
+                    let error = GroupError::NotAvailable;
+                    let is_group = matches!(answer, Answer::Deleted(_));
+                    let answer = if is_group {
+                        Answer::Deleted(Err(error))
+                    } else {
+                        Answer::OffsetsDeleted(Err(error))
+                    };
+                    effects.answer(request, answer);
+                }
+            }
             InFlight::Group { group_id, write } => {
                 let error = if too_large { GroupError::MetadataTooLarge } else { GroupError::NotAvailable };
                 self.landed(&group_id);

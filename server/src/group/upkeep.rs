@@ -7,7 +7,7 @@ use crate::coordinator::{Effects, Now};
 use std::rc::Rc;
 
 /// Tombstones in one append, so that it fits into a batch.
-const TOMBSTONES_MAX: usize = 500;
+pub(super) const TOMBSTONES_MAX: usize = 500;
 
 impl Partition {
     /// Forgets what expired, and groups of which nothing is left.

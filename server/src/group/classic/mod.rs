@@ -227,6 +227,11 @@ impl ClassicGroup {
         self.protocol_type.as_deref()
     }
 
+    /// The protocol chosen for this generation.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
     /// Who assigns.
     pub fn leader(&self) -> Option<&str> {
         self.leader.as_deref()

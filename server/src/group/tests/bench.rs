@@ -298,7 +298,9 @@ pub(super) fn shown(answer: &Answer) -> String {
         | Answer::Heartbeat(Err(error))
         | Answer::Leave(Err(error))
         | Answer::Commit(Err(error))
-        | Answer::Fetch(Err(error)) => format!("{error:?}"),
+        | Answer::Fetch(Err(error))
+        | Answer::Deleted(Err(error))
+        | Answer::OffsetsDeleted(Err(error)) => format!("{error:?}"),
         Answer::Leave(Ok(left)) => {
             let each = left.iter().map(|one| match one.error {
                 Some(error) => format!("{error:?}"),
@@ -306,7 +308,7 @@ pub(super) fn shown(answer: &Answer) -> String {
             });
             each.collect::<Vec<_>>().join(" ")
         }
-        Answer::Commit(Ok(topics)) => {
+        Answer::Commit(Ok(topics)) | Answer::OffsetsDeleted(Ok(topics)) => {
             let each = topics.iter().flat_map(|topic| &topic.partitions).map(|(_, error)| match error {
                 Some(error) => format!("{error:?}"),
                 None => "ok".to_owned(),
@@ -322,6 +324,19 @@ pub(super) fn shown(answer: &Answer) -> String {
             });
             format!("[{}]", each.collect::<Vec<_>>().join(" "))
         }
+        Answer::Described(None) => "no such group".to_owned(),
+        Answer::Described(Some(group)) => {
+            let each = group.members.iter().map(|member| {
+                format!("{}:{}", member.member_id, String::from_utf8_lossy(&member.assignment))
+            });
+            let members = each.collect::<Vec<_>>().join(" ");
+            format!("{} {} {} [{members}]", group.state.name(), group.protocol_type, group.protocol)
+        }
+        Answer::Listed(groups) => {
+            let each = groups.iter().map(|group| format!("{}:{}", group.group_id, group.state.name()));
+            format!("[{}]", each.collect::<Vec<_>>().join(" "))
+        }
+        Answer::Deleted(Ok(())) => "ok".to_owned(),
         Answer::StoredTopics(topics) => {
             topics.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
         }

@@ -5,9 +5,10 @@
 //! client NAME KEY=VALUE...  version, instance, protocols (range:x,sticky:y), session, rebalance, id, generation
 //! join|sync|heartbeat|leave|commit|fetch NAME ...
 //! wait SECONDS   hold   release   refuse   accept   restart   delete TOPIC
+//! describe   list   delete_group   delete_offset TOPIC/PARTITION
 //! ```
 
-use super::bench::{Bench, TOPIC_ID, protocol, shown};
+use super::bench::{Bench, GROUP, TOPIC_ID, protocol, shown};
 use crate::coordinator::Refusal;
 use crate::group::{Command, DeletedTopic, GroupSettings, LeaveMember};
 use bytes::Bytes;
@@ -93,6 +94,14 @@ fn run(bench: &mut Bench, line: &str) {
         ["refuse"] => bench.refusal = Some(Refusal::TooLarge),
         ["accept"] => bench.refusal = None,
         ["restart"] => bench.restart(),
+        ["describe"] => bench.send("operator", "describe", Command::Describe(GROUP.to_owned())),
+        ["list"] => bench.send("operator", "list", Command::List),
+        ["delete_group"] => bench.send("operator", "delete", Command::Delete(GROUP.to_owned())),
+        ["delete_offset", place] => {
+            let (topic, partition) = place.split_once('/').expect("TOPIC/PARTITION");
+            let topics = vec![(topic.to_owned(), vec![partition.parse().unwrap()])];
+            bench.send("operator", "delete", Command::DeleteOffsets { group_id: GROUP.to_owned(), topics });
+        }
         ["delete", topic] => {
             let topics = vec![DeletedTopic { name: topic.to_owned(), topic_id: TOPIC_ID }];
             bench.send("broker", "delete", Command::TopicsDeleted(topics));
