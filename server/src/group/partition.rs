@@ -383,12 +383,12 @@ impl Machine for Partition {
             Command::Commit(commit) => self.commit(request, commit, now, effects),
             Command::Fetch(fetch) => effects.answer(request, Answer::Fetch(Ok(self.fetch(fetch)))),
             Command::Describe(group_id) => {
-                effects.answer(request, Answer::Described(self.describe(&group_id)))
+                effects.answer(request, Answer::Described(self.describe(&group_id)));
             }
             Command::List => effects.answer(request, Answer::Listed(self.list())),
             Command::Delete(group_id) => self.delete(request, &group_id, effects),
             Command::DeleteOffsets { group_id, topics } => {
-                self.delete_offsets(request, &group_id, topics, effects)
+                self.delete_offsets(request, &group_id, topics, effects);
             }
             Command::StoredTopics => effects.answer(request, Answer::StoredTopics(self.stored_topics())),
             Command::TopicsDeleted(topics) => {

@@ -293,7 +293,7 @@ pub(super) fn shown(answer: &Answer) -> String {
             }
         }
         Answer::Sync(Ok(sync)) => format!("share={}", String::from_utf8_lossy(&sync.assignment)),
-        Answer::Heartbeat(Ok(())) | Answer::Done => "ok".to_owned(),
+        Answer::Heartbeat(Ok(())) | Answer::Deleted(Ok(())) | Answer::Done => "ok".to_owned(),
         Answer::Sync(Err(error))
         | Answer::Heartbeat(Err(error))
         | Answer::Leave(Err(error))
@@ -336,7 +336,6 @@ pub(super) fn shown(answer: &Answer) -> String {
             let each = groups.iter().map(|group| format!("{}:{}", group.group_id, group.state.name()));
             format!("[{}]", each.collect::<Vec<_>>().join(" "))
         }
-        Answer::Deleted(Ok(())) => "ok".to_owned(),
         Answer::StoredTopics(topics) => {
             topics.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
         }
