@@ -2,3 +2,5 @@
 
 pub mod coordinator;
 pub mod group;
+pub mod cluster;
+pub mod route;
