@@ -15,7 +15,7 @@ const ATTRIBUTES_CONTROL: i16 = 1 << 5;
 ///
 /// # Panics
 /// On an empty list: a batch has records.
-pub(super) fn encode(records: &[Record], wall: Timestamp) -> Bytes {
+pub(crate) fn encode(records: &[Record], wall: Timestamp) -> Bytes {
     assert!(!records.is_empty(), "a batch has records");
     let mut body = BytesMut::new();
     let mut each = BytesMut::new();
@@ -60,7 +60,7 @@ pub(super) fn encode(records: &[Record], wall: Timestamp) -> Bytes {
 /// Calls `each` for every record at or after `start` in whole batches; returns the offset after the last one.
 ///
 /// `None` when the bytes are not batches as a coordinator writes them.
-pub(super) fn walk(batches: &Bytes, start: Offset, mut each: impl FnMut(Record)) -> Option<Offset> {
+pub(crate) fn walk(batches: &Bytes, start: Offset, mut each: impl FnMut(Record)) -> Option<Offset> {
     let mut rest = batches.clone();
     let mut end = start;
     while !rest.is_empty() {

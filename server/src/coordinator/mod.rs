@@ -23,7 +23,9 @@ use thalweg_engine::units::Timestamp;
 
 pub use clock::Clock;
 pub use host::{Host, HostError};
+pub(crate) use log::{encode, walk};
 pub use loader::Loaded;
+pub(crate) use reply::reply;
 pub use timers::Timers;
 
 /// The two clocks a machine needs, read once per event by whoever drives it.
