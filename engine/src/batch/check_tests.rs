@@ -202,7 +202,7 @@ fn records_whose_lengths_lie_are_refused_in_every_codec() {
         Hand { header_count: Some(-1), ..base.clone() },
         Hand { header_count: Some(5), ..base.clone() },
         Hand { header_count: Some(i64::from(i32::MAX)), ..base.clone() },
-        Hand { headers: vec![(None, Some(b"x"))], ..base.clone() },
+        Hand { headers: vec![[None, Some(b"x")]], ..base.clone() },
     ];
     for codec in Codec::ALL {
         for (number, lie) in lies.iter().enumerate() {
@@ -228,7 +228,7 @@ fn records_that_are_odd_but_readable_are_taken() {
         Hand { key: None, value: None, ..record(0) },
         Hand { key: None, key_bytes: Some(-2), value: None, value_bytes: Some(-2), ..record(1) }, // as null
         Hand { key: Some(b""), value: Some(b""), ..record(2) },
-        Hand { headers: vec![(Some(b"\xff\xfe"), None), (Some(b""), Some(b""))], ..record(3) }, // a name that is no text
+        Hand { headers: vec![[Some(b"\xff\xfe"), None], [Some(b""), Some(b"")]], ..record(3) }, // a name that is no text
     ];
     for codec in Codec::ALL {
         assert_eq!(check(&batch(codec, &odd), &rules()).unwrap().record_count(), 4);
@@ -324,7 +324,7 @@ fn zstd_needs_a_request_that_knows_it() {
 
 #[test]
 fn a_topics_own_codec_makes_the_batch_anew_with_the_same_records() {
-    let late = Hand { timestamp_delta: 9, key: None, headers: vec![(Some(b"h"), None)], ..record(1) };
+    let late = Hand { timestamp_delta: 9, key: None, headers: vec![[Some(b"h"), None]], ..record(1) };
     let records = [record(0), late, Hand { timestamp_delta: -5, value: None, ..record(2) }];
     for source in Codec::ALL {
         for target in Codec::ALL {
@@ -334,7 +334,7 @@ fn a_topics_own_codec_makes_the_batch_anew_with_the_same_records() {
                     header.attributes |= 0x10;
                 });
                 let compression = TargetCompression::Codec(target, None);
-                let checked = check(&sent, &CheckRules { compression, timestamp_type, ..rules() }).unwrap();
+                let checked = check(&sent, &CheckRules { timestamp_type, compression, ..rules() }).unwrap();
                 let header = *checked.header();
                 assert_eq!(header.codec().unwrap(), target);
                 assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (77, 3, 0));
@@ -362,9 +362,9 @@ fn a_topics_own_codec_makes_the_batch_anew_with_the_same_records() {
 #[test]
 fn recompression_keeps_to_the_limits_and_leaves_control_batches() {
     let compression = TargetCompression::Codec(Codec::None, None);
-    let long: &[u8] = &[b'x'; 100_000];
+    let long: &'static [u8] = Box::leak(vec![b'x'; 100_000].into());
     for codec in PACKING {
-        let bytes = batch(codec, &[Hand { value: Some(Box::leak(long.into())), ..record(0) }]);
+        let bytes = batch(codec, &[Hand { value: Some(long), ..record(0) }]);
         let small = CheckRules { compression, batch_bytes_max: 20_000, ..rules() };
         let outcome = check(&bytes, &small); // 4.3.1: 10
         assert!(matches!(outcome, Err(BatchError::TooLarge { limit: 20_000, .. })), "{codec:?}: {outcome:?}");

@@ -41,7 +41,7 @@ pub(super) struct Hand {
     pub(super) value: Option<&'static [u8]>,
     pub(super) value_bytes: Option<i64>,
     pub(super) header_count: Option<i64>,
-    pub(super) headers: Vec<(Option<&'static [u8]>, Option<&'static [u8]>)>,
+    pub(super) headers: Vec<[Option<&'static [u8]>; 2]>,
     pub(super) behind: &'static [u8],
 }
 
@@ -71,7 +71,7 @@ impl Hand {
             body.extend_from_slice(field.unwrap_or_default());
         }
         write_long(self.header_count.unwrap_or(self.headers.len() as i64), &mut body);
-        for field in self.headers.iter().flat_map(|(name, value)| [name, value]) {
+        for field in self.headers.iter().flatten() {
             write_long(field.map_or(-1, |field| field.len() as i64), &mut body);
             body.extend_from_slice(field.unwrap_or_default());
         }
@@ -136,5 +136,5 @@ pub(super) fn seal(header: BatchHeader, packed: &[u8]) -> Bytes {
 pub(super) fn altered(batch: &Bytes, change: impl FnOnce(&mut BatchHeader)) -> Bytes {
     let mut header = BatchHeader::read(batch).unwrap();
     change(&mut header);
-    seal(header, &batch[HEADER_BYTES..])
+    seal(header, batch.get(HEADER_BYTES..).unwrap())
 }

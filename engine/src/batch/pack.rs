@@ -21,7 +21,7 @@ const LZ4_SLOW_LEVEL_MAX: i32 = 12;
 pub(super) enum Packer {
     Plain(Vec<u8>),
     Gzip(Box<flate2::write::GzEncoder<Vec<u8>>>),
-    Snappy(SnappyPacker),
+    Snappy(Box<SnappyPacker>),
     Lz4(lz4::Encoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
@@ -45,7 +45,7 @@ impl Packer {
                     flate2::Compression::new(level as u32),
                 )))
             }
-            Codec::Snappy => Self::Snappy(SnappyPacker::new(out)),
+            Codec::Snappy => Self::Snappy(Box::new(SnappyPacker::new(out))),
             Codec::Lz4 => Self::Lz4(lz4_encoder(level, out).map_err(failed)?),
             Codec::Zstd => {
                 let level = level.unwrap_or(ZSTD_LEVEL);

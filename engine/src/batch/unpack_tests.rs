@@ -260,9 +260,9 @@ fn every_level_packs_what_every_reader_takes() {
         [(Codec::Gzip, -1..=9), (Codec::Lz4, 1..=17), (Codec::Zstd, -7..=22), (Codec::Snappy, 0..=0)]
     {
         for level in levels {
-            let mut packer = super::super::pack::Packer::new(codec, Some(level), Vec::new()).unwrap();
-            packer.write(&bytes).unwrap();
-            let packed = packer.finish().unwrap();
+            let mut sink = super::super::pack::Packer::new(codec, Some(level), Vec::new()).unwrap();
+            sink.write(&bytes).unwrap();
+            let packed = sink.finish().unwrap();
             let mut unpacked = Unpacked::new(codec, &packed, bytes.len()).unwrap();
             let mut left = bytes.as_slice();
             while !left.is_empty() {
