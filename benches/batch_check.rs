@@ -12,6 +12,7 @@ use thalweg_engine::batch::{
 };
 use thalweg_engine::units::Timestamp;
 
+const BOMB_BYTES: usize = 64 << 20;
 const NOW: i64 = 1_700_000_000_000;
 
 fn rules() -> CheckRules {
@@ -79,6 +80,22 @@ fn report(name: &str, batch: &Bytes, rules: &CheckRules, (rounds, round): (u32, 
     );
 }
 
+/// How long a batch that unfolds past the bound keeps a core busy until it is refused.
+fn report_bomb(codec: Codec, (rounds, round): (u32, Duration)) {
+    let rules = CheckRules { batch_bytes_max: usize::MAX, unpacked_bytes_max: BOMB_BYTES - 1_000, ..rules() };
+    let mut builder = BatchBuilder::new(codec);
+    builder.push(Timestamp(NOW), None, Some(&vec![0; BOMB_BYTES]), &[]);
+    let bomb = builder.build(ProducerFields::NONE).expect("no codec fails on this");
+    let time = time_of(rounds, round, || {
+        black_box(check(black_box(&bomb), &rules)).expect_err("a bomb");
+    });
+    println!(
+        "{codec:?} bomb of {BOMB_BYTES} B in {} B: refused in {:.1} ms",
+        bomb.len(),
+        time.as_secs_f64() * 1e3
+    );
+}
+
 fn main() {
     let effort = if std::env::args().any(|argument| argument == "--bench") {
         (5, Duration::from_millis(200))
@@ -90,6 +107,9 @@ fn main() {
             let batch = batch(codec, plain_bytes);
             report(&format!("{codec:?} of {plain_bytes} B"), &batch, &rules(), effort);
         }
+    }
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        report_bomb(codec, effort);
     }
     let plain = batch(Codec::None, 1_000_000);
     let appended = CheckRules { timestamp_type: TimestampType::LogAppend, ..rules() };

@@ -297,7 +297,8 @@ fn fault_of(
             age_ms > rules.timestamp_before_max_ms || age_ms.wrapping_neg() > rules.timestamp_after_max_ms;
         return out.then_some(Fault::Timestamp(timestamp));
     }
-    // 4.3.1 takes a client's claim of LogAppendTime on a CreateTime topic and clears it (in `check`).
+    // 4.3.1 takes a client's claim of LogAppendTime on a CreateTime topic and clears it (in `check`), but keeps the
+    // largest timestamp of the header, which no record need have; here it is the records'.
     (header.timestamp_type() == TimestampType::LogAppend).then_some(Fault::TimestampType)
 }
 
