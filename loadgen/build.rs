@@ -3,7 +3,8 @@ use std::process::Command;
 
 fn main() {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
-    let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|listed| !listed.is_empty());
+    let dirty =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|listed| !listed.is_empty());
     println!("cargo:rustc-env=LOADGEN_COMMIT={commit}{}", if dirty { "+changes" } else { "" });
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src");

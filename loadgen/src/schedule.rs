@@ -55,9 +55,9 @@ impl Schedule {
     pub fn new(load: &Load, index: u32) -> Self {
         assert!(index < load.producer_count);
         let producers = u64::from(load.producer_count);
-        let records_left = load.record_count.map_or(u64::MAX, |total| {
-            total / producers + u64::from(u64::from(index) < total % producers)
-        });
+        let records_left = load
+            .record_count
+            .map_or(u64::MAX, |total| total / producers + u64::from(u64::from(index) < total % producers));
         let phase = if load.rate_per_s == 0 {
             Duration::ZERO
         } else {
@@ -113,7 +113,10 @@ impl Schedule {
         let overdue = match (self.rate, until.checked_sub(self.phase)) {
             (Some((rate, producers)), Some(span)) => {
                 let due = span.as_nanos() * u128::from(rate) / u128::from(producers) / NANOS_PER_S;
-                u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(self.records_taken).min(self.records_left)
+                u64::try_from(due)
+                    .unwrap_or(u64::MAX)
+                    .saturating_sub(self.records_taken)
+                    .min(self.records_left)
             }
             _ => 0,
         };

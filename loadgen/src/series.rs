@@ -57,6 +57,12 @@ impl Series {
         }
     }
 
+    /// Something took this long and ended at `elapsed`; what it was is counted elsewhere.
+    pub fn record_latency(&mut self, elapsed: Duration, latency: Duration) {
+        self.at(elapsed);
+        self.latencies.record(latency);
+    }
+
     /// A request went wrong at `elapsed`.
     pub fn record_error(&mut self, elapsed: Duration) {
         self.at(elapsed).errors += 1;

@@ -119,7 +119,13 @@ impl BodyMaker {
     ///
     /// # Panics
     /// If `records_max` is 0: a batch without records is none.
-    pub fn make(&mut self, records_max: u32, tag: Option<Tag>, memory: Vec<u8>, reused: bool) -> Result<Body, CodecError> {
+    pub fn make(
+        &mut self,
+        records_max: u32,
+        tag: Option<Tag>,
+        memory: Vec<u8>,
+        reused: bool,
+    ) -> Result<Body, CodecError> {
         assert!(records_max > 0);
         let records_max = records_max.min(self.shape.records_max);
         let bytes_max = self.shape.batch_bytes_max.saturating_sub(HEADER_BYTES);
@@ -192,7 +198,8 @@ mod tests {
     use super::*;
     use crate::batch::{Batches, Stamp, records};
 
-    const STAMP: Stamp = Stamp { timestamp_ms: 1_700_000_000_000, producer_id: 9, producer_epoch: 1, base_sequence: 77 };
+    const STAMP: Stamp =
+        Stamp { timestamp_ms: 1_700_000_000_000, producer_id: 9, producer_epoch: 1, base_sequence: 77 };
 
     fn maker(batch_bytes_max: usize, codec: Codec) -> BodyMaker {
         let shape = BodyShape { records_max: 1000, batch_bytes_max, codec };
@@ -206,8 +213,10 @@ mod tests {
     #[test]
     fn a_batch_is_full_by_bytes_and_the_record_that_did_not_fit_begins_the_next() {
         let mut maker = maker(10_000, Codec::None);
-        let (first, second) =
-            (maker.make(1000, None, Vec::new(), false).unwrap(), maker.make(1000, None, Vec::new(), false).unwrap());
+        let (first, second) = (
+            maker.make(1000, None, Vec::new(), false).unwrap(),
+            maker.make(1000, None, Vec::new(), false).unwrap(),
+        );
         for body in [&first, &second] {
             assert!((8_400..=10_000).contains(&body.batch_bytes()), "{}", body.batch_bytes());
         }
@@ -238,7 +247,8 @@ mod tests {
             for record in records(&plain, body.record_count().into()) {
                 let record = record.unwrap();
                 assert_eq!(record.offset_delta, count);
-                let found = Tag::decode(record.tag.unwrap(), record.key.unwrap(), record.value.unwrap()).unwrap();
+                let found =
+                    Tag::decode(record.tag.unwrap(), record.key.unwrap(), record.value.unwrap()).unwrap();
                 assert_eq!(found, Tag { sequence: 1000 + count as u64, ..tag });
                 count += 1;
             }

@@ -33,7 +33,9 @@ pub struct CodecError {
 impl Codec {
     /// The codec in a batch's attributes; `None`: there is no such codec.
     pub fn from_attributes(attributes: i16) -> Option<Self> {
-        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd].into_iter().find(|codec| *codec as i16 == attributes & 7)
+        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd]
+            .into_iter()
+            .find(|codec| *codec as i16 == attributes & 7)
     }
 
     /// Packs `plain`, copying it once more for the codecs of the crate below.

@@ -158,7 +158,10 @@ fn read_record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
 }
 
 /// A field with its length before it; the inner `None` is a null.
-#[expect(clippy::option_option, reason = "cut and null are two things, and the caller treats both in one line")]
+#[expect(
+    clippy::option_option,
+    reason = "cut and null are two things, and the caller treats both in one line"
+)]
 fn read_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let length = varint::read(input)?;
     if length == -1 {
@@ -177,7 +180,8 @@ mod tests {
 
     fn batch(base_offset: i64) -> Vec<u8> {
         let shape = BodyShape { records_max: 3, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body = BodyMaker::new(Payload::filler(50, 50, 4, 1, 1), shape).make(3, None, Vec::new(), false).unwrap();
+        let body =
+            BodyMaker::new(Payload::filler(50, 50, 4, 1, 1), shape).make(3, None, Vec::new(), false).unwrap();
         let stamp = Stamp { timestamp_ms: 5, producer_id: -1, producer_epoch: -1, base_sequence: -1 };
         let mut batch = [&stamp.header_for(&body)[..], body.bytes()].concat();
         batch[..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -188,7 +192,8 @@ mod tests {
     fn batches_end_to_end_are_walked_and_a_cut_one_at_the_end_is_left_out() {
         let mut bytes = [batch(0), batch(3), batch(6)].concat();
         bytes.truncate(bytes.len() - 1);
-        let bases: Vec<_> = Batches::new(bytes.into()).map(|found| found.unwrap().header().base_offset()).collect();
+        let bases: Vec<_> =
+            Batches::new(bytes.into()).map(|found| found.unwrap().header().base_offset()).collect();
         assert_eq!(bases, [0, 3]);
     }
 

@@ -4,9 +4,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{
-    ApiVersionsRequest, InitProducerIdRequest, RequestHeader, ResponseHeader,
-};
+use kafka_protocol::messages::{ApiVersionsRequest, InitProducerIdRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{
     Decodable as _, HeaderVersion as _, Request, StrBytes, encode_request_header_into_buffer,
 };
@@ -35,7 +33,13 @@ impl Versions {
         let (own_min, own_max) = (R::VERSIONS.min, R::VERSIONS.max.min(own_max));
         let version = broker_max.min(own_max);
         if version < broker_min.max(own_min) {
-            return Err(ClientError::NoCommonVersion { api: api_name::<R>(), broker_min, broker_max, own_min, own_max });
+            return Err(ClientError::NoCommonVersion {
+                api: api_name::<R>(),
+                broker_min,
+                broker_max,
+                own_min,
+                own_max,
+            });
         }
         Ok(version)
     }
@@ -185,7 +189,7 @@ impl Control {
 }
 
 /// A request as a whole frame, length first.
-pub(super) fn encode<R: Request>(
+pub(crate) fn encode<R: Request>(
     request: &R,
     version: i16,
     correlation_id: i32,
@@ -206,7 +210,7 @@ pub(super) fn encode<R: Request>(
 }
 
 /// Reads the answer to a request of type `R`; byte fields share the frame's memory.
-pub(super) fn decode<R: Request>(
+pub(crate) fn decode<R: Request>(
     mut frame: Bytes,
     version: i16,
     correlation_id: i32,
@@ -214,7 +218,8 @@ pub(super) fn decode<R: Request>(
     let fault = |reason: String| ClientError::Decode { api: api_name::<R>(), version, reason };
     // ApiVersions answers have the first header in every version, so that any client can read them.
     let header_version = if R::KEY == API_VERSIONS_KEY { 0 } else { R::Response::header_version(version) };
-    let header = ResponseHeader::decode(&mut frame, header_version).map_err(|error| fault(error.to_string()))?;
+    let header =
+        ResponseHeader::decode(&mut frame, header_version).map_err(|error| fault(error.to_string()))?;
     if header.correlation_id != correlation_id {
         return Err(fault(format!("answers question {}, asked was {correlation_id}", header.correlation_id)));
     }
@@ -259,7 +264,14 @@ mod tests {
     fn an_answer_to_another_question_or_with_bytes_left_over_is_refused() {
         let answer = |bytes: &'static [u8]| decode::<MetadataRequest>(Bytes::from_static(bytes), 0, 7);
         assert!(answer(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0]).is_ok());
-        assert!(answer(&[0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err().to_string().contains("asked was 7"));
-        assert!(answer(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 9]).unwrap_err().to_string().contains("1 bytes are left"));
+        assert!(
+            answer(&[0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err().to_string().contains("asked was 7")
+        );
+        assert!(
+            answer(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 9])
+                .unwrap_err()
+                .to_string()
+                .contains("1 bytes are left")
+        );
     }
 }

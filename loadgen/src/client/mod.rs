@@ -6,12 +6,17 @@ mod control;
 mod poll;
 mod produce_frame;
 mod raw;
+mod recover;
 mod topic;
 
 pub use control::{Control, Versions};
+pub(crate) use control::{decode, encode};
 pub use poll::{Poll, Ready};
+pub(crate) use produce_frame::PRODUCE_VERSION_MAX;
 pub use produce_frame::{Acknowledgement, ProduceFrames};
 pub use raw::{Flushed, Frame, Link, LinkState};
+pub use recover::{Directory, Leader, Reconnect};
+pub(crate) use topic::topic_name;
 pub use topic::{Partition, Topic};
 
 use std::net::SocketAddr;

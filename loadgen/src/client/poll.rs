@@ -1,17 +1,18 @@
 //! Wait until a socket can go on or a time is reached; one per thread.
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::epoll;
 use rustix::event::Timespec;
+use rustix::event::epoll;
 
 /// Most events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
 
 /// The kernel's list of the sockets of one thread, level-triggered.
+#[derive(Debug)]
 pub struct Poll {
     list: OwnedFd,
-    events: Vec<epoll::Event>,
 }
 
 /// A socket that can go on.
@@ -31,7 +32,7 @@ impl Poll {
     /// # Errors
     /// If the process has no file descriptors left.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { list: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS_MAX) })
+        Ok(Self { list: epoll::create(epoll::CreateFlags::CLOEXEC)? })
     }
 
     /// Watches `socket` for reading, and for room to write if asked.
@@ -54,16 +55,19 @@ impl Poll {
     ///
     /// # Errors
     /// If the kernel refuses to wait. A signal ends the wait early, without an error.
-    pub fn wait(&mut self, timeout: Duration, ready: &mut Vec<Ready>) -> std::io::Result<()> {
+    pub fn wait(&self, timeout: Duration, ready: &mut Vec<Ready>) -> std::io::Result<()> {
         ready.clear();
-        self.events.clear();
-        let timeout =
-            Timespec { tv_sec: timeout.as_secs().min(3600) as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        match epoll::wait(&self.list, rustix::buffer::spare_capacity(&mut self.events), Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_MAX];
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs().min(3600) as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        let events = match epoll::wait(&self.list, &mut room, Some(&timeout)) {
+            Ok((events, _)) => events,
+            Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
-        ready.extend(self.events.iter().map(|event| {
+        };
+        ready.extend(events.iter().map(|event| {
             let (flags, data) = (event.flags, event.data);
             let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
             Ready {

@@ -75,7 +75,13 @@ impl ProduceFrames {
     }
 
     /// A request with one batch: `header` and `body`. Does not copy the body.
-    pub fn frame(&self, correlation_id: i32, partition: i32, header: &[u8; HEADER_BYTES], body: &Body) -> Frame {
+    pub fn frame(
+        &self,
+        correlation_id: i32,
+        partition: i32,
+        header: &[u8; HEADER_BYTES],
+        body: &Body,
+    ) -> Frame {
         const CORRELATION_AT: usize = 8;
         let flexible = self.version >= FLEXIBLE_VERSION;
         let mut head = Vec::with_capacity(4 + self.prefix.len() + 9 + HEADER_BYTES);
@@ -99,7 +105,11 @@ impl ProduceFrames {
     ///
     /// # Errors
     /// If it is not that answer or cannot be read.
-    pub fn acknowledgement(&self, answer: &[u8], correlation_id: i32) -> Result<Acknowledgement, ClientError> {
+    pub fn acknowledgement(
+        &self,
+        answer: &[u8],
+        correlation_id: i32,
+    ) -> Result<Acknowledgement, ClientError> {
         if let Some(success) = self.plain_success(answer, correlation_id) {
             return Ok(success);
         }
@@ -119,7 +129,9 @@ impl ProduceFrames {
 
     /// The fields of an answer without error; `None`: anything is unusual, the full decoder must look.
     fn plain_success(&self, answer: &[u8], correlation_id: i32) -> Option<Acknowledgement> {
-        let rest = answer.strip_prefix(&correlation_id.to_be_bytes())?.strip_prefix(self.answer_prefix.as_slice())?;
+        let rest = answer
+            .strip_prefix(&correlation_id.to_be_bytes())?
+            .strip_prefix(self.answer_prefix.as_slice())?;
         let (partition, rest) = rest.split_first_chunk()?;
         let (code, rest) = rest.split_first_chunk()?;
         let (base_offset, _) = rest.split_first_chunk()?;
@@ -159,17 +171,22 @@ mod tests {
     #[test]
     fn requests_are_those_of_the_judge_in_every_version() {
         let shape = BodyShape { records_max: 5, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body = BodyMaker::new(Payload::filler(100, 50, 0, 1, 1), shape).make(5, None, Vec::new(), false).unwrap();
+        let body = BodyMaker::new(Payload::filler(100, 50, 0, 1, 1), shape)
+            .make(5, None, Vec::new(), false)
+            .unwrap();
         let stamp = Stamp { timestamp_ms: 1, producer_id: 2, producer_epoch: 3, base_sequence: 4 };
         let header = stamp.header_for(&body);
         for version in VERSIONS {
-            let frame = ProduceFrames::new(version, "client", "topic", -1, 30_000).frame(99, 7, &header, &body);
+            let frame =
+                ProduceFrames::new(version, "client", "topic", -1, 30_000).frame(99, 7, &header, &body);
             let written = [&frame.head, body.bytes(), frame.tail].concat();
             let data = PartitionProduceData::default()
                 .with_index(7)
                 .with_records(Some([&header[..], body.bytes()].concat().into()));
-            let topic = TopicProduceData::default().with_name(topic_name("topic")).with_partition_data(vec![data]);
-            let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+            let topic =
+                TopicProduceData::default().with_name(topic_name("topic")).with_partition_data(vec![data]);
+            let request =
+                ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
             assert_eq!(written, encode(&request, version, 99, "client").unwrap(), "version {version}");
         }
     }

@@ -63,11 +63,13 @@ impl Topic {
             let code = match &found {
                 Ok(topic) => {
                     return match partition_count {
-                        Some(wanted) if topic.partitions.len() != wanted as usize => Err(ClientError::PartitionCount {
-                            topic: name.to_owned(),
-                            found: topic.partitions.len(),
-                            wanted: wanted as usize,
-                        }),
+                        Some(wanted) if topic.partitions.len() != wanted as usize => {
+                            Err(ClientError::PartitionCount {
+                                topic: name.to_owned(),
+                                found: topic.partitions.len(),
+                                wanted: wanted as usize,
+                            })
+                        }
                         _ => found,
                     };
                 }
@@ -81,7 +83,9 @@ impl Topic {
                     created = true;
                 }
                 // A topic just made is known to all brokers a little later.
-                _ if start.elapsed() < LEADERS_TIMEOUT && (created || code == 0 || (code != UNKNOWN_TOPIC && is_retriable(code))) => {
+                _ if start.elapsed() < LEADERS_TIMEOUT
+                    && (created || code == 0 || (code != UNKNOWN_TOPIC && is_retriable(code))) =>
+                {
                     sleep(LEADERS_PAUSE);
                 }
                 _ => return found,
@@ -120,7 +124,7 @@ impl Topic {
         Ok(Self { name: name.to_owned(), partitions })
     }
 
-    /// The first offset and the offset after the last record of every partition, as ListOffsets -2 and -1 tell.
+    /// The first offset and the offset after the last record of every partition, as `ListOffsets` -2 and -1 tell.
     ///
     /// # Errors
     /// If a leader cannot be asked or refuses.
@@ -131,8 +135,12 @@ impl Topic {
         leaders.dedup();
         for leader in leaders {
             let mut control = Control::connect(&leader.to_string(), client_id)?;
-            let led: Vec<_> =
-                self.partitions.iter().filter(|partition| partition.leader == leader).map(|led| led.index).collect();
+            let led: Vec<_> = self
+                .partitions
+                .iter()
+                .filter(|partition| partition.leader == leader)
+                .map(|led| led.index)
+                .collect();
             let starts = self.offsets(&mut control, &led, EARLIEST)?;
             let ends = self.offsets(&mut control, &led, LATEST)?;
             bounds.extend(starts.into_iter().zip(ends).map(|((index, start), (_, end))| (index, start..end)));
@@ -140,7 +148,12 @@ impl Topic {
         Ok(bounds)
     }
 
-    fn offsets(&self, control: &mut Control, led: &[i32], time: i64) -> Result<BTreeMap<i32, i64>, ClientError> {
+    fn offsets(
+        &self,
+        control: &mut Control,
+        led: &[i32],
+        time: i64,
+    ) -> Result<BTreeMap<i32, i64>, ClientError> {
         let partitions = led
             .iter()
             .map(|index| ListOffsetsPartition::default().with_partition_index(*index).with_timestamp(time))

@@ -48,7 +48,8 @@ const SITE: &str = " https://www.example.com";
 const EVENT_END: &[u8] = br#"","fields":{"service":"iis","site":"www.example.com"},"tags":["iis","web"]}"#;
 const METHODS: [&str; 8] = ["GET", "GET", "GET", "GET", "GET", "POST", "PUT", "HEAD"];
 const STATUSES: [&str; 10] = [
-    "200 0 0", "200 0 0", "200 0 0", "200 0 0", "200 0 0", "304 0 0", "302 0 0", "404 0 2", "401 2 5", "500 0 64",
+    "200 0 0", "200 0 0", "200 0 0", "200 0 0", "200 0 0", "304 0 0", "302 0 0", "404 0 2", "401 2 5",
+    "500 0 64",
 ];
 
 /// One web server's log.
@@ -92,7 +93,14 @@ impl Iis {
         self.clock_ms += self.noise.below(2 * REQUEST_GAP_MS_MEAN);
         let time = LogTime::from_ms(self.clock_ms);
         // Writing into a Vec cannot fail, so the results of `write!` say nothing.
-        let _ = write!(out, r#"{{"@timestamp":"{}T{}.{:03}Z{}"#, time.date(), time.clock(), time.millis, self.identity);
+        let _ = write!(
+            out,
+            r#"{{"@timestamp":"{}T{}.{:03}Z{}"#,
+            time.date(),
+            time.clock(),
+            time.millis,
+            self.identity
+        );
         let _ = write!(
             out,
             r#"{},"file":{{"path":"C:\\inetpub\\logs\\LogFiles\\W3SVC1\\u_ex{:02}{:02}{:02}.log"}}}},"message":""#,
@@ -118,7 +126,8 @@ impl Iis {
         let referrer = *noise.pick(&PATHS);
         let _ = write!(out, "{} {} {} {method} {path}/{item} ", time.date(), time.clock(), self.host_address);
         // A short request gets a longer query: no event falls below its smallest size.
-        let rest_bytes_min = " 80 - 198.51.100.1 ".len() + agent.len() + SITE.len() + referrer.len() + " 200 0 0 0".len();
+        let rest_bytes_min =
+            " 80 - 198.51.100.1 ".len() + agent.len() + SITE.len() + referrer.len() + " 200 0 0 0".len();
         let bytes_before = out.len() - event_start + rest_bytes_min + EVENT_END.len();
         let query_bytes =
             EVENT_BYTES_MIN.saturating_sub(bytes_before) + noise.below(QUERY_BYTES_MAX as u64) as usize;
@@ -126,7 +135,7 @@ impl Iis {
         while self.query.len() < query_bytes {
             let separator = if self.query.is_empty() { "" } else { "&" };
             let key = noise.pick(&QUERY_KEYS);
-            let _ = write!(self.query, "{separator}{key}={:x}", noise.next() >> noise.below(60));
+            let _ = write!(self.query, "{separator}{key}={:x}", noise.bits() >> noise.below(60));
         }
         out.extend_from_slice(&self.query);
         let port = ["443", "80", "8443"][port as usize];
@@ -135,7 +144,7 @@ impl Iis {
 }
 
 fn uuid(noise: &mut Noise) -> String {
-    let (high, low) = (noise.next(), noise.next());
+    let (high, low) = (noise.bits(), noise.bits());
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
         high >> 32,

@@ -35,7 +35,7 @@ impl Payload {
         let mut noise = Noise::new(seed, stream);
         let mut pool = Vec::with_capacity(POOL_BYTES);
         while pool.len() < POOL_BYTES {
-            pool.extend_from_slice(&noise.next().to_le_bytes());
+            pool.extend_from_slice(&noise.bits().to_le_bytes());
         }
         Self { shape: Shape::Filler { record_bytes, random_percent, pool }, key_bytes, noise }
     }
@@ -68,7 +68,7 @@ impl Payload {
     pub fn write_key(&mut self, out: &mut Vec<u8>) -> bool {
         let end = out.len() + self.key_bytes;
         while out.len() < end {
-            let digits = format!("{:016x}", self.noise.next());
+            let digits = format!("{:016x}", self.noise.bits());
             out.extend_from_slice(&digits.as_bytes()[..digits.len().min(end - out.len())]);
         }
         self.key_bytes > 0

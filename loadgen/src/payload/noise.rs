@@ -10,12 +10,12 @@ impl Noise {
     /// A stream of its own for each pair of seed and stream number.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut noise = Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        noise.next();
+        noise.bits();
         noise
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl Noise {
     /// If `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0);
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// One of `choices`.
@@ -49,7 +49,7 @@ mod tests {
     fn one_seed_gives_one_stream_and_other_streams_differ() {
         let numbers = |seed, stream| {
             let mut noise = Noise::new(seed, stream);
-            [noise.next(), noise.next()]
+            [noise.bits(), noise.bits()]
         };
         assert_eq!(numbers(7, 1), numbers(7, 1));
         assert_ne!(numbers(7, 1), numbers(7, 2));

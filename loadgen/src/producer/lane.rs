@@ -92,6 +92,9 @@ pub struct Lane {
 
 impl Lane {
     /// An empty lane with at most `pending_max` batches that are not settled.
+    ///
+    /// # Panics
+    /// If that is none.
     pub fn new(partition: i32, retry: Retry, pending_max: usize) -> Self {
         assert!(pending_max > 0);
         Self {
@@ -115,12 +118,20 @@ impl Lane {
         self.pending.is_empty()
     }
 
+    /// Nothing waits to be sent.
+    pub fn is_on_wire(&self) -> bool {
+        self.pending.iter().all(|batch| batch.on_wire)
+    }
+
     /// A new batch may be made: none waits to be sent, and there are not too many under way.
     pub fn has_room(&self) -> bool {
-        !self.rewinding && self.pending.len() < self.pending_max && self.pending.iter().all(|batch| batch.on_wire)
+        !self.rewinding && self.pending.len() < self.pending_max && self.is_on_wire()
     }
 
     /// Takes a new batch; its sequence must be the next.
+    ///
+    /// # Panics
+    /// If it is not: the stream would have a hole.
     pub fn push(&mut self, batch: Pending) {
         assert_eq!(batch.sequence, self.next_sequence);
         self.next_sequence = batch.sequence_end();
@@ -230,7 +241,8 @@ mod tests {
     /// A lane with batches of ten records each, of which the first `sent` are on the wire.
     fn lane(retry: Retry, batches: u64, sent: u64) -> Lane {
         let shape = BodyShape { records_max: 10, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body = BodyMaker::new(Payload::filler(1, 0, 0, 1, 1), shape).make(10, None, Vec::new(), true).unwrap();
+        let body =
+            BodyMaker::new(Payload::filler(1, 0, 0, 1, 1), shape).make(10, None, Vec::new(), true).unwrap();
         let mut lane = Lane::new(0, retry, 5);
         for number in 0..batches {
             lane.push(Pending::new(number * 10, body.clone(), [0; HEADER_BYTES], MS(number)));
@@ -248,7 +260,9 @@ mod tests {
     fn acknowledged_batches_leave_the_lane_in_any_number() {
         let mut lane = lane(Retry::Always, 3, 3);
         for sequence in [0, 10, 20] {
-            assert!(matches!(lane.on_answer(sequence, 0, MS(1)), Answered::Acknowledged(batch) if batch.sequence == sequence));
+            assert!(
+                matches!(lane.on_answer(sequence, 0, MS(1)), Answered::Acknowledged(batch) if batch.sequence == sequence)
+            );
         }
         assert!(lane.is_empty());
         assert_eq!(lane.next_sequence(), 30);
@@ -269,7 +283,9 @@ mod tests {
     #[test]
     fn a_gap_before_the_oldest_batch_is_a_broken_promise() {
         let mut lane = lane(Retry::Always, 2, 2);
-        assert!(matches!(lane.on_answer(0, OUT_OF_ORDER_SEQUENCE, MS(1)), Answered::Fatal(batch) if batch.sequence == 0));
+        assert!(
+            matches!(lane.on_answer(0, OUT_OF_ORDER_SEQUENCE, MS(1)), Answered::Fatal(batch) if batch.sequence == 0)
+        );
     }
 
     #[test]

@@ -78,8 +78,9 @@ impl Checker {
         }
         check.offsets.end = end;
         if let Err(what) = self.look_inside(partition, batch, next, &mut on_tag) {
-            self.faults
-                .add(FaultKind::BatchBroken, 1, || format!("partition {partition}, offset {base_offset}: {what}"));
+            self.faults.add(FaultKind::BatchBroken, 1, || {
+                format!("partition {partition}, offset {base_offset}: {what}")
+            });
         }
     }
 
@@ -156,7 +157,9 @@ impl StreamCheck {
         match self.placed.last_mut() {
             Some(last)
                 if last.sequences.end == sequence
-                    && last.base_offset.is_some_and(|base| base + (sequence - last.sequences.start) as i64 == offset) =>
+                    && last
+                        .base_offset
+                        .is_some_and(|base| base + (sequence - last.sequences.start) as i64 == offset) =>
             {
                 last.sequences.end += 1;
             }

@@ -28,7 +28,7 @@ pub enum FaultKind {
     Misplaced,
     /// A record that the broker refused, or that was never sent, is there.
     Uninvited,
-    /// ListOffsets and what could be read do not agree.
+    /// `ListOffsets` and what could be read do not agree.
     BoundsDisagree,
     /// A partition could not be read to its end.
     Unreadable,

@@ -3,7 +3,7 @@
 //! What is proven, for each partition that was read to its end:
 //! - every acknowledged record is there, whole, at the offset its acknowledgement named; none is there twice if the run was
 //!   idempotent; no refused record is there; the records of one producer stand in the order of sending;
-//! - offsets are dense from the log's start to its end, and both are what ListOffsets says.
+//! - offsets are dense from the log's start to its end, and both are what `ListOffsets` says.
 //!
 //! Records below the log's start are gone by retention: told, not lost. A plain run that sent batches again may double and
 //! reorder them: told, not a fault. Without a ledger each stream must be dense from 0 to its highest record.
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{Checker, FaultKind, Faults, Ledger, Outcomes, PartitionCheck, Ranges, StreamCheck};
 
-/// Start and end of one partition by ListOffsets, before and after it was read.
+/// Start and end of one partition by `ListOffsets`, before and after it was read.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     /// Asked before.
@@ -131,7 +131,13 @@ fn judge_alone(verdict: &mut Verdict, place: &Place<'_>, (run, producer): (u64, 
 }
 
 /// What is in the log of a stream beyond what was acknowledged.
-fn judge_extra(verdict: &mut Verdict, place: &Place<'_>, producer: u32, stream: &StreamCheck, ledger: &Ledger) {
+fn judge_extra(
+    verdict: &mut Verdict,
+    place: &Place<'_>,
+    producer: u32,
+    stream: &StreamCheck,
+    ledger: &Ledger,
+) {
     let mut found = Faults::default();
     add_repetitions(&mut found, place.index, producer, stream);
     if !ledger.idempotent && ledger.repeated > 0 {
@@ -146,7 +152,8 @@ fn judge_extra(verdict: &mut Verdict, place: &Place<'_>, producer: u32, stream: 
         invited.add(placed.sequences.clone());
     }
     for unknown in &outcomes.unknown {
-        let missing: u64 = stream.seen.missing_in(unknown.clone()).iter().map(|gap| gap.end - gap.start).sum();
+        let missing: u64 =
+            stream.seen.missing_in(unknown.clone()).iter().map(|gap| gap.end - gap.start).sum();
         verdict.unknown_absent_records += missing;
         verdict.unknown_found_records += unknown.end - unknown.start - missing;
         invited.add(unknown.clone());
@@ -154,7 +161,10 @@ fn judge_extra(verdict: &mut Verdict, place: &Place<'_>, producer: u32, stream: 
     for seen in stream.seen.iter() {
         for uninvited in invited.missing_in(seen) {
             verdict.faults.add(FaultKind::Uninvited, uninvited.end - uninvited.start, || {
-                format!("producer {producer}, partition {}: sequences {uninvited:?} were refused or never sent", place.index)
+                format!(
+                    "producer {producer}, partition {}: sequences {uninvited:?} were refused or never sent",
+                    place.index
+                )
             });
         }
     }
@@ -163,13 +173,19 @@ fn judge_extra(verdict: &mut Verdict, place: &Place<'_>, producer: u32, stream: 
 fn add_repetitions(faults: &mut Faults, partition: i32, producer: u32, stream: &StreamCheck) {
     if stream.doubled_count > 0 {
         faults.add(FaultKind::Doubled, stream.doubled_count, || {
-            format!("producer {producer}, partition {partition}: sequences {:?}", first_ranges(&stream.doubled))
+            format!(
+                "producer {producer}, partition {partition}: sequences {:?}",
+                first_ranges(&stream.doubled)
+            )
         });
     }
     let out_of_order = stream.out_of_order.count();
     if out_of_order > 0 {
         faults.add(FaultKind::OutOfOrder, out_of_order, || {
-            format!("producer {producer}, partition {partition}: sequences {:?}", first_ranges(&stream.out_of_order))
+            format!(
+                "producer {producer}, partition {partition}: sequences {:?}",
+                first_ranges(&stream.out_of_order)
+            )
         });
     }
 }
@@ -179,7 +195,12 @@ fn first_ranges(ranges: &Ranges) -> Vec<Range<u64>> {
 }
 
 /// Every acknowledged record is there, at its offset.
-fn judge_acknowledged(verdict: &mut Verdict, place: &Place<'_>, (run, producer): (u64, u32), outcomes: &Outcomes) {
+fn judge_acknowledged(
+    verdict: &mut Verdict,
+    place: &Place<'_>,
+    (run, producer): (u64, u32),
+    outcomes: &Outcomes,
+) {
     let none = StreamCheck::default();
     let stream = place.partition.streams.get(&(run, producer)).unwrap_or(&none);
     // Sequence minus offset is the same for all records of a placed range: the key under which to find it again.
@@ -209,12 +230,18 @@ fn judge_acknowledged(verdict: &mut Verdict, place: &Place<'_>, (run, producer):
         report_lost(verdict, place.index, producer, &missing);
         let missing_count: u64 = missing.iter().map(|gap| gap.end - gap.start).sum();
         let at_place: u64 = found.get(&shift).map_or(0, |ranges| {
-            ranges.iter().map(|range| range.end.min(judged.end).saturating_sub(range.start.max(judged.start))).sum()
+            ranges
+                .iter()
+                .map(|range| range.end.min(judged.end).saturating_sub(range.start.max(judged.start)))
+                .sum()
         });
         let misplaced = judged.end.saturating_sub(judged.start + missing_count + at_place);
         if misplaced > 0 {
             verdict.faults.add(FaultKind::Misplaced, misplaced, || {
-                format!("producer {producer}, partition {}: sequences {judged:?}, acknowledged at {base_offset}", place.index)
+                format!(
+                    "producer {producer}, partition {}: sequences {judged:?}, acknowledged at {base_offset}",
+                    place.index
+                )
             });
         }
     }
@@ -223,7 +250,9 @@ fn judge_acknowledged(verdict: &mut Verdict, place: &Place<'_>, (run, producer):
 fn report_lost(verdict: &mut Verdict, partition: i32, producer: u32, missing: &[Range<u64>]) {
     for gap in missing {
         verdict.faults.add(FaultKind::Lost, gap.end - gap.start, || {
-            format!("producer {producer}, partition {partition}: acknowledged sequences {gap:?} are not there")
+            format!(
+                "producer {producer}, partition {partition}: acknowledged sequences {gap:?} are not there"
+            )
         });
     }
 }

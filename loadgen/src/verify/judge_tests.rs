@@ -10,14 +10,18 @@ const BATCH_RECORDS: u32 = 10;
 struct Scene {
     batches: Vec<Vec<u8>>,
     ledger: Ledger,
-    /// What ListOffsets says instead of the truth.
+    /// What `ListOffsets` says instead of the truth.
     said: Option<Range<i64>>,
 }
 
 impl Scene {
     /// Ten batches of ten records, acknowledged.
     fn new() -> Self {
-        let mut scene = Self { batches: Vec::new(), ledger: Ledger { run: RUN, idempotent: true, ..Ledger::default() }, said: None };
+        let mut scene = Self {
+            batches: Vec::new(),
+            ledger: Ledger { run: RUN, idempotent: true, ..Ledger::default() },
+            said: None,
+        };
         for number in 0..10 {
             let (producer, sequence) = (number as u32 % 2, number / 2 * u64::from(BATCH_RECORDS));
             scene.batches.push(batch(producer, sequence, Codec::Lz4));
@@ -30,7 +34,7 @@ impl Scene {
 
     /// Reads all batches, each with the base offset after the one before, and judges.
     fn judge(&self) -> Verdict {
-        self.judge_with(&[self.ledger.clone()])
+        self.judge_with(std::slice::from_ref(&self.ledger))
     }
 
     fn judge_with(&self, ledgers: &[Ledger]) -> Verdict {

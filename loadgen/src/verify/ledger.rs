@@ -133,7 +133,11 @@ impl Ledger {
         for ((producer, partition), outcomes) in &self.streams {
             for Placed { sequences, base_offset } in &outcomes.acknowledged {
                 let base_offset = base_offset.unwrap_or(-1);
-                let _ = writeln!(text, "A {producer} {partition} {} {} {base_offset}", sequences.start, sequences.end);
+                let _ = writeln!(
+                    text,
+                    "A {producer} {partition} {} {} {base_offset}",
+                    sequences.start, sequences.end
+                );
             }
             for (letter, ranges) in [("U", &outcomes.unknown), ("R", &outcomes.refused)] {
                 for range in ranges {
@@ -161,8 +165,8 @@ impl Ledger {
     /// If the file cannot be read, is cut, or is none.
     pub fn read(path: &Path) -> Result<Self, LedgerError> {
         let name = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| LedgerError::File { path: name.clone(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| LedgerError::File { path: name.clone(), source })?;
         Self::from_text(&text, name)
     }
 
@@ -229,8 +233,13 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        let mut ledger =
-            Ledger { run: 0xc0ffee, topic: "a topic".into(), idempotent: true, repeated: 3, ..Ledger::default() };
+        let mut ledger = Ledger {
+            run: 0x00c0_ffee,
+            topic: "a topic".into(),
+            idempotent: true,
+            repeated: 3,
+            ..Ledger::default()
+        };
         ledger.acknowledged((0, 2), 0..10, Some(100));
         ledger.acknowledged((0, 2), 10..20, Some(110));
         ledger.acknowledged((0, 2), 20..30, Some(500));
@@ -242,10 +251,13 @@ mod tests {
 
     #[test]
     fn ranges_that_follow_each_other_in_sequence_and_offset_become_one() {
-        assert_eq!(ledger().streams[&(0, 2)].acknowledged, [
-            Placed { sequences: 0..20, base_offset: Some(100) },
-            Placed { sequences: 20..30, base_offset: Some(500) },
-        ]);
+        assert_eq!(
+            ledger().streams[&(0, 2)].acknowledged,
+            [
+                Placed { sequences: 0..20, base_offset: Some(100) },
+                Placed { sequences: 20..30, base_offset: Some(500) },
+            ]
+        );
         assert_eq!(ledger().acknowledged_count(), 35);
     }
 

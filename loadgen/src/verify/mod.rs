@@ -13,7 +13,7 @@ mod ledger;
 mod ranges;
 
 pub use checker::{Checker, PartitionCheck, StreamCheck};
-pub use fault::{FaultKind, Faults};
+pub use fault::{FaultKind, Faults, Found};
 pub use judge::{Bounds, Verdict, judge};
 pub use ledger::{Ledger, LedgerError, Outcomes, Placed, StreamId};
 pub use ranges::Ranges;
