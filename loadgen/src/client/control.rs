@@ -78,6 +78,11 @@ impl Control {
         Ok(control)
     }
 
+    /// The name this client gives itself.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// What the broker offered at the last connect.
     pub fn versions(&self) -> &Versions {
         &self.versions

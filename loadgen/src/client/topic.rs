@@ -1,6 +1,7 @@
 //! What a run needs to know of its topic: partitions, their leaders, their ends; and making it if it is missing.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,10 @@ impl Topic {
             let found = Self::look_up(control, name);
             let code = match &found {
                 Ok(topic) => {
+                    if created {
+                        // A broker may name itself leader before it acts as one; it does once it tells the bounds.
+                        topic.bounds(control.client_id())?;
+                    }
                     return match partition_count {
                         Some(wanted) if topic.partitions.len() != wanted as usize => {
                             Err(ClientError::PartitionCount {
@@ -126,26 +131,39 @@ impl Topic {
 
     /// The first offset and the offset after the last record of every partition, as `ListOffsets` -2 and -1 tell.
     ///
+    /// Leaders that are not ready yet are asked again for a while.
+    ///
     /// # Errors
     /// If a leader cannot be asked or refuses.
-    pub fn bounds(&self, client_id: &str) -> Result<BTreeMap<i32, std::ops::Range<i64>>, ClientError> {
+    pub fn bounds(&self, client_id: &str) -> Result<BTreeMap<i32, Range<i64>>, ClientError> {
         let mut bounds = BTreeMap::new();
         let mut leaders: Vec<_> = self.partitions.iter().map(|partition| partition.leader).collect();
         leaders.sort_unstable();
         leaders.dedup();
         for leader in leaders {
             let mut control = Control::connect(&leader.to_string(), client_id)?;
-            let led: Vec<_> = self
-                .partitions
-                .iter()
-                .filter(|partition| partition.leader == leader)
-                .map(|led| led.index)
-                .collect();
-            let starts = self.offsets(&mut control, &led, EARLIEST)?;
-            let ends = self.offsets(&mut control, &led, LATEST)?;
-            bounds.extend(starts.into_iter().zip(ends).map(|((index, start), (_, end))| (index, start..end)));
+            let of_leader = self.partitions.iter().filter(|partition| partition.leader == leader);
+            let led: Vec<_> = of_leader.map(|partition| partition.index).collect();
+            let start = Instant::now();
+            let found = loop {
+                match self.bounds_at(&mut control, &led) {
+                    Err(ClientError::Refused { code, .. })
+                        if is_retriable(code) && start.elapsed() < LEADERS_TIMEOUT =>
+                    {
+                        sleep(LEADERS_PAUSE);
+                    }
+                    found => break found?,
+                }
+            };
+            bounds.extend(found);
         }
         Ok(bounds)
+    }
+
+    fn bounds_at(&self, control: &mut Control, led: &[i32]) -> Result<Vec<(i32, Range<i64>)>, ClientError> {
+        let starts = self.offsets(control, led, EARLIEST)?;
+        let ends = self.offsets(control, led, LATEST)?;
+        Ok(starts.into_iter().zip(ends).map(|((index, start), (_, end))| (index, start..end)).collect())
     }
 
     fn offsets(

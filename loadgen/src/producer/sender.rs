@@ -114,6 +114,8 @@ impl Sender {
                 let repeat = self.lanes.iter().filter(|_| self.repeats).filter_map(Lane::wake_at).min();
                 let due = match self.schedule.next(now) {
                     Step::Wait(until) => Some(until),
+                    // What nobody answers makes room for the next by itself.
+                    Step::Due(_) if !context.plan.has_answers => Some(now),
                     Step::Due(_) | Step::Done => None,
                 };
                 [repeat, due].into_iter().flatten().min()
