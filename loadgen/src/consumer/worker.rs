@@ -84,12 +84,12 @@ impl Worker {
             for event in &ready {
                 let fetcher = &mut self.fetchers[event.token as usize];
                 fetcher.on_ready(*event, &mut context, || start.elapsed());
-                if goal.record_count.is_none_or(|count| goal.progress.records() < count) {
-                    fetcher.step(&mut context, start.elapsed());
+                let is_enough = goal.record_count.is_some_and(|count| goal.progress.records() >= count);
+                if is_enough || fetcher.is_finished() {
+                    next_tick = Duration::ZERO; // nothing more is asked for before it is looked at
+                    break;
                 }
-                if fetcher.is_finished() {
-                    next_tick = Duration::ZERO;
-                }
+                fetcher.step(&mut context, start.elapsed());
             }
         }
     }
