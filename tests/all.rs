@@ -1,1 +1,3 @@
-//! Behaviour of the whole broker, one behaviour a file.
+//! Behaviour of the whole broker: one file a behaviour, one binary for all.
+
+mod produce_acks;

@@ -117,14 +117,24 @@ impl Engine {
         let log_start = log.bounds.log_start;
         drop(state);
         self.wake();
-        Ok(Staged { base_offset: base, offset_end: end, append_time: Timestamp::NONE, log_start, duplicate: false })
+        Ok(Staged {
+            base_offset: base,
+            offset_end: end,
+            append_time: Timestamp::NONE,
+            log_start,
+            duplicate: false,
+        })
     }
 
     /// Resolves when everything below `end` is on the device and synced.
     ///
     /// # Errors
     /// `Offline` when the log's directory stopped: the outcome is unknown, no answer may claim success.
-    pub fn durable(&self, log_id: LogId, _end: Offset) -> impl Future<Output = Result<(), LogError>> + 'static {
+    pub fn durable(
+        &self,
+        log_id: LogId,
+        _end: Offset,
+    ) -> impl Future<Output = Result<(), LogError>> + 'static {
         let known = self.bounds(log_id).map(|_| ());
         async move { known }
     }
@@ -161,10 +171,20 @@ impl Engine {
     ///
     /// # Errors
     /// As `read`.
-    pub fn readable_bytes(&self, log_id: LogId, offset: Offset, _isolation: Isolation) -> Result<u64, ReadError> {
+    pub fn readable_bytes(
+        &self,
+        log_id: LogId,
+        offset: Offset,
+        _isolation: Isolation,
+    ) -> Result<u64, ReadError> {
         let state = self.0.borrow();
         let log = state.logs.get(&log_id).ok_or(LogError::Unknown { log_id })?;
-        Ok(log.batches.iter().filter(|(_, end, _)| *end > offset.as_i64()).map(|(_, _, b)| b.len() as u64).sum())
+        Ok(log
+            .batches
+            .iter()
+            .filter(|(_, end, _)| *end > offset.as_i64())
+            .map(|(_, _, b)| b.len() as u64)
+            .sum())
     }
 
     /// Resolves when one of these logs may show more than up to the offset beside it, or is gone.
@@ -176,7 +196,11 @@ impl Engine {
     ///
     /// # Errors
     /// As `read`.
-    pub async fn offset_for_time(&self, log_id: LogId, _time: Timestamp) -> Result<Option<TimedOffset>, ReadError> {
+    pub async fn offset_for_time(
+        &self,
+        log_id: LogId,
+        _time: Timestamp,
+    ) -> Result<Option<TimedOffset>, ReadError> {
         self.bounds(log_id)?;
         Ok(None)
     }
