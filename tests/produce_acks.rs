@@ -112,6 +112,11 @@ fn internal_topics_are_closed_to_clients() {
     assert!(refused.contains(&answer.error_code), "{}", answer.error_code);
 }
 
+/// Kafka's codecs throw what its validation does not expect, and it answers UNKNOWN_SERVER_ERROR: refused as well, but no model for us.
+fn stumbles(broker: &Broker, code: i16) -> bool {
+    !broker.against().is_thalweg() && code == code::UNKNOWN_SERVER_ERROR
+}
+
 /// A batch that lies, and the code Kafka answers with.
 struct Lie {
     what: &'static str,
@@ -128,7 +133,7 @@ fn lies() -> Vec<Lie> {
     two.extend_from_slice(&good);
     vec![
         lie("a wrong CRC", broken_crc.into(), code::CORRUPT_MESSAGE),
-        lie("no records at all", bytes::Bytes::new(), code::NONE),
+        lie("no records at all", bytes::Bytes::new(), code::INVALID_RECORD),
         lie("two batches in one", two.into(), code::INVALID_RECORD),
         lie("a count that is too large", altered(&good, 57, &4_i32.to_be_bytes()), code::INVALID_RECORD),
         lie("a count that is too small", altered(&good, 57, &2_i32.to_be_bytes()), code::INVALID_RECORD),
@@ -139,14 +144,14 @@ fn lies() -> Vec<Lie> {
             code::INVALID_RECORD,
         ),
         lie("a base offset", altered(&good, 0, &5_i64.to_be_bytes()), code::INVALID_RECORD),
-        lie("magic 1", altered(&good, 16, &[1]), code::CORRUPT_MESSAGE),
+        lie("magic 1", altered(&good, 16, &[1]), code::INVALID_RECORD),
         lie("magic 3", altered(&good, 16, &[3]), code::CORRUPT_MESSAGE),
         lie("the control bit", altered(&good, 21, &0x20_i16.to_be_bytes()), code::INVALID_RECORD),
-        lie("a codec that does not exist", altered(&good, 21, &5_i16.to_be_bytes()), code::CORRUPT_MESSAGE),
-        lie("a length beyond the bytes", altered(&good, 8, &5000_i32.to_be_bytes()), code::CORRUPT_MESSAGE),
-        lie("a cut batch", good.slice(..good.len() - 2), code::CORRUPT_MESSAGE),
-        lie("a header alone", good.slice(..61), code::CORRUPT_MESSAGE),
-        lie("forty bytes", good.slice(..40), code::CORRUPT_MESSAGE),
+        lie("a codec that does not exist", altered(&good, 21, &5_i16.to_be_bytes()), code::INVALID_RECORD),
+        lie("a length beyond the bytes", altered(&good, 8, &5000_i32.to_be_bytes()), code::INVALID_RECORD),
+        lie("a cut batch", good.slice(..good.len() - 2), code::INVALID_RECORD),
+        lie("a header alone", good.slice(..61), code::INVALID_RECORD),
+        lie("forty bytes", good.slice(..40), code::INVALID_RECORD),
     ]
 }
 
@@ -161,7 +166,7 @@ fn batches_that_lie_are_refused_and_nothing_is_stored() {
         match own.try_call(9, &produce_request(&topic, 0, -1, lie.records)) {
             Ok(answer) => {
                 let part = &answer.responses[0].partition_responses[0];
-                if part.error_code != lie.code {
+                if part.error_code != lie.code && !stumbles(&broker, part.error_code) {
                     wrong.push(format!(
                         "{}: {} instead of {} ({:?})",
                         lie.what, part.error_code, lie.code, part.error_message
@@ -189,14 +194,10 @@ fn garbage_in_the_compressed_part_is_refused() {
         let cut = client.try_produce(&topic, 0, batch.encode_around(&cut[..cut.len() / 2]));
         let nonsense =
             client.try_produce(&topic, 0, batch.encode_around(&records::compress(codec, &[0xff; 40])));
-        codes.push((codec, garbage.error_code, cut.error_code, nonsense.error_code));
+        codes.extend([garbage, cut, nonsense].map(|answer| (codec, answer.error_code)));
     }
-    for (codec, garbage, cut, nonsense) in &codes {
-        assert_eq!(
-            (*garbage, *cut, *nonsense),
-            (code::INVALID_RECORD, code::INVALID_RECORD, code::INVALID_RECORD),
-            "{codec:?} of {codes:?}"
-        );
+    for (codec, code) in codes {
+        assert!(code == code::INVALID_RECORD || stumbles(&broker, code), "{codec:?}: {code}");
     }
     assert_eq!(client.list_offset(&topic, 0, -1).offset, 0);
 }
@@ -343,7 +344,7 @@ fn answers_leave_in_the_order_of_the_requests() {
 fn old_versions_of_produce_are_listed_and_refused() {
     let broker = Broker::shared();
     let mut client = broker.client();
-    let versions = client.call(3, &kafka_protocol::messages::ApiVersionsRequest::default());
+    let versions = client.api_versions();
     let produce = versions.api_keys.iter().find(|api| api.api_key == 0).unwrap();
     assert_eq!(
         produce.min_version, 0,

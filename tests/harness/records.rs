@@ -70,8 +70,9 @@ impl Batch {
 
     /// A batch of `count` numbered records of about `value_bytes` each.
     pub fn numbered(first: usize, count: usize, value_bytes: usize) -> Self {
-        let values: Vec<_> =
-            (first..first + count).map(|number| format!("{number:0>value_bytes$}")).collect();
+        let values: Vec<_> = (first..first + count)
+            .map(|number| format!("{}{number:08}", "-".repeat(value_bytes.saturating_sub(8))))
+            .collect();
         Self::of(&values.iter().map(String::as_str).collect::<Vec<_>>())
     }
 

@@ -14,8 +14,8 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteTopicsRequest,
+    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Record;
@@ -27,6 +27,7 @@ use uuid::Uuid;
 /// Error codes that the tests name.
 pub mod code {
     #![expect(missing_docs, reason = "the names are Kafka's own")]
+    pub const UNKNOWN_SERVER_ERROR: i16 = -1;
     pub const NONE: i16 = 0;
     pub const OFFSET_OUT_OF_RANGE: i16 = 1;
     pub const CORRUPT_MESSAGE: i16 = 2;
@@ -101,6 +102,14 @@ pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
 }
 
 impl Client {
+    /// What the broker serves, asked as a client that names itself.
+    pub fn api_versions(&mut self) -> ApiVersionsResponse {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(text("thalweg-tests"))
+            .with_client_software_version(text("1"));
+        self.call(3, &request)
+    }
+
     /// Creates a topic and waits until every partition answers; returns its id.
     ///
     /// # Panics
