@@ -1,3 +1,6 @@
 //! Behaviour of the whole broker: one file a behaviour, one binary for all.
 
+mod fetch_waits;
+mod idempotence;
+mod list_offsets;
 mod produce_acks;
