@@ -1,6 +1,10 @@
 //! Behaviour of the whole broker: one file a behaviour, one binary for all.
 
+mod configs;
+mod crash;
 mod fetch_waits;
 mod idempotence;
 mod list_offsets;
 mod produce_acks;
+mod restart;
+mod topics;
