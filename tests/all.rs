@@ -1,6 +1,7 @@
 //! Behaviour of the whole broker: one file a behaviour, one binary for all.
 
 mod configs;
+mod consumer_groups;
 mod crash;
 mod fetch_waits;
 mod idempotence;
