@@ -341,6 +341,17 @@ fn answers_leave_in_the_order_of_the_requests() {
 }
 
 #[test]
+fn a_sequence_without_a_producer_is_nobodys() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = topic_of(&mut client, "sarama", &[]);
+    for number in 0..3 {
+        let batch = Batch::of(&["v"]).from_producer((-1, -1), 0); // as sarama without idempotence, and so Filebeat, writes its batches
+        assert_eq!(client.produce(&topic, 0, &batch), number);
+    }
+}
+
+#[test]
 fn old_versions_of_produce_are_listed_and_refused() {
     let broker = Broker::shared();
     let mut client = broker.client();
