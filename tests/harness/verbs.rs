@@ -236,14 +236,19 @@ impl Client {
         }
     }
 
-    /// ListOffsets for one partition and time (version 10 knows all special times).
+    /// ListOffsets for one partition and time, in the oldest version that every release knows or that the time needs.
     pub fn list_offset(
         &mut self,
         topic: &str,
         partition: i32,
         timestamp: i64,
     ) -> ListOffsetsPartitionResponse {
-        self.list_offset_as(10, topic, partition, timestamp)
+        let version = match timestamp {
+            -5 => 9,
+            -4 => 8,
+            _ => 7,
+        };
+        self.list_offset_as(version, topic, partition, timestamp)
     }
 
     /// The same in another version.
