@@ -5,6 +5,7 @@ mod configs;
 mod consumer_groups;
 mod crash;
 mod fetch_waits;
+mod hostile;
 mod idempotence;
 mod kafka_tools;
 mod list_offsets;
