@@ -1,4 +1,8 @@
 //! Behaviour of the whole broker: one file a behaviour, one binary for all.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets a None or an Err has failed, and its place says where"
+)]
 
 mod clients;
 mod configs;

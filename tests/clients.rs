@@ -77,9 +77,8 @@ struct Filebeat {
 impl Filebeat {
     fn ship(&self, broker: &Broker, topic: &str, compression: &str, lines: usize) -> Vec<String> {
         let dir = self.scratch.path().display().to_string();
-        let log: String = (0..lines)
-            .map(|number| format!("2023-08-11 10:10:10 GET /api/v1/items/{number} 200 0 0 {number}\n"))
-            .collect();
+        let line = |number| format!("2023-08-11 10:10:10 GET /api/v1/items/{number} 200 0 0 {number}\n");
+        let log = (0..lines).map(line).collect::<Vec<_>>().concat();
         fs::write(format!("{dir}/iis.log"), log).unwrap();
         let config = format!(
             "filebeat.inputs:\n- type: filestream\n  id: iis\n  paths: [{dir}/iis.log]\n\
@@ -94,7 +93,7 @@ impl Filebeat {
         let mut child = process::spawn(&command).unwrap();
         let stderr = child.stderr.take().unwrap();
         let said = thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let count = || broker.client().list_offset(topic, 0, -1).offset;
         while count() < lines as i64
             && Instant::now() < deadline
@@ -134,7 +133,7 @@ impl Kcat {
     fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(&self.0);
         command.args(["-b", &self.1]).args(arguments);
-        process::run(&command, input.as_bytes(), Duration::from_secs(60))
+        process::run(&command, input.as_bytes(), Duration::from_mins(1))
             .succeeded(&format!("kcat {arguments:?}"))
     }
 }

@@ -279,9 +279,9 @@ fn topics_and_their_configs_survive_a_restart() {
     wait_for(&mut client, "kept", "segment.bytes", "3000000");
     for clean in [true, false] {
         if clean {
-            broker.stop()
+            broker.stop();
         } else {
-            broker.kill()
+            broker.kill();
         }
         broker.start_again(None);
         let mut client = broker.client();

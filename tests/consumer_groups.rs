@@ -298,9 +298,9 @@ fn committed_offsets_survive_a_stop_and_a_kill() {
             [code::NONE, code::NONE]
         );
         if clean {
-            broker.stop()
+            broker.stop();
         } else {
-            broker.kill()
+            broker.kill();
         }
         broker.start_again(None);
         let mut client = broker.client();

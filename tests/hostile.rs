@@ -175,17 +175,17 @@ fn every_sample_is_answered_when_it_does_not_lie() {
     let served = broker.client().api_versions();
     let mut silent = Vec::new();
     for sample in samples(&topic) {
-        let serves = served.api_keys.iter().any(|api| {
+        let known = served.api_keys.iter().any(|api| {
             api.api_key == sample.key && (api.min_version..=api.max_version).contains(&sample.version)
         });
-        if !serves {
+        if !known {
             continue;
         }
         let mut client = broker.client();
         client.send_bytes(&sample.frame).unwrap();
         match client.receive_frame() {
             Ok(answer) => {
-                assert_eq!(answer[..4], [0, 0, 0, 7], "API {} version {}", sample.key, sample.version)
+                assert_eq!(answer[..4], [0, 0, 0, 7], "API {} version {}", sample.key, sample.version);
             }
             Err(error) => silent.push(format!("API {} version {}: {error}", sample.key, sample.version)),
         }

@@ -5,19 +5,17 @@ use harness::verbs::{code, fresh};
 use harness::{Broker, Client};
 use kafka_protocol::messages::{InitProducerIdRequest, ProducerId};
 
-type Producer = (i64, i16);
-
-fn batch(producer: Producer, sequence: i32, count: usize) -> bytes::Bytes {
+fn batch(producer: (i64, i16), sequence: i32, count: usize) -> bytes::Bytes {
     Batch::numbered(sequence.max(0) as usize, count, 10).from_producer(producer, sequence).encode()
 }
 
 /// Code and base offset of one batch.
-fn send(client: &mut Client, topic: &str, producer: Producer, sequence: i32, count: usize) -> (i16, i64) {
+fn send(client: &mut Client, topic: &str, producer: (i64, i16), sequence: i32, count: usize) -> (i16, i64) {
     let answer = client.try_produce(topic, 0, batch(producer, sequence, count));
     (answer.error_code, answer.base_offset)
 }
 
-fn prepared(broker: &Broker) -> (Client, String, Producer) {
+fn prepared(broker: &Broker) -> (Client, String, (i64, i16)) {
     let mut client = broker.client();
     let topic = fresh("idem");
     client.create_topic(&topic, 1);

@@ -112,7 +112,7 @@ fn internal_topics_are_closed_to_clients() {
     assert!(refused.contains(&answer.error_code), "{}", answer.error_code);
 }
 
-/// Kafka's codecs throw what its validation does not expect, and it answers UNKNOWN_SERVER_ERROR: refused as well, but no model for us.
+/// Kafka's codecs throw what its validation does not expect, and it answers `UNKNOWN_SERVER_ERROR`: refused as well, but no model for us.
 fn stumbles(broker: &Broker, code: i16) -> bool {
     !broker.against().is_thalweg() && code == code::UNKNOWN_SERVER_ERROR
 }

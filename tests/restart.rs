@@ -27,8 +27,10 @@ fn records_offsets_and_identities_survive_clean_stops() {
                 let batch = Batch::numbered(round * 100 + number * 10, 10, 300).codec(codec);
                 let base = client.produce("kept", partition, &batch);
                 assert_eq!(base, expected[partition as usize].len() as i64);
-                let values =
-                    batch.records.iter().map(|(_, value)| String::from_utf8(value.clone().unwrap()).unwrap());
+                let values = batch
+                    .records
+                    .iter()
+                    .map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap());
                 expected[partition as usize].extend(values);
             }
         }
@@ -118,9 +120,9 @@ fn the_leader_epoch_never_falls() {
     let mut last = 0;
     for clean in [true, false, false, true] {
         if clean {
-            broker.stop()
+            broker.stop();
         } else {
-            broker.kill()
+            broker.kill();
         }
         broker.start_again(None);
         let mut client = broker.client();

@@ -163,16 +163,14 @@ fn assignments_are_followed_or_refused() {
     let mut client = broker.client();
     let node = client.call(12, &MetadataRequest::default().with_topics(Some(vec![]))).brokers[0].node_id.0;
     let name = fresh("assigned");
-    let wrong: [(&str, Vec<(i32, &[i32])>); 4] = [
-        ("a gap", vec![(0, &[1]), (2, &[1])]),
-        ("a broker twice", vec![(0, &[1, 1])]),
-        ("an unknown broker", vec![(0, &[77])]),
-        ("no broker", vec![(0, &[])]),
-    ];
-    for (why, assignments) in wrong {
-        let code = code_of(&mut client, assigned(&name, &assignments));
+    let mut refused = |why: &str, assignments: &[(i32, &[i32])]| {
+        let code = code_of(&mut client, assigned(&name, assignments));
         assert_eq!(code, code::INVALID_REPLICA_ASSIGNMENT, "{why}");
-    }
+    };
+    refused("a gap", &[(0, &[node]), (2, &[node])]);
+    refused("a broker twice", &[(0, &[node, node])]);
+    refused("an unknown broker", &[(0, &[77])]);
+    refused("no broker", &[(0, &[])]);
     let both = assigned(&name, &[(0, &[node])]).with_num_partitions(1);
     assert_eq!(code_of(&mut client, both), code::INVALID_REQUEST, "a count beside assignments");
     assert_eq!(code_of(&mut client, assigned(&name, &[(0, &[node]), (1, &[node])])), code::NONE);

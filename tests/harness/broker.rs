@@ -19,7 +19,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// How much of a log a failing test prints.
 const LOG_TAIL_BYTES: usize = 16 * 1024;
@@ -256,7 +256,7 @@ impl Broker {
             self.data_dir().display()
         );
         for (key, value) in &self.settings {
-            text.push_str(&format!("{key}={value}\n"));
+            text.extend([key, "=", value, "\n"]);
         }
         fs::write(&properties, text).expect("the settings can be written");
         let kafka = kafka_tools::Kafka::installed(release)
@@ -266,7 +266,8 @@ impl Broker {
             format
                 .args(["format", "--ignore-formatted", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"])
                 .arg(&properties);
-            process::run(&format, b"", Duration::from_secs(60)).succeeded("formatting Kafka's storage");
+            let _ =
+                process::run(&format, b"", Duration::from_mins(1)).succeeded("formatting Kafka's storage");
         }
         let mut command = kafka.java("640m", "kafka.Kafka");
         command.arg(&properties);
@@ -366,7 +367,8 @@ fn binary(name: &str, package: &str) -> PathBuf {
     if path.exists() && env::var("THALWEG_TEST_BUILD").as_deref() != Ok("1") {
         skip::loud(&format!("using {}", path.display()));
     } else {
-        process::run(&cargo, b"", Duration::from_secs(1200)).succeeded("building the binary under test");
+        let _ =
+            process::run(&cargo, b"", Duration::from_mins(20)).succeeded("building the binary under test");
     }
     built.push(name.to_string());
     path

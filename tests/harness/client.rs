@@ -157,6 +157,6 @@ pub fn frame(body: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn malformed(error: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+fn malformed(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{error}"))
 }

@@ -17,8 +17,8 @@ use std::time::Duration;
 /// The releases whose tools the tests run.
 pub const RELEASES: [&str; 2] = ["3.5.1", "4.3.1"];
 
-const TOOL_WITHIN: Duration = Duration::from_secs(120);
-const INSTALL_WITHIN: Duration = Duration::from_secs(900);
+const TOOL_WITHIN: Duration = Duration::from_mins(2);
+const INSTALL_WITHIN: Duration = Duration::from_mins(15);
 
 /// The jars of one release.
 #[derive(Clone, Debug)]

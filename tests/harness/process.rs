@@ -12,7 +12,11 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
-type Request = (Command, Sender<io::Result<Child>>);
+/// A command and where its child goes.
+struct Request {
+    command: Command,
+    answer: Sender<io::Result<Child>>,
+}
 
 /// Starts a child that dies with this test process.
 ///
@@ -26,14 +30,18 @@ pub fn spawn(command: &Command) -> io::Result<Child> {
     let keeper = KEEPER.get_or_init(|| {
         let (sender, requests) = channel::<Request>();
         thread::spawn(move || {
-            for (mut command, answer) in requests {
+            for Request { mut command, answer } in requests {
                 let _ = answer.send(command.spawn());
             }
         });
         Mutex::new(sender)
     });
     let (answer, child) = channel();
-    keeper.lock().expect("no thread panics here").send((leashed(command), answer)).expect("the keeper runs");
+    keeper
+        .lock()
+        .expect("no thread panics here")
+        .send(Request { command: leashed(command), answer })
+        .expect("the keeper runs");
     child.recv().expect("the keeper answers")
 }
 
@@ -80,6 +88,7 @@ impl Output {
     ///
     /// # Panics
     /// If it did not, with all it said.
+    #[must_use]
     pub fn succeeded(self, what: &str) -> Self {
         assert!(
             self.status.success(),

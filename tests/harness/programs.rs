@@ -17,8 +17,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-const BUILD_WITHIN: Duration = Duration::from_secs(1500);
-const RUN_WITHIN: Duration = Duration::from_secs(180);
+const BUILD_WITHIN: Duration = Duration::from_mins(25);
+const RUN_WITHIN: Duration = Duration::from_mins(3);
 
 /// One build at a time, and each only once.
 static BUILT: Mutex<Vec<(String, Result<PathBuf, String>)>> = Mutex::new(Vec::new());

@@ -34,6 +34,15 @@ pub enum Codec {
 /// Every codec.
 pub const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
+/// A record's own bytes; `None` is null.
+#[derive(Clone, Debug, Default)]
+pub struct KeyValue {
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+}
+
 /// One batch to be made.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -50,13 +59,16 @@ pub struct Batch {
     /// Timestamp of the first record, milliseconds; the next ones follow by one each.
     pub base_timestamp: i64,
     /// Key and value of each record.
-    pub records: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    pub records: Vec<KeyValue>,
 }
 
 impl Batch {
     /// A batch of these values, without keys or producer, with the present time.
     pub fn of(values: &[&str]) -> Self {
-        let records = values.iter().map(|value| (None, Some(value.as_bytes().to_vec()))).collect();
+        let records = values
+            .iter()
+            .map(|value| KeyValue { key: None, value: Some(value.as_bytes().to_vec()) })
+            .collect();
         Self {
             codec: Codec::None,
             producer_id: -1,
@@ -102,7 +114,7 @@ impl Batch {
     #[must_use]
     pub fn keyed(mut self) -> Self {
         for (number, record) in self.records.iter_mut().enumerate() {
-            record.0 = Some(format!("k{number}").into_bytes());
+            record.key = Some(format!("k{number}").into_bytes());
         }
         self
     }
@@ -110,7 +122,7 @@ impl Batch {
     /// Its bytes.
     pub fn encode(&self) -> Bytes {
         let mut records = Vec::new();
-        for (delta, (key, value)) in self.records.iter().enumerate() {
+        for (delta, KeyValue { key, value }) in self.records.iter().enumerate() {
             let mut record = vec![0];
             put_varint(&mut record, delta as i64);
             put_varint(&mut record, delta as i64);

@@ -6,7 +6,7 @@ use crate::records::Batch;
 use crate::verbs::{fetch_request, produce_request, text, topic_name};
 use bytes::Bytes;
 use kafka_protocol::messages as m;
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
+use kafka_protocol::protocol::Request;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A whole frame and what it is.
@@ -31,10 +31,7 @@ pub fn samples(topic: &str) -> Vec<Sample> {
 }
 
 /// Every version of one request. A field that a version does not have is a default there, or the version is left out.
-fn every_version<R: Request + Message>(found: &mut Vec<Sample>, request: impl Fn(i16) -> R)
-where
-    R: Encodable + HeaderVersion,
-{
+fn every_version<R: Request>(found: &mut Vec<Sample>, request: impl Fn(i16) -> R) {
     for version in R::VERSIONS.min..=R::VERSIONS.max {
         let encoded = catch_unwind(AssertUnwindSafe(|| encode_frame(version, 7, &request(version))));
         if let Ok(frame) = encoded {

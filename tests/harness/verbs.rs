@@ -210,6 +210,9 @@ impl Client {
     }
 
     /// Fetches from one partition once, without waiting.
+    ///
+    /// # Panics
+    /// If the whole answer is an error; a partition's own is in its data.
     pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> PartitionData {
         let mut answer = self.call(11, &fetch_request(topic, partition, offset));
         assert_eq!(answer.error_code, code::NONE);
@@ -236,7 +239,7 @@ impl Client {
         }
     }
 
-    /// ListOffsets for one partition and time, in the oldest version that every release knows or that the time needs.
+    /// `ListOffsets` for one partition and time, in the oldest version that every release knows or that the time needs.
     pub fn list_offset(
         &mut self,
         topic: &str,
