@@ -16,4 +16,5 @@ mod list_offsets;
 mod produce_acks;
 mod restart;
 mod rooms;
+mod scene;
 mod topics;
