@@ -354,3 +354,14 @@ fn every_version_of_the_group_calls_is_answered() {
         assert_eq!(client.call(version, &request).error_code, code::UNKNOWN_MEMBER_ID, "SyncGroup {version}");
     }
 }
+
+#[test]
+fn the_offsets_topic_is_internal_and_holds_fifty_partitions() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    find_coordinator(&mut client, &fresh("group"));
+    let found = client.metadata("__consumer_offsets");
+    assert_eq!((found.error_code, found.is_internal, found.partitions.len()), (code::NONE, true, 50));
+    let refused = client.try_produce("__consumer_offsets", 0, Batch::of(&["v"]).encode());
+    assert_eq!(refused.error_code, code::INVALID_TOPIC_EXCEPTION);
+}

@@ -318,3 +318,43 @@ fn many_sessions_are_bounded_and_fetches_go_on_without_one() {
         .count();
     assert!(alive <= 16, "{alive} sessions live in 8 slots (Kafka rounds up per shard of its cache)");
 }
+
+#[test]
+fn zstd_is_served_to_old_fetches_too() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = fresh("zstd");
+    client.create_topic(&topic, 1);
+    client.produce(&topic, 0, &Batch::of(&["z"]).codec(Codec::Zstd));
+    assert_eq!(offsets(&client.call(4, &fetch_request(&topic, 0, 0))), [0]);
+}
+
+#[test]
+fn read_committed_names_aborted_transactions_and_read_uncommitted_does_not() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = filled(&mut client, 2);
+    for (isolation, aborted) in [(0, None), (1, Some(0))] {
+        let answer = client.call(11, &fetch_request(&topic, 0, 0).with_isolation_level(isolation));
+        let part = &answer.responses[0].partitions[0];
+        assert_eq!((offsets(&answer).len(), part.last_stable_offset, part.log_start_offset), (2, 2, 0));
+        assert_eq!(part.aborted_transactions.as_ref().map(Vec::len), aborted, "isolation {isolation}");
+        assert_eq!(part.preferred_read_replica.0, -1);
+    }
+}
+
+#[test]
+fn one_request_may_ask_for_many_partitions() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = fresh("wide");
+    client.create_topic(&topic, 50);
+    for partition in 0..50 {
+        client.produce(&topic, partition, &Batch::numbered(partition as usize, 1, 100));
+    }
+    let all: Vec<(i32, i64)> = (0..50).map(|partition| (partition, 0)).collect();
+    let answer = client.call(11, &session(0, -1, from(&topic, &all)));
+    let mut found = mentioned(&answer);
+    found.sort_unstable();
+    assert_eq!(found, (0..50).map(|partition| (partition, 1)).collect::<Vec<_>>());
+}

@@ -363,3 +363,47 @@ fn old_versions_of_produce_are_listed_and_refused() {
     );
     assert!(produce.max_version >= 12);
 }
+
+#[test]
+fn produce_13_names_topics_by_id() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = fresh("by-id");
+    let id = client.create_topic(&topic, 1);
+    for (id, expected) in [(id, code::NONE), (uuid::Uuid::from_u128(7), code::UNKNOWN_TOPIC_ID)] {
+        let mut request = produce_request("", 0, -1, Batch::of(&["v"]).encode());
+        request.topic_data[0].topic_id = id;
+        let answer = client.call(13, &request);
+        assert_eq!(answer.responses[0].topic_id, id);
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, expected);
+    }
+    assert_eq!(client.list_offset(&topic, 0, -1).offset, 1);
+}
+
+#[test]
+fn more_in_sync_replicas_than_replicas_are_as_many_as_there_are() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = topic_of(&mut client, "min-isr", &[("min.insync.replicas", "2")]);
+    for acks in [-1, 1] {
+        let answer = client.produce_as(9, acks, &topic, 0, Batch::of(&["v"]).encode());
+        assert_eq!(answer.error_code, code::NONE, "Kafka 4 counts to the smaller of the two");
+    }
+}
+
+#[test]
+fn one_request_may_carry_many_partitions_and_each_has_its_own_answer() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = fresh("wide");
+    client.create_topic(&topic, 20);
+    let mut request = produce_request(&topic, 0, -1, Batch::of(&["v"]).encode());
+    let one = request.topic_data[0].partition_data[0].clone();
+    request.topic_data[0].partition_data = (0..22).map(|index| one.clone().with_index(index)).collect();
+    let answer = client.call(9, &request);
+    for part in &answer.responses[0].partition_responses {
+        let expected = if part.index < 20 { (code::NONE, 0) } else { (code::UNKNOWN_TOPIC_OR_PARTITION, -1) };
+        assert_eq!((part.error_code, part.base_offset), expected, "partition {}", part.index);
+    }
+    assert_eq!(answer.responses[0].partition_responses.len(), 22);
+}

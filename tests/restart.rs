@@ -151,3 +151,22 @@ fn metadata_names_the_listener_that_was_asked() {
     assert!(answer.cluster_id.is_some_and(|id| !id.is_empty()));
     assert_eq!(answer.error_code, code::NONE);
 }
+
+#[test]
+fn segments_roll_by_the_time_of_their_records() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = harness::verbs::fresh("rolled");
+    client.create_topic_with(&topic, 1, &[("segment.ms", "60000")]);
+    let start = records::now_ms() - 3_600_000;
+    for (number, minutes) in [0, 0, 5, 5, 11].into_iter().enumerate() {
+        client.produce(&topic, 0, &Batch::numbered(number, 1, 100).at(start + minutes * 60_000));
+    }
+    let bases: Vec<i64> = broker
+        .segments(&topic, 0)
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_string_lossy().parse().unwrap())
+        .collect();
+    assert_eq!(bases, [0, 2, 4]);
+    assert_eq!(client.read_from(&topic, 0, 0).len(), 5);
+}

@@ -98,9 +98,9 @@ fn interrupt(broker: &mut Broker, producing: &mut Child, deadline: Instant) -> V
             std::thread::sleep(Duration::from_millis(50));
         }
         if how == "stop" {
-            broker.stop()
+            broker.stop();
         } else {
-            broker.kill()
+            broker.kill();
         }
         starts.push(broker.start_again(cores));
     }
