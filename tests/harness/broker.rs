@@ -4,9 +4,9 @@
 //! only needs topics of its own. Each keeps its log, which a failing test prints.
 
 use crate::client::Client;
+use crate::kafka_tools;
 use crate::process;
 use crate::scratch::{Scratch, profile_dir, repository};
-use crate::{kafka_tools, skip};
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 use std::fs::File;
 use std::io::Write;
@@ -14,8 +14,8 @@ use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
@@ -335,42 +335,39 @@ fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the broker can be signalled");
 }
 
-/// `target/<profile>/thalweg`, built first where it is missing.
+/// `target/<profile>/thalweg`, built.
 ///
 /// # Panics
 /// If cargo cannot build it.
 pub fn thalweg_binary() -> PathBuf {
-    binary("thalweg", "thalweg-server")
+    binary("thalweg")
 }
 
-/// `target/<profile>/thalweg-loadgen`, built first where it is missing.
+/// `target/<profile>/thalweg-loadgen`, built.
 ///
 /// # Panics
 /// If cargo cannot build it.
 pub fn loadgen_binary() -> PathBuf {
-    binary("thalweg-loadgen", "thalweg-loadgen")
+    binary("thalweg-loadgen")
 }
 
-/// A binary of this workspace. `cargo test --workspace` builds it beside the tests; `cargo test -p thalweg-tests` alone does not.
-fn binary(name: &str, package: &str) -> PathBuf {
-    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let path = profile_dir().join(name);
-    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if built.iter().any(|known| known == name) {
-        return path;
-    }
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", package, "--bin", name]).current_dir(repository());
-    if profile_dir().ends_with("release") {
-        cargo.arg("--release");
-    }
-    if path.exists() && env::var("THALWEG_TEST_BUILD").as_deref() != Ok("1") {
-        skip::loud(&format!("using {}", path.display()));
-    } else {
+/// A binary of this workspace, built from the present source unless `THALWEG_TEST_BUILT=1` says that this was just done.
+fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if env::var("THALWEG_TEST_BUILT").as_deref() == Ok("1") {
+            return;
+        }
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(repository());
+        if profile_dir().ends_with("release") {
+            cargo.arg("--release");
+        }
         let _ =
-            process::run(&cargo, b"", Duration::from_mins(20)).succeeded("building the binary under test");
-    }
-    built.push(name.to_string());
+            process::run(&cargo, b"", Duration::from_mins(20)).succeeded("building the binaries under test");
+    });
+    let path = profile_dir().join(name);
+    assert!(path.is_file(), "{} is missing: cargo build --workspace --bins", path.display());
     path
 }
 

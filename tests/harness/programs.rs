@@ -106,7 +106,7 @@ fn go_build(name: &str) -> Result<PathBuf, String> {
     let binary = target_dir().join("test-clients").join(name);
     let mut go = Command::new("go");
     go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&binary).arg(".");
-    go.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false -mod=readonly");
+    go.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false -mod=readonly").env("GOTOOLCHAIN", "local");
     go.current_dir(repository().join("tests/clients").join(name));
     built(&go)?;
     Ok(binary)
@@ -137,4 +137,24 @@ fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option
     let outcome = known[index].1.clone();
     drop(known);
     outcome.map_err(|why| skip::skip_client(client, &why)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Runs before the behaviour tests, so that no build takes the cores away from under them.
+    use super::*;
+    use crate::kafka_tools::RELEASES;
+
+    #[test]
+    fn every_client_is_built_or_named_as_skipped() {
+        let ready = [
+            ("sarama", sarama().is_some()),
+            ("filebeat", filebeat().is_some()),
+            ("kcat", kcat().is_some()),
+            ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
+            ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
+        ];
+        let names: Vec<_> = ready.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        skip::loud(&format!("clients ready: {}", names.join(", ")));
+    }
 }
