@@ -13,6 +13,7 @@ mod hostile;
 mod idempotence;
 mod kafka_tools;
 mod list_offsets;
+mod many_partitions;
 mod metadata;
 mod produce_acks;
 mod restart;

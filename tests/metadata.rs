@@ -219,3 +219,27 @@ fn leader_epochs_end_where_the_next_one_began() {
         assert_eq!(ask(version, beyond), (code::NONE, -1, -1), "an epoch that never was");
     }
 }
+
+#[test]
+fn a_request_behind_a_probe_that_was_not_waited_for_is_answered_in_turn() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    // kafka-python 2.0.2 sends Metadata 0 right behind its ApiVersions 0.
+    let probe = client.send(0, &ApiVersionsRequest::default()).unwrap();
+    let request = MetadataRequest::default().with_topics(Some(vec![]));
+    let metadata = client.send(0, &request).unwrap();
+    assert_eq!(client.receive::<ApiVersionsRequest>(0, probe).unwrap().error_code, code::NONE);
+    assert_eq!(client.receive::<MetadataRequest>(0, metadata).unwrap().brokers.len(), 1);
+}
+
+#[test]
+fn bytes_that_come_one_by_one_are_a_request_in_the_end() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let request = MetadataRequest::default().with_topics(Some(vec![]));
+    for byte in harness::client::encode_frame(12, 1, &request) {
+        client.send_bytes(&[byte]).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(client.receive::<MetadataRequest>(12, 1).unwrap().brokers.len(), 1);
+}
