@@ -48,6 +48,7 @@ fn begin_producing(broker: &Broker, dir: &Path) -> Child {
 
 /// The verifying consumer: ends with 0 only if every acknowledged event is there once and in order.
 fn verify(broker: &Broker, dir: &Path, when: &str) {
+    broker.client().wait_for_topic("iis_log", PARTITIONS);
     let mut command = Command::new(loadgen_binary());
     command.args([
         "consume",

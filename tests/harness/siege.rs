@@ -66,8 +66,8 @@ impl<'a> Siege<'a> {
         Self { broker, pid, ended, peak_bytes, witness, sampler }
     }
 
-    /// Ends the watch and asserts what must hold: the witness was served promptly, the process is the same, its memory stayed below
-    /// the limit (of a broker of ours), no thread of it panicked.
+    /// Ends the watch and asserts what must hold: the witness was served, the process is the same, no thread of it panicked; of a
+    /// broker of ours also that each round was prompt and memory stayed below the limit.
     ///
     /// # Panics
     /// If one of these does not hold.
@@ -83,7 +83,6 @@ impl<'a> Siege<'a> {
             witnessed.worst.as_millis(),
             peak >> 20
         ));
-        assert!(witnessed.worst < ANSWER_WITHIN, "{what}: a round took {:?}", witnessed.worst);
         assert!(witnessed.rounds > 0, "{what}: no round was answered");
         assert!(
             self.broker.is_alive() && self.broker.pid() == self.pid,
@@ -92,6 +91,7 @@ impl<'a> Siege<'a> {
         let log = self.broker.log_text();
         assert!(!log.contains("panicked at"), "{what}: a panic in the broker's log\n{log}");
         if self.broker.against().is_thalweg() {
+            assert!(witnessed.worst < ANSWER_WITHIN, "{what}: a round took {:?}", witnessed.worst);
             assert!(
                 peak < resident_bytes_max,
                 "{what}: {} MiB resident, limit {} MiB",
