@@ -1,5 +1,4 @@
 //! The load generator's process: settings from the command line, one run, its report.
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -13,11 +12,6 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("thalweg-loadgen: {error}");
-            let mut cause = error.source();
-            while let Some(deeper) = cause {
-                eprintln!("  because: {deeper}");
-                cause = deeper.source();
-            }
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,8 @@
 //! Requests that are rare, asked one at a time over a connection that waits.
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, InitProducerIdRequest, RequestHeader, ResponseHeader};
@@ -9,7 +10,7 @@ use kafka_protocol::protocol::{
     Decodable as _, HeaderVersion as _, Request, StrBytes, encode_request_header_into_buffer,
 };
 
-use super::ClientError;
+use super::{ClientError, is_retriable};
 
 /// What every broker and this generator have in common since Kafka 0.10.
 const API_VERSIONS_KEY: i16 = 18;
@@ -17,6 +18,7 @@ const API_VERSIONS_KEY: i16 = 18;
 const FRAME_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The versions of each API that a broker offers.
 #[derive(Clone, Debug, Default)]
@@ -109,15 +111,19 @@ impl Control {
             .with_transaction_timeout_ms(60_000)
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);
-        let (answer, _) = self.ask(i16::MAX, &request)?;
-        if answer.error_code != 0 {
-            return Err(ClientError::Refused {
-                api: "InitProducerId",
-                subject: "an idempotent producer".into(),
-                code: answer.error_code,
-            });
+        let start = Instant::now();
+        loop {
+            let (answer, _) = self.ask(i16::MAX, &request)?;
+            match answer.error_code {
+                0 => return Ok((answer.producer_id.0, answer.producer_epoch)),
+                // A broker that just started may have to load something first.
+                code if is_retriable(code) && start.elapsed() < ANSWER_TIMEOUT => sleep(REFUSED_PAUSE),
+                code => {
+                    let subject = "an idempotent producer".into();
+                    return Err(ClientError::Refused { api: "InitProducerId", subject, code });
+                }
+            }
         }
-        Ok((answer.producer_id.0, answer.producer_epoch))
     }
 
     fn ask_versions(&mut self) -> Result<(), ClientError> {

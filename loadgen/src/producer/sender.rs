@@ -106,14 +106,15 @@ impl Sender {
     /// When there will be something to do without an event, if that is known more exactly than "at the next tick".
     pub fn wake_at(&self, context: &Context<'_>, now: Duration) -> Option<Duration> {
         match self.link.state() {
-            LinkState::Down => Some(self.reconnect.at()),
+            LinkState::Down => Some(self.reconnect.at()).filter(|_| !self.is_finished(now)),
             LinkState::Connecting => None,
+            // Without room the next answer is what to wait for.
+            LinkState::Up if self.in_flight.len() >= context.plan.in_flight_max => None,
             LinkState::Up => {
                 let repeat = self.lanes.iter().filter(|_| self.repeats).filter_map(Lane::wake_at).min();
-                let room = self.in_flight.len() < context.plan.in_flight_max;
                 let due = match self.schedule.next(now) {
-                    Step::Wait(until) if room => Some(until),
-                    _ => None,
+                    Step::Wait(until) => Some(until),
+                    Step::Due(_) | Step::Done => None,
                 };
                 [repeat, due].into_iter().flatten().min()
             }

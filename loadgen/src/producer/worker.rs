@@ -31,7 +31,9 @@ struct Wakes {
 }
 
 impl Wakes {
-    fn ask(&mut self, sender: usize, at: Duration) {
+    /// A time that is over already counts as the next instant: whoever asks has just been served.
+    fn ask(&mut self, sender: usize, at: Duration, now: Duration) {
+        let at = at.max(now + Duration::from_nanos(1));
         if self.soonest[sender].is_none_or(|soonest| at < soonest) {
             self.soonest[sender] = Some(at);
             self.heap.push(Reverse((at, sender)));
@@ -80,7 +82,7 @@ impl Worker {
                         sender.give_up(&mut context, now);
                     }
                     sender.step(&mut context, now)?;
-                    sender.wake_at(&context, now).inspect(|at| wakes.ask(index, *at));
+                    sender.wake_at(&context, now).inspect(|at| wakes.ask(index, *at, now));
                     finished &= sender.is_finished(now);
                 }
                 if finished {
@@ -89,7 +91,7 @@ impl Worker {
             }
             while let Some(index) = wakes.take_due(now) {
                 self.senders[index].step(&mut context, now)?;
-                self.senders[index].wake_at(&context, now).inspect(|at| wakes.ask(index, *at));
+                self.senders[index].wake_at(&context, now).inspect(|at| wakes.ask(index, *at, now));
             }
             let next = wakes.next().map_or(next_tick, |wake| wake.min(next_tick));
             self.poll
@@ -103,11 +105,34 @@ impl Worker {
                 let sender = &mut self.senders[index];
                 sender.on_ready(*event, &mut context, now);
                 sender.step(&mut context, now)?;
-                sender.wake_at(&context, now).inspect(|at| wakes.ask(index, *at));
+                sender.wake_at(&context, now).inspect(|at| wakes.ask(index, *at, now));
                 if sender.is_finished(now) {
                     next_tick = now;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn each_sender_is_woken_at_its_soonest_time_and_never_twice_in_one_instant() {
+        let mut wakes = Wakes { soonest: vec![None; 2], ..Wakes::default() };
+        wakes.ask(0, MS(30), MS(0));
+        wakes.ask(1, MS(20), MS(0));
+        wakes.ask(0, MS(10), MS(0));
+        assert_eq!(wakes.next(), Some(MS(10)));
+        assert_eq!(wakes.take_due(MS(5)), None);
+        assert_eq!(wakes.take_due(MS(20)), Some(0));
+        // It asks again for a time that is over: not now, or the loop would never end.
+        wakes.ask(0, MS(10), MS(20));
+        assert_eq!(wakes.take_due(MS(20)), Some(1));
+        assert_eq!(wakes.take_due(MS(20)), None);
+        assert_eq!(wakes.take_due(MS(21)), Some(0));
     }
 }
