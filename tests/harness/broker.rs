@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// For requests, tails and caches of the broker under test.
+pub const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// How much of a log a failing test prints.
 const LOG_TAIL_BYTES: usize = 16 * 1024;
@@ -232,6 +234,9 @@ impl Broker {
         let mut command = Command::new(thalweg_binary());
         command.arg("--set").arg(format!("listeners=PLAINTEXT://{}", self.address()));
         command.arg("--set").arg(format!("log.dirs={}", self.data_dir().display()));
+        command.arg("--set").arg(format!("thalweg.memory.bytes={MEMORY_BYTES}"));
+        // Brokers of tests run side by side: no port of their own for metrics, and the smallest journals.
+        command.args(["--set", "thalweg.http.listener=none", "--set", "thalweg.journal.file.bytes=33554432"]);
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
