@@ -9,10 +9,14 @@
 //! cluster      Which topics and partitions exist, and who leads?
 //! coordinator  How does replicated memory work?
 //! group        Who reads what?
+//! config       What may be set?
 //! ```
 
+pub mod api;
 pub mod cluster;
+pub mod config;
 pub mod coordinator;
 pub mod group;
 pub mod route;
+pub mod shard;
 pub mod wire;
