@@ -1,11 +1,22 @@
 //! The Kafka face: sockets in, requests understood, work handed to the engine's shards, answers out.
 //!
 //! ```text
+//! net          How do requests enter and answers leave?
 //! wire         What do the bytes of a request mean?
+//! api          What does each request do?
+//! route        Which core owns this, and how does work get there?
+//! shard        What does one core have?
+//! cluster      Which topics and partitions exist, and who leads?
 //! coordinator  How does replicated memory work?
 //! group        Who reads what?
+//! config       What may be set?
 //! ```
 
+pub mod api;
+pub mod cluster;
+pub mod config;
 pub mod coordinator;
 pub mod group;
+pub mod route;
+pub mod shard;
 pub mod wire;
