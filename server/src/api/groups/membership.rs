@@ -1,4 +1,4 @@
-//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: between the wire's versions and what a group understands.
+//! `JoinGroup`, `SyncGroup`, Heartbeat and `LeaveGroup`: between the wire's versions and what a group understands.
 
 use super::home::ask;
 use crate::api::RequestContext;
@@ -7,7 +7,7 @@ use crate::group::{
     Answer, Command, GroupError, Heartbeat, Join, JoinAnswer, Leave, LeaveAnswer, LeaveMember, Protocol, Sync,
 };
 use crate::shard::Shard;
-use crate::wire::codes::ErrorCode;
+use crate::wire::ErrorCode;
 use crate::wire::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember,
     LeaveGroupRequest, LeaveGroupResponse, MemberResponse, SyncGroupRequest, SyncGroupResponse,
@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use super::AskError;
 
-/// JoinGroup 0-9.
+/// `JoinGroup` 0-9.
 pub async fn join_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -39,7 +39,11 @@ pub async fn join_group(
         protocols: protocols.map(|one| Protocol { name: one.name, metadata: one.metadata }).collect(),
         session_timeout_ms: request.session_timeout_ms,
         // JoinGroup v0 knows one timeout for both.
-        rebalance_timeout_ms: if version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms },
+        rebalance_timeout_ms: if version == 0 {
+            request.session_timeout_ms
+        } else {
+            request.rebalance_timeout_ms
+        },
         known_id_required: version >= 4,
         may_skip_assignment: version >= 9,
     };
@@ -47,7 +51,7 @@ pub async fn join_group(
         Ok(Answer::Join(answer)) => joined(version, answer),
         Ok(other) => unreachable!("a join was answered with {other:?}"),
         Err(error) => JoinGroupResponse {
-            error_code: error.into(),
+            error_code: ErrorCode::from(error) as i16,
             ..joined(version, JoinAnswer::refused(&member_id, GroupError::NotAvailable))
         },
     }
@@ -58,10 +62,9 @@ fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
         member_id: member.member_id,
         group_instance_id: member.instance_id,
         metadata: member.metadata,
-        ..JoinGroupResponseMember::default()
     });
     JoinGroupResponse {
-        error_code: answer.error.map_or(ErrorCode::None, ErrorCode::from),
+        error_code: answer.error.map_or(ErrorCode::None, ErrorCode::from) as i16,
         generation_id: answer.generation,
         protocol_type: answer.protocol_type,
         // Before v7 the protocol's name is not nullable.
@@ -74,13 +77,14 @@ fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
     }
 }
 
-/// SyncGroup 0-5.
+/// `SyncGroup` 0-5.
 pub async fn sync_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
     request: SyncGroupRequest,
 ) -> SyncGroupResponse {
-    let refused = |error_code| SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
+    let refused =
+        |error: ErrorCode| SyncGroupResponse { error_code: error as i16, ..SyncGroupResponse::default() };
     // KIP-559: from v5 a member must say which protocol it means.
     let says_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
     if context.header.api_version >= 5 && !says_protocol {
@@ -123,17 +127,17 @@ pub async fn heartbeat(
         member_id: request.member_id,
         instance_id: request.group_instance_id,
     };
-    let error_code = match ask(shard, &group_id, Command::Heartbeat(heartbeat)).await {
+    let error = match ask(shard, &group_id, Command::Heartbeat(heartbeat)).await {
         // While groups load sessions have not begun: the member is as good as heard.
         Ok(Answer::Heartbeat(Ok(()))) | Err(AskError::Host(HostError::Loading)) => ErrorCode::None,
         Ok(Answer::Heartbeat(Err(error))) => error.into(),
         Ok(other) => unreachable!("a heartbeat was answered with {other:?}"),
         Err(error) => error.into(),
     };
-    HeartbeatResponse { error_code, ..HeartbeatResponse::default() }
+    HeartbeatResponse { error_code: error as i16, ..HeartbeatResponse::default() }
 }
 
-/// LeaveGroup 0-5: one member up to v2, several from v3.
+/// `LeaveGroup` 0-5: one member up to v2, several from v3.
 pub async fn leave_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -150,7 +154,7 @@ pub async fn leave_group(
     let left = match ask(shard, &request.group_id, Command::Leave(leave)).await {
         Ok(Answer::Leave(left)) => left,
         Ok(other) => unreachable!("a leave was answered with {other:?}"),
-        Err(error) => return LeaveGroupResponse { error_code: error.into(), ..LeaveGroupResponse::default() },
+        Err(error) => return left_nobody(error.into()),
     };
     let left = match left {
         // Of a group that is not there everyone has left, one by one.
@@ -158,19 +162,22 @@ pub async fn leave_group(
             let unknown = |member| LeaveAnswer { member, error: Some(GroupError::UnknownMemberId) };
             members.into_iter().map(unknown).collect()
         }
-        Err(error) => return LeaveGroupResponse { error_code: error.into(), ..LeaveGroupResponse::default() },
+        Err(error) => return left_nobody(error.into()),
         Ok(left) => left,
     };
-    let code = |answer: &LeaveAnswer| answer.error.map_or(ErrorCode::None, ErrorCode::from);
+    let code = |answer: &LeaveAnswer| answer.error.map_or(ErrorCode::None, ErrorCode::from) as i16;
     if !is_batched {
-        let error_code = left.first().map_or(ErrorCode::None, code);
+        let error_code = left.first().map_or(ErrorCode::None as i16, code);
         return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
     }
     let members = left.into_iter().map(|answer| MemberResponse {
         error_code: code(&answer),
         member_id: answer.member.member_id,
         group_instance_id: answer.member.instance_id,
-        ..MemberResponse::default()
     });
     LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() }
+}
+
+fn left_nobody(error: ErrorCode) -> LeaveGroupResponse {
+    LeaveGroupResponse { error_code: error as i16, ..LeaveGroupResponse::default() }
 }
