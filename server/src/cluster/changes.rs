@@ -162,14 +162,9 @@ impl Image {
                 self.partition_count -= count;
             }
             Change::ConfigsChanged { topic_id, overrides } => {
-                self.change_served(
-                    "ConfigsChanged",
-                    *topic_id,
-                    |_| true,
-                    |topic| {
-                        topic.overrides.clone_from(overrides);
-                    },
-                )?;
+                self.change_served("ConfigsChanged", *topic_id, |_| true, |topic| {
+                    topic.overrides.clone_from(overrides);
+                })?;
             }
             Change::ProducerIdsAllocated { end } => {
                 if *end < self.producer_id_end {

@@ -228,7 +228,8 @@ mod tests {
             uuid().prop_map(|topic_id| Change::TopicReady { topic_id }),
             uuid().prop_map(|topic_id| Change::TopicDeleted { topic_id }),
             uuid().prop_map(|topic_id| Change::TopicGone { topic_id }),
-            (uuid(), log_ids()).prop_map(|(topic_id, log_ids)| Change::PartitionsAdded { topic_id, log_ids }),
+            (uuid(), log_ids())
+                .prop_map(|(topic_id, log_ids)| Change::PartitionsAdded { topic_id, log_ids }),
             uuid().prop_map(|topic_id| Change::PartitionsReady { topic_id }),
             uuid().prop_map(|topic_id| Change::PartitionsDropped { topic_id }),
             (uuid(), overrides())

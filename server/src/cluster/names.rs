@@ -19,9 +19,7 @@ pub enum NameError {
         name: String,
     },
     /// Too long for a directory.
-    #[error(
-        "Topic name is invalid: the length of '{name}' is longer than the max allowed length {TOPIC_NAME_CHARS_MAX}"
-    )]
+    #[error("Topic name is invalid: the length of '{name}' is longer than the max allowed length {TOPIC_NAME_CHARS_MAX}")]
     TooLong {
         /// The name.
         name: String,

@@ -25,6 +25,7 @@ pub use clock::Clock;
 pub use host::{Host, HostError};
 pub use loader::Loaded;
 pub use log::Store;
+pub(crate) use reply::reply;
 pub use timers::Timers;
 
 /// The two clocks a machine needs, read once per event by whoever drives it.

@@ -198,7 +198,7 @@ fn coordinator(
                 node_id: shard.config.node_id,
                 host: broker.host.clone(),
                 port: i32::from(broker.port),
-                error_code: ErrorCode::None as i16,
+                error_code: ErrorCode::None,
                 error_message: Some(message.to_owned()),
             }
         }
@@ -207,7 +207,7 @@ fn coordinator(
             node_id: -1,
             host: String::new(),
             port: -1,
-            error_code: *error_code as i16,
+            error_code: *error_code,
             error_message: Some((*message).to_owned()),
         },
     }

@@ -51,7 +51,7 @@ pub async fn join_group(
         Ok(Answer::Join(answer)) => joined(version, answer),
         Ok(other) => unreachable!("a join was answered with {other:?}"),
         Err(error) => JoinGroupResponse {
-            error_code: ErrorCode::from(error) as i16,
+            error_code: error.into(),
             ..joined(version, JoinAnswer::refused(&member_id, GroupError::NotAvailable))
         },
     }
@@ -64,7 +64,7 @@ fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
         metadata: member.metadata,
     });
     JoinGroupResponse {
-        error_code: answer.error.map_or(ErrorCode::None, ErrorCode::from) as i16,
+        error_code: answer.error.map_or(ErrorCode::None, ErrorCode::from),
         generation_id: answer.generation,
         protocol_type: answer.protocol_type,
         // Before v7 the protocol's name is not nullable.
@@ -83,8 +83,7 @@ pub async fn sync_group(
     context: &RequestContext,
     request: SyncGroupRequest,
 ) -> SyncGroupResponse {
-    let refused =
-        |error: ErrorCode| SyncGroupResponse { error_code: error as i16, ..SyncGroupResponse::default() };
+    let refused = |error_code| SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
     // KIP-559: from v5 a member must say which protocol it means.
     let says_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
     if context.header.api_version >= 5 && !says_protocol {
@@ -127,14 +126,14 @@ pub async fn heartbeat(
         member_id: request.member_id,
         instance_id: request.group_instance_id,
     };
-    let error = match ask(shard, &group_id, Command::Heartbeat(heartbeat)).await {
+    let error_code = match ask(shard, &group_id, Command::Heartbeat(heartbeat)).await {
         // While groups load sessions have not begun: the member is as good as heard.
         Ok(Answer::Heartbeat(Ok(()))) | Err(AskError::Host(HostError::Loading)) => ErrorCode::None,
         Ok(Answer::Heartbeat(Err(error))) => error.into(),
         Ok(other) => unreachable!("a heartbeat was answered with {other:?}"),
         Err(error) => error.into(),
     };
-    HeartbeatResponse { error_code: error as i16, ..HeartbeatResponse::default() }
+    HeartbeatResponse { error_code, ..HeartbeatResponse::default() }
 }
 
 /// `LeaveGroup` 0-5: one member up to v2, several from v3.
@@ -165,9 +164,9 @@ pub async fn leave_group(
         Err(error) => return left_nobody(error.into()),
         Ok(left) => left,
     };
-    let code = |answer: &LeaveAnswer| answer.error.map_or(ErrorCode::None, ErrorCode::from) as i16;
+    let code = |answer: &LeaveAnswer| answer.error.map_or(ErrorCode::None, ErrorCode::from);
     if !is_batched {
-        let error_code = left.first().map_or(ErrorCode::None as i16, code);
+        let error_code = left.first().map_or(ErrorCode::None, code);
         return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
     }
     let members = left.into_iter().map(|answer| MemberResponse {
@@ -178,6 +177,6 @@ pub async fn leave_group(
     LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() }
 }
 
-fn left_nobody(error: ErrorCode) -> LeaveGroupResponse {
-    LeaveGroupResponse { error_code: error as i16, ..LeaveGroupResponse::default() }
+fn left_nobody(error_code: ErrorCode) -> LeaveGroupResponse {
+    LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() }
 }

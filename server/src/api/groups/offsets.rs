@@ -72,7 +72,7 @@ pub async fn offset_commit(
         let partitions = topics.get(index).into_iter().flat_map(|asked| &asked.partitions).enumerate();
         topic.partitions.extend(partitions.map(|(at, partition)| OffsetCommitResponsePartition {
             partition_index: partition.partition,
-            error_code: error(at) as i16,
+            error_code: error(at),
         }));
         topic
     };
@@ -101,7 +101,7 @@ fn split(
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {
         let index = partition.partition_index;
-        let error = match found {
+        let error_code = match found {
             None => missing,
             Some(found) if !has_partition(found, index) => ErrorCode::UnknownTopicOrPartition,
             Some(_) => {
@@ -115,7 +115,6 @@ fn split(
                 continue;
             }
         };
-        let error_code = error as i16;
         answer.partitions.push(OffsetCommitResponsePartition { partition_index: index, error_code });
     }
     let group_index = found.filter(|_| !partitions.is_empty()).map(|found| {
@@ -220,7 +219,7 @@ async fn fetch_group(
         Some(_) => Vec::new(),
         None => fetched.into_iter().filter_map(|topic| known(image, by_id, topic)).collect(),
     };
-    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: error_code as i16 }
+    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: error_code }
 }
 
 /// Puts the offsets in the order asked; what has no name is an unknown id.
@@ -250,7 +249,7 @@ fn found_partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
         committed_offset: stored.offset,
         committed_leader_epoch: stored.leader_epoch,
         metadata: Some(stored.metadata),
-        error_code: ErrorCode::None as i16,
+        error_code: ErrorCode::None,
     });
     each.collect()
 }
@@ -261,7 +260,7 @@ fn unfetched(one: Wanted, error_code: ErrorCode) -> OffsetFetchResponseTopics {
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some(String::new()),
-        error_code: error_code as i16,
+        error_code: error_code,
     });
     OffsetFetchResponseTopics {
         name: one.topic.name,
