@@ -10,6 +10,7 @@
 //! group        Who reads what?
 //! config       What did the operator ask for?
 //! ground       Can the broker run here?
+//! identity     Who is this broker?
 //! metrics      What is happening?
 //! ```
 
@@ -19,6 +20,7 @@ pub mod config;
 pub mod coordinator;
 pub mod ground;
 pub mod group;
+pub mod identity;
 pub mod logging;
 pub mod metrics;
 pub mod net;

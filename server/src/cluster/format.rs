@@ -123,7 +123,9 @@ fn put_string(bytes: &mut BytesMut, text: &str) {
 
 fn put_log_ids(bytes: &mut BytesMut, log_ids: &[LogId]) {
     bytes.put_u32(log_ids.len() as u32);
-    log_ids.iter().for_each(|log_id| bytes.put_slice(&log_id.0));
+    for log_id in log_ids {
+        bytes.put_slice(&log_id.0);
+    }
 }
 
 fn put_map(bytes: &mut BytesMut, map: &BTreeMap<String, String>) {
@@ -228,8 +230,7 @@ mod tests {
             uuid().prop_map(|topic_id| Change::TopicReady { topic_id }),
             uuid().prop_map(|topic_id| Change::TopicDeleted { topic_id }),
             uuid().prop_map(|topic_id| Change::TopicGone { topic_id }),
-            (uuid(), log_ids())
-                .prop_map(|(topic_id, log_ids)| Change::PartitionsAdded { topic_id, log_ids }),
+            (uuid(), log_ids()).prop_map(|(topic_id, log_ids)| Change::PartitionsAdded { topic_id, log_ids }),
             uuid().prop_map(|topic_id| Change::PartitionsReady { topic_id }),
             uuid().prop_map(|topic_id| Change::PartitionsDropped { topic_id }),
             (uuid(), overrides())

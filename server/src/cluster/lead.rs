@@ -22,19 +22,15 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use thalweg_engine::log::{LogIdentity, LogSettings};
+use thalweg_engine::log::LogIdentity;
 use thalweg_engine::units::{LeaderEpoch, LogId};
 use uuid::Uuid;
-
-/// How a log is kept, by what its topic sets.
-pub(super) type Rules = Box<dyn Fn(&BTreeMap<String, String>) -> LogSettings>;
 
 /// The one who changes the cluster. Owned by shard 0, made by its start.
 pub(super) struct Lead<S: Store> {
     pub(super) store: S,
     pub(super) state: RefCell<State>,
     published: Arc<ArcSwap<Image>>,
-    rules: Rules,
     /// Held while a change is decided and staged: decisions are made in the order of the log.
     order: Mutex<()>,
     turns: Turns,
@@ -54,12 +50,11 @@ struct Publication {
 }
 
 impl<S: Store> Lead<S> {
-    pub(super) fn new(store: S, state: State, published: Arc<ArcSwap<Image>>, rules: Rules) -> Self {
+    pub(super) fn new(store: S, state: State, published: Arc<ArcSwap<Image>>) -> Self {
         Self {
             store,
             state: RefCell::new(state),
             published,
-            rules,
             order: Mutex::new(()),
             turns: Turns::default(),
             stopped: RefCell::new(None),
@@ -77,9 +72,10 @@ impl<S: Store> Lead<S> {
     ) -> impl Future<Output = Option<T>> + 'static {
         let (answer, awaited) = crate::coordinator::reply();
         let guarded = async move {
-            match AssertUnwindSafe(job).catch_unwind().await {
-                Ok(value) => answer.send(value),
-                Err(_) => tracing::error!("a change of the cluster panicked: whoever asked gets no answer"),
+            if let Ok(value) = AssertUnwindSafe(job).catch_unwind().await {
+                answer.send(value);
+            } else {
+                tracing::error!("a change of the cluster panicked: whoever asked gets no answer");
             }
         };
         self.jobs.borrow_mut().push(Box::pin(guarded));
@@ -207,10 +203,8 @@ impl<S: Store> Lead<S> {
     async fn create_in_turn(&self, new: NewTopic) -> Result<Arc<Topic>, CreateTopicError> {
         let topic_id = random_topic_id();
         let log_ids = random_log_ids(new.partition_count);
-        self.commit(|state| {
-            Ok::<_, CreateTopicError>((vec![state.create(&new, topic_id, log_ids)?], ()))
-        })
-        .await?;
+        self.commit(|state| Ok::<_, CreateTopicError>((vec![state.create(&new, topic_id, log_ids)?], ())))
+            .await?;
         let created = self.state.borrow().staged.any_by_id(topic_id).cloned();
         let topic = created.unwrap_or_else(|| unreachable!("a topic whose turn is ours is there"));
         if let Err(reason) = self.make_logs(&topic, &topic.partitions).await {
@@ -252,14 +246,14 @@ impl<S: Store> Lead<S> {
         Ok(topic)
     }
 
-    async fn delete_logs(&self, topic: &Topic) {
+    pub(super) async fn delete_logs(&self, topic: &Topic) {
         let logs = topic.partitions_all().map(|partition| (partition.owner, partition.log_id)).collect();
         let topic_id = topic.id;
         match self.store.delete_logs(logs).await {
             // The record only spares the next start the look; if it cannot be written, that start writes it.
-            Ok(()) => drop(
-                self.commit(|_| Ok::<_, StoreError>((vec![Change::TopicGone { topic_id }], ()))).await,
-            ),
+            Ok(()) => {
+                drop(self.commit(|_| Ok::<_, StoreError>((vec![Change::TopicGone { topic_id }], ()))).await);
+            }
             Err(reason) => tracing::error!(
                 topic = topic.name,
                 reason,
@@ -318,7 +312,8 @@ impl<S: Store> Lead<S> {
                 let overrides = change(topic).map_err(AlterConfigsError::Invalid)?;
                 let is_same = overrides == topic.overrides;
                 let change = Change::ConfigsChanged { topic_id: topic.id, overrides };
-                Ok((if is_same { Vec::new() } else { vec![change] }, topic.id))
+                let changes = if is_same { Vec::new() } else { vec![change] };
+                Ok::<_, AlterConfigsError<E>>((changes, topic.id))
             })
             .await?;
         let changed = self.state.borrow().staged.topic_by_id(topic_id).cloned();
@@ -341,7 +336,7 @@ impl<S: Store> Lead<S> {
 
     /// Makes the logs of these partitions of a topic.
     pub(super) async fn make_logs(&self, topic: &Topic, partitions: &[Partition]) -> Result<(), String> {
-        let settings = (self.rules)(&topic.overrides);
+        let settings = topic.settings.log_settings();
         let new = |partition: &Partition| NewLog {
             owner: partition.owner,
             identity: identity(topic, partition),
@@ -353,7 +348,7 @@ impl<S: Store> Lead<S> {
 
     /// Gives the open logs of a topic their rules and epochs.
     pub(super) async fn configure(&self, topic: &Topic) {
-        let settings = (self.rules)(&topic.overrides);
+        let settings = topic.settings.log_settings();
         let setting = |partition: &Partition| Setting {
             owner: partition.owner,
             log_id: partition.log_id,

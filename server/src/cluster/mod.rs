@@ -12,9 +12,12 @@
 mod changes;
 mod errors;
 mod format;
+mod handle;
 mod image;
 mod lead;
 mod names;
+mod rules;
+mod shards;
 mod start;
 mod state;
 mod store;
@@ -26,10 +29,11 @@ mod tests;
 pub use changes::{Change, ChangeError};
 pub use errors::{AddPartitionsError, AlterConfigsError, CreateTopicError, DeleteTopicError, StoreError};
 pub use format::FormatError;
+pub use handle::{Cluster, View};
 pub use image::{Image, Partition, Topic};
 pub use names::{NameError, TOPIC_NAME_CHARS_MAX, collision_key, is_internal, validate_name};
 pub use start::{ClusterStartError, ClusterStarted};
-pub use state::{NewTopic, PARTITION_COUNT_MAX, PRODUCER_IDS_PER_BLOCK};
+pub use state::{NewTopic, PRODUCER_IDS_PER_BLOCK};
 
 use thalweg_engine::log::LogIdentity;
 use thalweg_engine::units::LogId;

@@ -8,14 +8,15 @@
 //! | deleted, not gone | yes | deleted |
 //! | nothing | yes | kept aside and reported |
 
+use super::METADATA_LOG_ID;
 use super::changes::{Change, ChangeError};
 use super::errors::StoreError;
 use super::format::FormatError;
 use super::image::{Image, Partition, Topic};
-use super::lead::{Lead, Rules, identity};
+use super::lead::{Lead, identity};
+use super::rules::Rules;
 use super::state::State;
 use super::store::{FoundLog, Store};
-use super::METADATA_LOG_ID;
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -45,6 +46,9 @@ pub enum ClusterStartError {
     /// A record that does not fit.
     #[error("the metadata log contradicts itself: {0}")]
     Change(#[from] ChangeError),
+    /// The broker's values for topics do not fit together.
+    #[error(transparent)]
+    Config(crate::config::ConfigError),
     /// The log cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,7 +78,6 @@ type Found = FxHashMap<LogId, FoundLog>;
 pub(super) async fn start<S: Store>(
     store: S,
     cluster_id: String,
-    shard_count: usize,
     unclean: bool,
     published: Arc<ArcSwap<Image>>,
     rules: Rules,
@@ -90,10 +93,10 @@ pub(super) async fn start<S: Store>(
         }
         None => store.create_metadata_log().await?,
     }
-    let mut image = replay(&store, cluster_id, shard_count).await?;
+    let mut image = replay(&store, cluster_id, &rules).await?;
     let mut started = ClusterStarted::default();
     place(&mut image, &found, &mut started);
-    let lead = Rc::new(Lead::new(store, State::new(image, shard_count), published, rules));
+    let lead = Rc::new(Lead::new(store, State::new(image, rules), published));
     if unclean {
         lead.commit(|_| Ok::<_, StoreError>((vec![Change::UncleanStart], ()))).await?;
     }
@@ -107,22 +110,22 @@ pub(super) async fn start<S: Store>(
     Ok((lead, started))
 }
 
-async fn replay<S: Store>(store: &S, cluster_id: String, shard_count: usize) -> Result<Image, ClusterStartError> {
+async fn replay<S: Store>(store: &S, cluster_id: String, rules: &Rules) -> Result<Image, ClusterStartError> {
     let mut image = Image::new(cluster_id);
     let mut outcome = Ok(());
     store
         .replay(&mut |record| {
             if outcome.is_ok() {
-                outcome = take_record(&mut image, record, shard_count);
+                outcome = take_record(&mut image, record, rules);
             }
         })
         .await?;
     outcome.map(|()| image)
 }
 
-fn take_record(image: &mut Image, record: &[u8], shard_count: usize) -> Result<(), ClusterStartError> {
+fn take_record(image: &mut Image, record: &[u8], rules: &Rules) -> Result<(), ClusterStartError> {
     let change = Change::decode(record)?;
-    Ok(image.apply(&change, shard_count)?)
+    Ok(image.apply(&change, rules)?)
 }
 
 /// Says of every ready partition where its log is, or that it is not.
@@ -159,9 +162,10 @@ fn place_partition(
 ) {
     let fault = match found {
         None => Some("its log is missing: it is not made anew".to_owned()),
-        Some(log) if log.identity != identity(topic, partition) => {
-            Some(format!("its log says that it is partition {} of {}", log.identity.partition, log.identity.topic))
-        }
+        Some(log) if log.identity != identity(topic, partition) => Some(format!(
+            "its log says that it is partition {} of {}",
+            log.identity.partition, log.identity.topic
+        )),
         Some(log) => {
             partition.owner = log.shard;
             log.fault.clone()
@@ -205,7 +209,11 @@ async fn complete_one<S: Store>(
     ready: Change,
 ) -> Result<bool, ClusterStartError> {
     if let Err(reason) = made {
-        tracing::error!(topic = topic.name, reason, "a topic could not be completed; the next start tries again");
+        tracing::error!(
+            topic = topic.name,
+            reason,
+            "a topic could not be completed; the next start tries again"
+        );
         return Ok(false);
     }
     tracing::info!(topic = topic.name, "completed what the last stop cut short");

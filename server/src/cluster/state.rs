@@ -11,13 +11,11 @@ use super::changes::Change;
 use super::errors::{AddPartitionsError, CreateTopicError, DeleteTopicError};
 use super::image::{Image, Topic};
 use super::names::{collision_key, validate_name};
+use super::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use thalweg_engine::units::{LogId, Offset};
 use uuid::Uuid;
-
-/// Partitions of all topics that this broker holds at most: about 4 KiB of memory each before its first batch.
-pub const PARTITION_COUNT_MAX: usize = 100_000;
 
 /// How many producer ids a shard gets at a time.
 pub const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
@@ -41,16 +39,16 @@ pub(super) struct State {
     pending: VecDeque<(Offset, Vec<Change>)>,
     /// Staged topics with a `.` or `_` in their names, by collision key.
     collisions: BTreeMap<String, BTreeSet<String>>,
-    shard_count: usize,
+    pub(super) rules: Rules,
 }
 
 impl State {
-    pub(super) fn new(image: Image, shard_count: usize) -> Self {
+    pub(super) fn new(image: Image, rules: Rules) -> Self {
         let mut collisions = BTreeMap::<String, BTreeSet<String>>::new();
         for topic in image.by_name.values().chain(image.creating.values()) {
             note_collision(&mut collisions, &topic.name);
         }
-        Self { durable: image.clone(), staged: image, pending: VecDeque::new(), collisions, shard_count }
+        Self { durable: image.clone(), staged: image, pending: VecDeque::new(), collisions, rules }
     }
 
     /// Takes changes that were staged up to `end`.
@@ -68,7 +66,7 @@ impl State {
                 }
                 _ => {}
             }
-            let applied = self.staged.apply(change, self.shard_count);
+            let applied = self.staged.apply(change, &self.rules);
             assert!(applied.is_ok(), "a decision does not fit the state it was made on: {applied:?}");
         }
         self.pending.push_back((end, changes));
@@ -81,7 +79,7 @@ impl State {
     pub(super) fn settle(&mut self, end: Offset) {
         while self.pending.front().is_some_and(|(pending_end, _)| *pending_end <= end) {
             for change in self.pending.pop_front().map(|(_, changes)| changes).unwrap_or_default() {
-                let applied = self.durable.apply(&change, self.shard_count);
+                let applied = self.durable.apply(&change, &self.rules);
                 assert!(applied.is_ok(), "staged changes become durable in another order: {applied:?}");
             }
         }
@@ -112,11 +110,9 @@ impl State {
             let reason = "those of its predecessor are not all deleted".to_owned();
             return Err(CreateTopicError::Logs { name: name(), reason });
         }
-        if self.staged.partition_count + new.partition_count > PARTITION_COUNT_MAX {
-            return Err(CreateTopicError::TooManyPartitions {
-                wanted: new.partition_count,
-                partition_count_max: PARTITION_COUNT_MAX,
-            });
+        let (wanted, partition_count_max) = (new.partition_count, self.rules.partition_count_max);
+        if self.staged.partition_count + wanted > partition_count_max {
+            return Err(CreateTopicError::TooManyPartitions { wanted, partition_count_max });
         }
         Ok(())
     }
@@ -149,9 +145,8 @@ impl State {
             let name = name.to_owned();
             return Err(AddPartitionsError::Count { name, count: known, wanted: count });
         }
-        let wanted = count - known;
-        if self.staged.partition_count + wanted > PARTITION_COUNT_MAX {
-            let partition_count_max = PARTITION_COUNT_MAX;
+        let (wanted, partition_count_max) = (count - known, self.rules.partition_count_max);
+        if self.staged.partition_count + wanted > partition_count_max {
             return Err(AddPartitionsError::TooManyPartitions { wanted, partition_count_max });
         }
         if !topic.partitions_adding.is_empty() {

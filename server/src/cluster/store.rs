@@ -10,7 +10,7 @@ use super::errors::StoreError;
 
 /// A log as its engine reports it.
 #[derive(Clone, Debug)]
-pub struct FoundLog {
+pub(super) struct FoundLog {
     /// The shard that has it.
     pub shard: ShardId,
     /// Who it is.
@@ -21,7 +21,7 @@ pub struct FoundLog {
 
 /// A log to be made.
 #[derive(Clone, Debug)]
-pub struct NewLog {
+pub(super) struct NewLog {
     /// Where.
     pub owner: ShardId,
     /// Who it will be.
@@ -34,7 +34,7 @@ pub struct NewLog {
 
 /// The rules and the epoch of a log that is there.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub(super) struct Setting {
     /// Where.
     pub owner: ShardId,
     /// Which.
@@ -46,7 +46,7 @@ pub struct Setting {
 }
 
 /// The shards, as the lead sees them. Stays on shard 0; each call may take other shards' work with it.
-pub trait Store: 'static {
+pub(super) trait Store: 'static {
     /// Stages records at the end of the metadata log; the offset to wait for.
     fn stage(&self, records: Vec<Bytes>) -> impl Future<Output = Result<Offset, StoreError>>;
     /// Resolves when everything below `end` is on the device and synced.

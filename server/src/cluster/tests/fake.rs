@@ -3,9 +3,11 @@
 use crate::cluster::METADATA_LOG_ID;
 use crate::cluster::errors::StoreError;
 use crate::cluster::image::Image;
-use crate::cluster::lead::{Lead, Rules};
+use crate::cluster::lead::Lead;
+use crate::cluster::rules::Rules;
 use crate::cluster::start::{ClusterStartError, ClusterStarted, start};
 use crate::cluster::store::{FoundLog, NewLog, Setting, Store};
+use crate::config::Config;
 use crate::route::ShardId;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,7 +16,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use thalweg_engine::log::LogSettings;
 use thalweg_engine::units::{LogId, Offset};
 
 pub(super) const SHARD_COUNT: usize = 3;
@@ -86,7 +87,9 @@ impl Store for FakeStore {
 
     async fn replay(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
         let records = self.0.borrow().disk.records.clone();
-        records.iter().for_each(|record| each(record));
+        for record in records {
+            each(&record);
+        }
         Ok(())
     }
 
@@ -137,18 +140,15 @@ pub(super) struct Life {
     pub(super) started: ClusterStarted,
 }
 
-fn rules() -> Rules {
-    Box::new(|overrides| {
-        let segment_bytes = overrides.get("segment.bytes").and_then(|value| value.parse().ok());
-        LogSettings { segment_bytes: segment_bytes.unwrap_or(1 << 30), ..LogSettings::default() }
-    })
+pub(super) fn rules() -> Rules {
+    Rules::new(Arc::new(Config::of(BTreeMap::new()).unwrap()), SHARD_COUNT).unwrap()
 }
 
 impl Life {
     /// Starts on these shards; `None` when the power went during the start.
     pub(super) fn start_on(store: &FakeStore, unclean: bool) -> Result<Option<Self>, ClusterStartError> {
         let image = Arc::new(ArcSwap::from_pointee(Image::default()));
-        let started = start(store.clone(), "c".into(), SHARD_COUNT, unclean, Arc::clone(&image), rules());
+        let started = start(store.clone(), "c".into(), unclean, Arc::clone(&image), rules());
         let Some(started) = run_until_dark(store, started) else { return Ok(None) };
         let (lead, started) = started?;
         Ok(Some(Self { lead, store: store.clone(), image, started }))
@@ -160,17 +160,13 @@ impl Life {
     }
 
     /// Does `work` beside the lead's own loop; `None` when the power went first.
-    pub(super) fn run<T: 'static>(
-        &self,
-        work: impl Future<Output = T> + 'static,
-    ) -> Option<T> {
+    pub(super) fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Option<T> {
         let driven = Rc::clone(&self.lead).run();
-        let work = async {
-            match future::or(async { Ok(work.await) }, async { Err(driven.await) }).await {
-                Ok(value) => value,
-                Err(()) => unreachable!("the loop ends only when told to"),
-            }
+        let endless = async {
+            driven.await;
+            unreachable!("the loop ends only when told to")
         };
+        let work = future::or(work, endless);
         run_until_dark(&self.store, work)
     }
 
