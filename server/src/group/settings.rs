@@ -1,7 +1,5 @@
 //! What the operator may set about groups.
 
-use crate::config::Config;
-
 /// The broker's settings for groups, Kafka's names with dots as underscores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -25,22 +23,6 @@ pub struct GroupSettings {
     pub groups_max: usize,
     /// Bytes of member metadata, assignments and offsets that one shard may hold.
     pub bytes_max: usize,
-}
-
-impl From<&Config> for GroupSettings {
-    fn from(config: &Config) -> Self {
-        let count = |value: i32| usize::try_from(value).unwrap_or(0);
-        Self {
-            session_timeout_ms_min: config.group_min_session_timeout_ms,
-            session_timeout_ms_max: config.group_max_session_timeout_ms,
-            initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
-            members_max: count(config.group_max_size),
-            offset_metadata_bytes_max: count(config.offset_metadata_max_bytes),
-            offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
-            offsets_check_interval_ms: config.offsets_retention_check_interval_ms.max(1) as u64,
-            ..Self::default()
-        }
-    }
 }
 
 impl Default for GroupSettings {
