@@ -51,8 +51,6 @@ impl From<GroupError> for ErrorCode {
             GroupError::RebalanceInProgress => Self::RebalanceInProgress,
             GroupError::InconsistentProtocol => Self::InconsistentGroupProtocol,
             GroupError::FencedInstanceId => Self::FencedInstanceId,
-            GroupError::NonEmptyGroup => Self::NonEmptyGroup,
-            GroupError::SubscribedToTopic => Self::GroupSubscribedToTopic,
             GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
             GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
             GroupError::CommitTooLarge => Self::InvalidCommitOffsetSize,
