@@ -1,34 +1,47 @@
-//! What does one core have?
+//! What one core has at hand to answer requests.
 
+use crate::api::fetch_sessions::FetchSessions;
+use crate::api::groups::Groups;
+use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::metrics::ShardMetrics;
+use crate::net::budget::Budget;
 use crate::route::{Router, ShardId};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use thalweg_engine::shard::Engine;
 use thalweg_engine::units::Timestamp;
 
-/// Everything that belongs to one core: its logs, its connections' state, its way to the other cores.
-///
-/// One `Rc` per executor, made at its start, dropped after its stop; never leaves it. Other cores reach it by
-/// `Router::call` only.
+/// Everything of one shard. Owned by its executor, never leaves it.
 pub struct Shard {
-    /// Which one it is.
+    /// Its number.
     pub id: ShardId,
     /// How many there are.
     pub shard_count: usize,
-    /// What was set. A broker view.
+    /// The broker's configuration.
     pub config: Arc<Config>,
-    /// The logs of this shard.
+    /// Its logs.
     pub engine: Engine,
-    /// The way to the other shards.
+    /// Topics and partitions.
+    pub cluster: Cluster,
+    /// Groups whose partition it owns.
+    pub groups: Groups,
+    /// Fetch sessions of its connections.
+    pub sessions: RefCell<FetchSessions>,
+    /// The way to other shards.
     pub router: Router,
-    /// When the broker started: the same on all shards.
-    pub start: Instant,
+    /// What it counts.
+    pub metrics: Arc<ShardMetrics>,
+    /// Memory that requests may hold.
+    pub budget: Budget,
+    /// Identity of the cluster, kept in the log directories.
+    pub cluster_id: String,
 }
 
 impl Shard {
-    /// Milliseconds since 1970, as records and answers carry them.
+    /// The wall clock.
     pub fn now(&self) -> Timestamp {
-        Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64))
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(since.map_or(0, |since| since.as_millis() as i64))
     }
 }

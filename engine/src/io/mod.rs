@@ -6,10 +6,12 @@
 mod block;
 mod cache;
 mod dma;
+mod probe;
 
 pub use block::{Chunk, aligned_down, aligned_up};
 pub(crate) use cache::{PageCache, PageKey};
 pub use dma::DmaDisk;
+pub use probe::probe_io_uring;
 
 use std::future::Future;
 use std::io;

@@ -2,6 +2,7 @@
 
 use super::image::{Image, Partition, Topic};
 use super::names::is_internal;
+use super::rules::Rules;
 use crate::route;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,28 +101,14 @@ pub enum ChangeError {
 }
 
 impl Image {
-    /// Takes one record into the image. `shard_count` places new partitions.
+    /// Takes one record into the image.
     ///
     /// # Errors
     /// When it does not fit what came before; nothing is changed then.
-    pub(super) fn apply(&mut self, change: &Change, shard_count: usize) -> Result<(), ChangeError> {
+    pub(super) fn apply(&mut self, change: &Change, rules: &Rules) -> Result<(), ChangeError> {
         match change {
             Change::TopicCreated { name, topic_id, log_ids, overrides } => {
-                if self.is_taken(name) || self.any_by_id(*topic_id).is_some() {
-                    return Err(ChangeError::Exists { name: name.clone(), topic_id: *topic_id });
-                }
-                let partitions = partitions(*topic_id, 0, log_ids, shard_count);
-                self.partition_count += partitions.len();
-                let topic = Topic {
-                    name: name.clone(),
-                    id: *topic_id,
-                    partitions,
-                    overrides: overrides.clone(),
-                    internal: is_internal(name),
-                    partitions_adding: Vec::new(),
-                };
-                self.creating_names.insert(name.clone());
-                self.creating.insert(*topic_id, Arc::new(topic));
+                self.begin_topic(name, *topic_id, log_ids, overrides, rules)?;
             }
             Change::TopicReady { topic_id } => {
                 let topic = self.take_created(*topic_id).ok_or_else(|| missing("TopicReady", *topic_id))?;
@@ -145,7 +132,7 @@ impl Image {
                 let is_free = |topic: &Topic| topic.partitions_adding.is_empty();
                 self.change_served("PartitionsAdded", *topic_id, is_free, |topic| {
                     let start = topic.partitions.len() as i32;
-                    topic.partitions_adding = partitions(*topic_id, start, log_ids, shard_count);
+                    topic.partitions_adding = partitions(*topic_id, start, log_ids, rules.shard_count);
                 })?;
                 self.partition_count += log_ids.len();
             }
@@ -167,6 +154,7 @@ impl Image {
                     *topic_id,
                     |_| true,
                     |topic| {
+                        topic.settings = rules.settings(&topic.name, overrides);
                         topic.overrides.clone_from(overrides);
                     },
                 )?;
@@ -179,6 +167,32 @@ impl Image {
             }
             Change::UncleanStart => self.raise_epochs(),
         }
+        Ok(())
+    }
+
+    fn begin_topic(
+        &mut self,
+        name: &str,
+        topic_id: Uuid,
+        log_ids: &[LogId],
+        overrides: &BTreeMap<String, String>,
+        rules: &Rules,
+    ) -> Result<(), ChangeError> {
+        if self.is_taken(name) || self.any_by_id(topic_id).is_some() {
+            return Err(ChangeError::Exists { name: name.to_owned(), topic_id });
+        }
+        let topic = Topic {
+            name: name.to_owned(),
+            id: topic_id,
+            partitions: partitions(topic_id, 0, log_ids, rules.shard_count),
+            overrides: overrides.clone(),
+            settings: rules.settings(name, overrides),
+            internal: is_internal(name),
+            partitions_adding: Vec::new(),
+        };
+        self.partition_count += topic.partitions.len();
+        self.creating_names.insert(name.to_owned());
+        self.creating.insert(topic_id, Arc::new(topic));
         Ok(())
     }
 

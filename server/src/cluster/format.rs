@@ -123,7 +123,9 @@ fn put_string(bytes: &mut BytesMut, text: &str) {
 
 fn put_log_ids(bytes: &mut BytesMut, log_ids: &[LogId]) {
     bytes.put_u32(log_ids.len() as u32);
-    log_ids.iter().for_each(|log_id| bytes.put_slice(&log_id.0));
+    for log_id in log_ids {
+        bytes.put_slice(&log_id.0);
+    }
 }
 
 fn put_map(bytes: &mut BytesMut, map: &BTreeMap<String, String>) {

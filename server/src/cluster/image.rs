@@ -1,5 +1,6 @@
 //! What exists: an immutable view of the whole broker, read by every shard.
 
+use crate::config::TopicSettings;
 use crate::route::ShardId;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// What the topic itself sets, by Kafka's names.
     pub overrides: BTreeMap<String, String>,
+    /// Every setting, the topic's own or the broker's; shared by topics that set nothing.
+    pub settings: Arc<TopicSettings>,
     /// One of the broker's own.
     pub internal: bool,
     /// Added, but their logs are not all made yet: not served.
@@ -56,7 +59,7 @@ impl Topic {
 pub struct Image {
     /// The cluster's id, as Metadata answers it.
     pub cluster_id: String,
-    /// One past the last producer id that was given to any shard.
+    /// One past the last producer id that was given to any shard, as of the last publication.
     pub producer_id_end: i64,
     /// Unclean starts so far.
     pub unclean_start_count: u32,

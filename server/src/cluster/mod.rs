@@ -10,15 +10,32 @@
 //! `TopicGone` loses those it has left. A log that was ready and is missing stays offline and is never made anew.
 
 mod changes;
+mod errors;
 mod format;
+mod handle;
 mod image;
+mod lead;
 mod names;
+mod rules;
+mod shards;
+mod start;
+mod state;
+mod store;
+mod turn;
+
+#[cfg(test)]
+mod tests;
 
 pub use changes::{Change, ChangeError};
+pub use errors::{AddPartitionsError, AlterConfigsError, CreateTopicError, DeleteTopicError, StoreError};
 pub use format::FormatError;
+pub use handle::{Cluster, View};
 pub use image::{Image, Partition, Topic};
 pub use names::{NameError, TOPIC_NAME_CHARS_MAX, collision_key, is_internal, validate_name};
+pub use start::{ClusterStartError, ClusterStarted};
+pub use state::{NewTopic, PRODUCER_IDS_PER_BLOCK};
 
+use thalweg_engine::log::LogIdentity;
 use thalweg_engine::units::LogId;
 use uuid::Uuid;
 
@@ -28,3 +45,13 @@ pub const METADATA_TOPIC_ID: Uuid = Uuid::from_u128(1);
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Log id of the metadata log: the one id that is not random, so that a start finds it.
 pub const METADATA_LOG_ID: LogId = LogId(METADATA_TOPIC_ID.into_bytes());
+
+/// Who the metadata log is.
+pub fn metadata_log() -> LogIdentity {
+    LogIdentity {
+        log_id: METADATA_LOG_ID,
+        topic_id: METADATA_TOPIC_ID.into_bytes(),
+        topic: METADATA_TOPIC.to_owned(),
+        partition: 0,
+    }
+}

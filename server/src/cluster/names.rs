@@ -3,8 +3,11 @@
 /// Characters of the longest name: with `-`, a partition and room for a suffix it is still a directory's name.
 pub const TOPIC_NAME_CHARS_MAX: usize = 249;
 
+/// Groups and their offsets.
+pub(super) const INTERNAL_OFFSETS: &str = "__consumer_offsets";
+
 /// Topics that the broker itself writes.
-const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL: [&str; 3] = [INTERNAL_OFFSETS, "__transaction_state", "__share_group_state"];
 
 /// Why a name cannot be a topic's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,85 +1,63 @@
-//! What may be set, and what it is set to.
+//! What the operator asked for, checked.
 //!
-//! One field per key, named as Kafka names the key, dots as underscores.
+//! Rising priority: Kafka 4.3's defaults, the file, the environment, the flags. Keys have Kafka's names where Kafka
+//! has one; those of our own begin with `thalweg.`.
 
-use std::path::PathBuf;
+mod keys;
+mod listeners;
+mod sources;
+mod topic;
+mod values;
 
-/// An address that clients are told, or one that is listened on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+pub use keys::{Config, KeyInfo, broker_keys};
+pub use listeners::Listener;
+pub use sources::{Source, load};
+pub use topic::{TopicKey, TopicSettings, topic_key, topic_keys};
+pub use values::{CoreSet, KeyType};
+
+/// Why a configuration cannot be used. Each says which key, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that nobody knows.
+    #[error("unknown key {key}{}", nearest.as_ref().map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default())]
+    Unknown {
+        /// As it was written.
+        key: String,
+        /// The closest known one.
+        nearest: Option<String>,
+    },
+    /// A value that does not fit its key.
+    #[error("{key} = {value}: {reason}")]
+    Value {
+        /// The key.
+        key: String,
+        /// As it was written.
+        value: String,
+        /// What would fit.
+        reason: String,
+    },
+    /// A file that cannot be read.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
 }
 
-/// One entry of `listeners` with its `advertised.listeners` entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// `PLAINTEXT` or a name of the operator's.
-    pub name: String,
-    /// Where it listens.
-    pub bind: Endpoint,
-    /// What clients are told.
-    pub advertised: Endpoint,
-}
-
-/// Everything that was set, checked.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `listeners` and `advertised.listeners`.
-    pub listeners: Vec<Listener>,
-    /// `node.id`.
-    pub node_id: i32,
-    /// `log.dirs`.
-    pub log_dirs: Vec<PathBuf>,
-    /// CPUs to run one executor on, each.
-    pub cpus: Vec<usize>,
-    /// `socket.request.max.bytes`.
-    pub socket_request_max_bytes: usize,
-    /// `connections.max.idle.ms`; negative: never.
-    pub connections_max_idle_ms: i64,
-    /// `max.connections`.
-    pub max_connections: usize,
-    /// `max.connections.per.ip`.
-    pub max_connections_per_ip: usize,
-    /// `max.incremental.fetch.session.cache.slots`.
-    pub max_incremental_fetch_session_cache_slots: usize,
-    /// `fetch.max.bytes`.
-    pub fetch_max_bytes: i32,
-    /// Memory for requests, all cores together.
-    pub queued_max_request_bytes: usize,
-}
-
-impl Config {
-    /// The address that clients of a listener are told.
-    ///
-    /// # Panics
-    /// When there is no such listener.
-    pub fn advertised(&self, listener: usize) -> &Endpoint {
-        &self.listeners[listener].advertised
+impl ConfigError {
+    pub(crate) fn value(key: &str, value: &str, reason: impl Into<String>) -> Self {
+        Self::Value { key: key.to_owned(), value: value.to_owned(), reason: reason.into() }
     }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 9092 };
-        Self {
-            listeners: vec![Listener {
-                name: "PLAINTEXT".to_owned(),
-                bind: endpoint.clone(),
-                advertised: endpoint,
-            }],
-            node_id: 1,
-            log_dirs: vec![PathBuf::from("./data")],
-            cpus: vec![0, 1],
-            socket_request_max_bytes: 100 << 20,
-            connections_max_idle_ms: 600_000,
-            max_connections: usize::MAX,
-            max_connections_per_ip: usize::MAX,
-            max_incremental_fetch_session_cache_slots: 1000,
-            fetch_max_bytes: 55 << 20,
-            queued_max_request_bytes: 512 << 20,
-        }
+impl Config {
+    /// The listener that a connection came by.
+    ///
+    /// # Panics
+    /// On a number that no listener has: connections carry the number they were accepted with.
+    pub fn advertised(&self, listener: usize) -> &Listener {
+        &self.listeners_parsed[listener]
     }
 }

@@ -8,22 +8,21 @@
 //! Never leaves its core. `ask` acts at once, in the order of the calls; everything that waits (durable records, loading,
 //! deadlines) is done by `run`, which the shard spawns once. No decision about groups or transactions is made here.
 
+use super::log::Store;
 use super::reply::{Reply, reply};
-use super::{AppendId, Clock, Effects, Loaded, Machine, Refusal, RequestId, loader, log};
-use crate::coordinator::Now;
+use super::{AppendId, Clock, Effects, Loaded, Machine, Now, Refusal, RequestId, loader, log};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use thalweg_engine::batch::Origin;
-use thalweg_engine::shard::{Append, AppendError, Engine, LogError, ReadError};
-use thalweg_engine::units::{LogId, Offset};
+use thalweg_engine::shard::{AppendError, Engine, ReadError};
+use thalweg_engine::units::LogId;
 
 /// The longest that `run` sleeps: a bound on what a missed wake-up could cost.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -43,7 +42,7 @@ type Work<M> = Pin<Box<dyn Future<Output = Done<M>>>>;
 
 enum Done<M> {
     Loaded { partition: i32, log_id: LogId, outcome: Result<(Box<M>, Loaded), ReadError>, time: Duration },
-    Durable { partition: i32, incarnation: u64, append: AppendId, outcome: Result<(), LogError> },
+    Appended { partition: i32, incarnation: u64, append: AppendId, outcome: Result<(), AppendError> },
 }
 
 enum Hosted<M: Machine> {
@@ -62,11 +61,13 @@ struct Active<M: Machine> {
     incarnation: u64,
     waiting: FxHashMap<RequestId, Reply<M::Answer>>,
     request_next: u64,
+    /// Appends whose end the machine has not been told, in their order, with the end where it is known.
+    appends: VecDeque<(AppendId, Option<Result<(), Refusal>>)>,
 }
 
-struct Inner<M: Machine> {
+struct Inner<M: Machine, S: Store> {
     name: &'static str,
-    engine: Engine,
+    store: S,
     clock: Clock,
     make: Box<dyn Fn() -> M>,
     partitions: RefCell<BTreeMap<i32, Hosted<M>>>,
@@ -80,20 +81,20 @@ struct Inner<M: Machine> {
 }
 
 /// The machines of one shard, by partition. Cheap to clone; stays on its core.
-pub struct Host<M: Machine>(Rc<Inner<M>>);
+pub struct Host<M: Machine, S: Store = Engine>(Rc<Inner<M, S>>);
 
-impl<M: Machine> Clone for Host<M> {
+impl<M: Machine, S: Store> Clone for Host<M, S> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
 }
 
-impl<M: Machine> Host<M> {
+impl<M: Machine, S: Store> Host<M, S> {
     /// A host without partitions; `make` makes the machine of a partition before its log is replayed.
-    pub fn new(name: &'static str, engine: Engine, clock: Clock, make: impl Fn() -> M + 'static) -> Self {
+    pub fn new(name: &'static str, store: S, clock: Clock, make: impl Fn() -> M + 'static) -> Self {
         Self(Rc::new(Inner {
             name,
-            engine,
+            store,
             clock,
             make: Box::new(make),
             partitions: RefCell::new(BTreeMap::new()),
@@ -112,7 +113,7 @@ impl<M: Machine> Host<M> {
             Some(Hosted::Ready(active)) if active.log_id == log_id => return,
             _ => {}
         }
-        let Ok(bounds) = self.0.engine.bounds(log_id) else {
+        let Ok(bounds) = self.0.store.bounds(log_id) else {
             self.close(partition);
             return;
         };
@@ -122,10 +123,10 @@ impl<M: Machine> Host<M> {
             return;
         }
         self.0.partitions.borrow_mut().insert(partition, Hosted::Loading { log_id });
-        let (engine, clock) = (self.0.engine.clone(), self.0.clock);
+        let (store, clock) = (self.0.store.clone(), self.0.clock);
         self.begin(Box::pin(async move {
             let (mut machine, start) = (machine, clock.now().uptime);
-            let outcome = loader::load(&engine, log_id, &mut machine).await;
+            let outcome = loader::load(&store, log_id, &mut machine).await;
             let time = clock.now().uptime.saturating_sub(start);
             Done::Loaded {
                 partition,
@@ -204,65 +205,68 @@ impl<M: Machine> Host<M> {
         };
         let mut effects = Effects::default();
         event(active, now, &mut effects);
-        let outcome = self.carry_out(partition, active, now, effects);
+        self.carry_out(partition, active, now, effects);
         let deadline = active.machine.next_deadline().unwrap_or(Duration::MAX);
         drop(partitions);
-        if let Err(error) = outcome {
-            tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log failed");
-            self.close(partition);
-            return Err(HostError::NotHere);
-        }
         if deadline < self.0.sleeps_until.get() {
             self.wake_runner();
         }
         Ok(())
     }
 
-    fn carry_out(
-        &self,
-        partition: i32,
-        active: &mut Active<M>,
-        now: Now,
-        mut effects: Effects<M::Answer>,
-    ) -> Result<(), LogError> {
-        loop {
-            for (request, answer) in effects.answers.drain(..) {
-                if let Some(waiting) = active.waiting.remove(&request) {
-                    waiting.send(answer);
-                }
+    fn carry_out(&self, partition: i32, active: &mut Active<M>, now: Now, effects: Effects<M::Answer>) {
+        for (request, answer) in effects.answers {
+            if let Some(waiting) = active.waiting.remove(&request) {
+                waiting.send(answer);
             }
-            let appends = std::mem::take(&mut effects.appends);
-            if appends.is_empty() {
-                return Ok(());
-            }
-            for (append, records) in appends {
-                let batch = Append {
-                    records: log::encode(&records, now.wall),
-                    zstd_allowed: true,
-                    origin: Origin::Coordinator,
+        }
+        for (append, records) in effects.appends {
+            active.appends.push_back((append, None));
+            let (incarnation, log_id) = (active.incarnation, active.log_id);
+            let stored =
+                log::encode(&records, now.wall).map(|batch| self.0.store.append(log_id, batch, now.wall));
+            // First polled in the order they are begun: that is the order of the log.
+            self.begin(Box::pin(async move {
+                let outcome = match stored {
+                    Ok(stored) => stored.await,
+                    Err(error) => Err(error.into()),
                 };
-                match self.0.engine.stage(active.log_id, &batch, now.wall) {
-                    Ok(staged) => self.await_durable(partition, active, append, staged.offset_end),
-                    Err(AppendError::Log(error)) => return Err(error),
-                    Err(AppendError::Busy { .. }) => {
-                        active.machine.refused(append, Refusal::Busy, now, &mut effects);
-                    }
-                    Err(error) => {
-                        tracing::warn!(coordinator = self.0.name, partition, %error, "records were refused");
-                        active.machine.refused(append, Refusal::TooLarge, now, &mut effects);
-                    }
-                }
-            }
+                Done::Appended { partition, incarnation, append, outcome }
+            }));
         }
     }
 
-    fn await_durable(&self, partition: i32, active: &Active<M>, append: AppendId, end: Offset) {
-        let durable = self.0.engine.durable(active.log_id, end);
-        let incarnation = active.incarnation;
-        self.begin(Box::pin(async move {
-            let outcome = durable.await;
-            Done::Durable { partition, incarnation, append, outcome }
-        }));
+    /// Notes the end of an append and tells the machine of all ends that are next in order.
+    fn appended(&self, partition: i32, incarnation: u64, append: AppendId, outcome: Result<(), AppendError>) {
+        if !self.is_running(partition, incarnation) {
+            return; // whoever waited for it was told when the partition closed
+        }
+        let end = match outcome {
+            Ok(()) => Ok(()),
+            Err(AppendError::Busy { .. }) => Err(Refusal::Busy),
+            Err(AppendError::Log(error)) => {
+                tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log failed");
+                self.close(partition);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(coordinator = self.0.name, partition, %error, "records were refused");
+                Err(Refusal::TooLarge)
+            }
+        };
+        // The partition runs: it was looked at above.
+        let _ = self.act(partition, |active, now, effects| {
+            if let Some(noted) = active.appends.iter_mut().find(|(noted, _)| *noted == append) {
+                noted.1 = Some(end);
+            }
+            while let Some((append, Some(end))) = active.appends.front().copied() {
+                active.appends.pop_front();
+                match end {
+                    Ok(()) => active.machine.durable(append, now, effects),
+                    Err(refusal) => active.machine.refused(append, refusal, now, effects),
+                }
+            }
+        });
     }
 
     fn begin(&self, work: Work<M>) {
@@ -279,7 +283,14 @@ impl<M: Machine> Host<M> {
 
     fn ready(&self, partition: i32, log_id: LogId, machine: M) {
         let incarnation = self.0.incarnation_next.replace(self.0.incarnation_next.get() + 1);
-        let active = Active { machine, log_id, incarnation, waiting: FxHashMap::default(), request_next: 0 };
+        let active = Active {
+            machine,
+            log_id,
+            incarnation,
+            waiting: FxHashMap::default(),
+            request_next: 0,
+            appends: VecDeque::new(),
+        };
         let before = self.0.partitions.borrow_mut().insert(partition, Hosted::Ready(Box::new(active)));
         drop(before);
         // A partition that was just put in can be asked.
@@ -293,7 +304,7 @@ impl<M: Machine> Host<M> {
     }
 
     /// Carries on until `stop`: loads, waits for the device, keeps time. Spawned once per shard.
-    pub async fn run<S: Future<Output = ()>>(&self, mut sleep: impl FnMut(Duration) -> S) {
+    pub async fn run<T: Future<Output = ()>>(&self, mut sleep: impl FnMut(Duration) -> T) {
         let mut work = FuturesUnordered::new();
         let mut timer = Box::pin(sleep(self.plan_sleep()));
         while !self.0.is_stopping.get() {
@@ -312,11 +323,11 @@ impl<M: Machine> Host<M> {
     }
 
     /// Ready when something was done, a deadline came, or someone woke the runner for an earlier one.
-    fn poll_work<S: Future<Output = ()>>(
+    fn poll_work<T: Future<Output = ()>>(
         &self,
         context: &mut Context<'_>,
         work: &mut FuturesUnordered<Work<M>>,
-        timer: Pin<&mut S>,
+        timer: Pin<&mut T>,
     ) -> Poll<(Vec<Done<M>>, bool)> {
         let is_undisturbed = self.0.runner.borrow_mut().replace(context.waker().clone()).is_some();
         work.extend(self.0.begun.borrow_mut().drain(..));
@@ -365,47 +376,43 @@ impl<M: Machine> Host<M> {
     fn finish(&self, done: Done<M>) {
         match done {
             Done::Loaded { partition, log_id, outcome, time } => {
-                let expected = matches!(
-                    self.0.partitions.borrow().get(&partition),
-                    Some(Hosted::Loading { log_id: known }) if *known == log_id
-                );
-                match outcome {
-                    _ if !expected => {}
-                    Ok((machine, loaded)) => {
-                        let Loaded { record_count, malformed_count } = loaded;
-                        let seconds = loader::seconds(time);
-                        tracing::info!(
-                            coordinator = self.0.name,
-                            partition,
-                            record_count,
-                            malformed_count,
-                            seconds,
-                            "loaded"
-                        );
-                        self.ready(partition, log_id, *machine);
-                    }
-                    Err(error) => {
-                        tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log cannot be read");
-                        self.close(partition);
-                    }
-                }
+                self.loaded(partition, log_id, outcome, time)
             }
-            Done::Durable { partition, incarnation, append, outcome } => match outcome {
-                Ok(()) => {
-                    let act = |active: &mut Active<M>, now, effects: &mut Effects<M::Answer>| {
-                        if active.incarnation == incarnation {
-                            active.machine.durable(append, now, effects);
-                        }
-                    };
-                    // A partition that closed meanwhile has told everyone.
-                    let _ = self.act(partition, act);
-                }
-                Err(error) if self.is_running(partition, incarnation) => {
-                    tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log failed");
-                    self.close(partition);
-                }
-                Err(_) => {}
-            },
+            Done::Appended { partition, incarnation, append, outcome } => {
+                self.appended(partition, incarnation, append, outcome);
+            }
+        }
+    }
+
+    fn loaded(
+        &self,
+        partition: i32,
+        log_id: LogId,
+        outcome: Result<(Box<M>, Loaded), ReadError>,
+        time: Duration,
+    ) {
+        let is_expected = matches!(
+            self.0.partitions.borrow().get(&partition),
+            Some(Hosted::Loading { log_id: known }) if *known == log_id
+        );
+        match outcome {
+            _ if !is_expected => {}
+            Ok((machine, Loaded { record_count, malformed_count })) => {
+                let ms = time.as_millis() as u64;
+                tracing::info!(
+                    coordinator = self.0.name,
+                    partition,
+                    record_count,
+                    malformed_count,
+                    ms,
+                    "loaded"
+                );
+                self.ready(partition, log_id, *machine);
+            }
+            Err(error) => {
+                tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log cannot be read");
+                self.close(partition);
+            }
         }
     }
 }

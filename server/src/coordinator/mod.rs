@@ -24,6 +24,8 @@ use thalweg_engine::units::Timestamp;
 pub use clock::Clock;
 pub use host::{Host, HostError};
 pub use loader::Loaded;
+pub use log::Store;
+pub(crate) use reply::reply;
 pub use timers::Timers;
 
 /// The two clocks a machine needs, read once per event by whoever drives it.
@@ -107,9 +109,9 @@ pub trait Machine: 'static {
         now: Now,
         effects: &mut Effects<Self::Answer>,
     );
-    /// This append and all before it are on the device and synced.
+    /// This append is on the device and synced. Machines hear of their appends in the order they asked for them.
     fn durable(&mut self, append: AppendId, now: Now, effects: &mut Effects<Self::Answer>);
-    /// This append was not taken.
+    /// This append was not taken; told in order like `durable`.
     fn refused(&mut self, append: AppendId, refusal: Refusal, now: Now, effects: &mut Effects<Self::Answer>);
     /// Acts on what is due.
     fn tick(&mut self, now: Now, effects: &mut Effects<Self::Answer>);

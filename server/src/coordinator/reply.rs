@@ -13,20 +13,20 @@ struct Slot<T> {
 }
 
 /// The end that answers; dropped without an answer, the other end learns that none will come.
-pub(super) struct Reply<T>(Rc<RefCell<Slot<T>>>);
+pub(crate) struct Reply<T>(Rc<RefCell<Slot<T>>>);
 
 /// The end that waits.
-pub(super) struct Awaited<T>(Rc<RefCell<Slot<T>>>);
+pub(crate) struct Awaited<T>(Rc<RefCell<Slot<T>>>);
 
 /// Both ends of one answer.
-pub(super) fn reply<T>() -> (Reply<T>, Awaited<T>) {
+pub(crate) fn reply<T>() -> (Reply<T>, Awaited<T>) {
     let slot = Rc::new(RefCell::new(Slot { value: None, waker: None, is_closed: false }));
     (Reply(Rc::clone(&slot)), Awaited(slot))
 }
 
 impl<T> Reply<T> {
     /// Answers; if nobody waits any more the answer is dropped.
-    pub(super) fn send(self, value: T) {
+    pub(crate) fn send(self, value: T) {
         self.0.borrow_mut().value = Some(value);
     }
 }

@@ -1,30 +1,45 @@
 //! Kafka's error codes by name.
 
+use super::primitives::{Context, Field, Reader, WireError, Writer};
+
 macro_rules! codes {
     ($($name:ident = $code:literal,)*) => {
         /// A Kafka error code.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs, reason = "the names are those of Kafka's protocol guide")]
         #[repr(i16)]
-        pub enum ErrorCode { $($name = $code,)* }
+        pub enum ErrorCode {
+            #[default]
+            None = 0,
+            $($name = $code,)*
+        }
 
         impl ErrorCode {
             /// Its name in metrics and logs.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
+                match self { Self::None => "None", $(Self::$name => stringify!($name),)* }
             }
 
             /// The code of a number that this broker sends.
             pub fn from_i16(code: i16) -> Option<Self> {
-                match code { $($code => Some(Self::$name),)* _ => None }
+                match code { 0 => Some(Self::None), $($code => Some(Self::$name),)* _ => None }
             }
         }
     };
 }
 
+impl Field for ErrorCode {
+    fn read(reader: &mut Reader, context: Context) -> Result<Self, WireError> {
+        // Only tests read answers: a code that this broker never sends is an unknown one.
+        Ok(Self::from_i16(i16::read(reader, context)?).unwrap_or(Self::UnknownServerError))
+    }
+    fn write(&self, writer: &mut Writer, context: Context) {
+        (*self as i16).write(writer, context);
+    }
+}
+
 codes! {
     UnknownServerError = -1,
-    None = 0,
     OffsetOutOfRange = 1,
     CorruptMessage = 2,
     UnknownTopicOrPartition = 3,
@@ -61,6 +76,8 @@ codes! {
     TransactionalIdAuthorizationFailed = 53,
     KafkaStorageError = 56,
     UnknownProducerId = 59,
+    NonEmptyGroup = 68,
+    GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
     InvalidFetchSessionEpoch = 71,
     TopicDeletionDisabled = 73,
@@ -71,6 +88,7 @@ codes! {
     MemberIdRequired = 79,
     GroupMaxSizeReached = 81,
     FencedInstanceId = 82,
+    GroupSubscribedToTopic = 86,
     InvalidRecord = 87,
     UnstableOffsetCommit = 88,
     ProducerFenced = 90,

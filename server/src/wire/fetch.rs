@@ -1,6 +1,7 @@
 //! The answer to Fetch, versions 4 to 18: fields around record slices that go out as they lie in memory.
 
 use super::answer::{Answer, AnswerBuilder};
+use super::codes::ErrorCode;
 use super::header::RequestHeader;
 use super::messages::LeaderIdAndEpoch;
 use super::primitives::{Context, Field, Writer};
@@ -13,7 +14,7 @@ pub struct PartitionData {
     /// Its number.
     pub partition_index: i32,
     /// 0 or an error.
-    pub error_code: i16,
+    pub error_code: ErrorCode,
     /// -1 with an error.
     pub high_watermark: i64,
     /// -1 with an error.
@@ -32,7 +33,7 @@ pub struct PartitionData {
 
 impl PartitionData {
     /// An answer without records.
-    pub fn error(partition_index: i32, error_code: i16) -> Self {
+    pub fn error(partition_index: i32, error_code: ErrorCode) -> Self {
         Self {
             partition_index,
             error_code,
@@ -62,7 +63,7 @@ pub struct TopicData {
 #[derive(Clone, Debug, Default)]
 pub struct FetchResponse {
     /// Since 7.
-    pub error_code: i16,
+    pub error_code: ErrorCode,
     /// Since 7.
     pub session_id: i32,
     /// Topics in order.

@@ -49,6 +49,7 @@ macro_rules! sample {
 
 sample! {
     bool: |number| number % 2 == 0;
+    ErrorCode: |number| if number % 2 == 0 { ErrorCode::NotCoordinator } else { ErrorCode::InvalidRecord };
     i8: |number| (number % 100) as i8;
     i16: |number| (number % 30_000) as i16;
     i32: |number| number as i32 * 1000;
@@ -189,12 +190,12 @@ fn a_fetch_answer_around_record_slices_reads_as_the_other_codec_reads_it() {
             current_leader: Some(LeaderIdAndEpoch { leader_id: 8, leader_epoch: 9 }),
             records,
             records_bytes: 12,
-            ..fetch::PartitionData::error(3, 0)
+            ..fetch::PartitionData::error(3, ErrorCode::None)
         };
         let topic_id = uuid::Uuid::from_u128(77);
-        let partitions = vec![first, fetch::PartitionData::error(4, 3)];
+        let partitions = vec![first, fetch::PartitionData::error(4, ErrorCode::UnknownTopicOrPartition)];
         let topics = vec![fetch::TopicData { topic: "t".to_owned(), topic_id, partitions }];
-        let answer = fetch::answer(&header, fetch::FetchResponse { error_code: 0, session_id: 6, topics });
+        let answer = fetch::answer(&header, fetch::FetchResponse { error_code: ErrorCode::None, session_id: 6, topics });
         let bytes = Bytes::from(answer.concat());
         assert_eq!(answer.bytes, bytes.len());
         assert_eq!(bytes[..4], (bytes.len() as i32 - 4).to_be_bytes());

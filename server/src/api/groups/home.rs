@@ -137,7 +137,7 @@ pub async fn find_coordinator(
     context: &RequestContext,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let version = context.header.request_api_version;
+    let version = context.header.api_version;
     let found = find(shard, version, request.key_type).await;
     let is_batched = version >= 4;
     let keys = if is_batched { request.coordinator_keys } else { vec![request.key] };

@@ -22,7 +22,7 @@ pub async fn join_group(
     context: &RequestContext,
     request: JoinGroupRequest,
 ) -> JoinGroupResponse {
-    let version = context.header.request_api_version;
+    let version = context.header.api_version;
     let client_id = context.header.client_id.clone().unwrap_or_default();
     let (group_id, member_id) = (request.group_id.clone(), request.member_id.clone());
     // KIP-345: a static member's id says which instance it is.
@@ -83,7 +83,7 @@ pub async fn sync_group(
     let refused = |error_code| SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
     // KIP-559: from v5 a member must say which protocol it means.
     let says_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
-    if context.header.request_api_version >= 5 && !says_protocol {
+    if context.header.api_version >= 5 && !says_protocol {
         return refused(ErrorCode::InconsistentGroupProtocol);
     }
     let group_id = request.group_id.clone();
@@ -139,7 +139,7 @@ pub async fn leave_group(
     context: &RequestContext,
     request: LeaveGroupRequest,
 ) -> LeaveGroupResponse {
-    let is_batched = context.header.request_api_version >= 3;
+    let is_batched = context.header.api_version >= 3;
     let members: Vec<LeaveMember> = if is_batched {
         let each = request.members.into_iter();
         each.map(|one| LeaveMember { member_id: one.member_id, instance_id: one.group_instance_id }).collect()

@@ -33,7 +33,7 @@ pub async fn offset_commit(
     context: &RequestContext,
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
-    let version = context.header.request_api_version;
+    let version = context.header.api_version;
     let image = shard.cluster.image();
     let mut topics = Vec::new();
     let mut asked = Vec::with_capacity(request.topics.len());
@@ -130,7 +130,7 @@ pub async fn offset_fetch(
     context: &RequestContext,
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
-    let version = context.header.request_api_version;
+    let version = context.header.api_version;
     let image = shard.cluster.image();
     let require_stable = request.require_stable;
     if version >= 8 {

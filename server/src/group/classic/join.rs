@@ -187,8 +187,12 @@ impl ClassicGroup {
         self.answer_join(&replaced.member_id, answer, turn);
     }
 
-    /// The record that names a static member's new id was not taken: everything is as before.
+    /// The record that names a static member's new id was not taken: everything is as before, unless a rebalance took
+    /// the new member in meanwhile.
     pub(super) fn unreplaced(&mut self, replaced: Replaced, error: GroupError, turn: &mut Turn<'_>) {
+        if self.state != State::Stable || self.generation != replaced.generation {
+            return;
+        }
         let leads = self.is_leader(&replaced.member_id);
         let Some(mut member) = self.take(&replaced.member_id) else { return };
         if let Some(request) = member.awaiting_join.take() {

@@ -1,9 +1,10 @@
 //! Groups on a log of the engine, driven by the coordinator's host.
 
+use super::memory_log::MemoryLog;
 use crate::coordinator::{Clock, Host, HostError};
 use crate::group::{
-    Answer, Budget, Command, Commit, CommitPartition, CommitTopic, FetchOffsets, GroupSettings, Heartbeat,
-    Join, Partition, Protocol, Sync,
+    Answer, Budget, Command, Commit, CommitPartition, CommitTopic, FetchOffsets, GroupError, GroupSettings,
+    Heartbeat, Join, Partition, Protocol, Sync,
 };
 use bytes::Bytes;
 use futures_lite::future::{block_on, or, poll_fn, zip};
@@ -11,9 +12,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use thalweg_engine::log::{LogIdentity, LogSettings};
-use thalweg_engine::shard::Engine;
-use thalweg_engine::units::{LeaderEpoch, LogId};
+use thalweg_engine::units::LogId;
 
 const LOG_ID: LogId = LogId([9; 16]);
 const PARTITION: i32 = 4;
@@ -30,23 +29,11 @@ fn sleep(time: Duration) -> impl Future<Output = ()> {
     })
 }
 
-async fn engine() -> Engine {
-    let engine = Engine::in_memory();
-    let identity = LogIdentity {
-        log_id: LOG_ID,
-        topic_id: [3; 16],
-        topic: "__consumer_offsets".to_owned(),
-        partition: PARTITION,
-    };
-    engine.create(identity, LogSettings::default(), LeaderEpoch(0)).await.unwrap();
-    engine
-}
-
-fn host(engine: &Engine) -> Host<Partition> {
+fn host(log: &MemoryLog) -> Host<Partition, MemoryLog> {
     let settings = Rc::new(GroupSettings { initial_rebalance_delay_ms: 20, ..GroupSettings::default() });
     let budget = Budget::default();
     let make = move || Partition::new(Rc::clone(&settings), budget.clone());
-    Host::new("groups", engine.clone(), Clock::since(Instant::now()), make)
+    Host::new("groups", log.clone(), Clock::since(Instant::now()), make)
 }
 
 fn join() -> Command {
@@ -66,7 +53,7 @@ fn join() -> Command {
     })
 }
 
-fn sync() -> Command {
+fn sync(share: &[u8]) -> Command {
     Command::Sync(Sync {
         group_id: "g".to_owned(),
         generation: 1,
@@ -74,7 +61,7 @@ fn sync() -> Command {
         instance_id: None,
         protocol_type: None,
         protocol: None,
-        assignments: vec![("a-1".to_owned(), Bytes::from_static(b"all"))],
+        assignments: vec![("a-1".to_owned(), Bytes::copy_from_slice(share))],
     })
 }
 
@@ -102,12 +89,12 @@ fn commit() -> Command {
     })
 }
 
-async fn first_life(host: &Host<Partition>) {
+async fn first_life(host: &Host<Partition, MemoryLog>) {
     assert_eq!(host.ask(PARTITION, heartbeat()).await, Err(HostError::NotHere));
     host.open(PARTITION, LOG_ID);
     let Ok(Answer::Join(joined)) = host.ask(PARTITION, join()).await else { panic!("a join is answered") };
     assert_eq!((joined.error, joined.generation, joined.leader.as_str()), (None, 1, "a-1"));
-    let Ok(Answer::Sync(Ok(synced))) = host.ask(PARTITION, sync()).await else {
+    let Ok(Answer::Sync(Ok(synced))) = host.ask(PARTITION, sync(b"all")).await else {
         panic!("a sync is answered")
     };
     assert_eq!(&synced.assignment[..], b"all");
@@ -115,7 +102,7 @@ async fn first_life(host: &Host<Partition>) {
     host.stop();
 }
 
-async fn second_life(host: &Host<Partition>) {
+async fn second_life(host: &Host<Partition, MemoryLog>) {
     host.open(PARTITION, LOG_ID);
     assert_eq!(host.ask(PARTITION, heartbeat()).await, Err(HostError::Loading));
     while host.ready_partitions().is_empty() {
@@ -139,21 +126,99 @@ async fn second_life(host: &Host<Partition>) {
 #[test]
 fn a_group_lives_on_its_log_and_goes_on_after_a_restart() {
     block_on(async {
-        let engine = engine().await;
-        let host_first = host(&engine);
-        let life = first_life(&host_first);
-        zip(life, host_first.run(sleep)).await;
-        let host_second = host(&engine);
-        let life = second_life(&host_second);
-        zip(life, host_second.run(sleep)).await;
+        let log = MemoryLog::default();
+        let first = host(&log);
+        zip(first_life(&first), first.run(sleep)).await;
+        let second = host(&log);
+        zip(second_life(&second), second.run(sleep)).await;
+    });
+}
+
+/// Joins and syncs, so that offsets can be committed.
+async fn become_member(host: &Host<Partition, MemoryLog>) {
+    host.open(PARTITION, LOG_ID);
+    assert!(matches!(host.ask(PARTITION, join()).await, Ok(Answer::Join(joined)) if joined.error.is_none()));
+    assert!(matches!(host.ask(PARTITION, sync(b"all")).await, Ok(Answer::Sync(Ok(_)))));
+}
+
+#[test]
+fn nothing_is_answered_before_its_record_is_durable() {
+    block_on(async {
+        let log = MemoryLog::default();
+        let host = host(&log);
+        let life = async {
+            become_member(&host).await;
+            log.hold();
+            let committed = async {
+                let answer = host.ask(PARTITION, commit()).await;
+                assert!(matches!(answer, Ok(Answer::Commit(Ok(_)))));
+                "committed"
+            };
+            let released = async {
+                sleep(Duration::from_millis(30)).await;
+                log.release();
+                std::future::pending().await
+            };
+            let held = async {
+                sleep(Duration::from_millis(20)).await;
+                "still waiting"
+            };
+            let mut committed = std::pin::pin!(committed);
+            assert_eq!(or(committed.as_mut(), held).await, "still waiting");
+            let first = or(committed, released).await;
+            assert_eq!(first, "committed");
+            host.stop();
+        };
+        zip(life, host.run(sleep)).await;
+    });
+}
+
+#[test]
+fn an_assignment_too_large_for_a_batch_is_refused_and_the_group_goes_on() {
+    block_on(async {
+        let log = MemoryLog::default();
+        let host = host(&log);
+        let life = async {
+            host.open(PARTITION, LOG_ID);
+            assert!(matches!(host.ask(PARTITION, join()).await, Ok(Answer::Join(_))));
+            let much = vec![b'x'; 200_000];
+            let answer = host.ask(PARTITION, sync(&much)).await;
+            assert_eq!(answer, Ok(Answer::Sync(Err(GroupError::MetadataTooLarge))));
+            assert_eq!(
+                host.ask(PARTITION, heartbeat()).await,
+                Ok(Answer::Heartbeat(Err(GroupError::RebalanceInProgress)))
+            );
+            host.stop();
+        };
+        zip(life, host.run(sleep)).await;
+    });
+}
+
+#[test]
+fn when_the_device_is_gone_nobody_is_told_that_it_was_stored() {
+    block_on(async {
+        let log = MemoryLog::default();
+        let host = host(&log);
+        let life = async {
+            become_member(&host).await;
+            log.hold();
+            let failed = async {
+                sleep(Duration::from_millis(20)).await;
+                log.fail();
+            };
+            let (answer, ()) = zip(host.ask(PARTITION, commit()), failed).await;
+            assert_eq!(answer, Err(HostError::NotHere));
+            assert_eq!(host.ask(PARTITION, heartbeat()).await, Err(HostError::NotHere));
+            host.stop();
+        };
+        zip(life, host.run(sleep)).await;
     });
 }
 
 #[test]
 fn whoever_waits_on_a_partition_that_closes_is_told() {
     block_on(async {
-        let engine = engine().await;
-        let host = host(&engine);
+        let host = host(&MemoryLog::default());
         host.open(PARTITION, LOG_ID);
         let waiting = host.ask(PARTITION, join());
         host.close(PARTITION);

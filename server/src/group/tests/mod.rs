@@ -2,6 +2,7 @@
 
 mod bench;
 mod hosted;
+mod memory_log;
 mod model;
 mod scale;
 mod script;

@@ -1,5 +1,6 @@
 //! Topics and configurations.
 
+use crate::wire::codes::ErrorCode;
 use crate::wire::primitives::message;
 use uuid::Uuid;
 
@@ -31,9 +32,9 @@ message! {
     CreatableTopicResult {
         [0..] name: String,
         [7..] topic_id: Uuid,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [1..] error_message: Option<String>,
-        [5.., tag 0] topic_config_error_code: i16,
+        [5.., tag 0] topic_config_error_code: ErrorCode,
         [5..] num_partitions: i32 = -1,
         [5..] replication_factor: i16 = -1,
         [5..] configs: Option<Vec<CreatableTopicConfigs>>,
@@ -61,7 +62,7 @@ message! {
     DeletableTopicResult {
         [0..] name: Option<String>,
         [6..] topic_id: Uuid,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [5..] error_message: Option<String>,
     }
     CreatePartitionsRequest {
@@ -83,7 +84,7 @@ message! {
     }
     CreatePartitionsTopicResult {
         [0..] name: String,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] error_message: Option<String>,
     }
     DescribeConfigsRequest {
@@ -101,7 +102,7 @@ message! {
         [0..] results: Vec<DescribeConfigsResult>,
     }
     DescribeConfigsResult {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] error_message: Option<String>,
         [0..] resource_type: i8,
         [0..] resource_name: String,
@@ -141,7 +142,7 @@ message! {
         [0..] responses: Vec<AlterConfigsResourceResponse>,
     }
     AlterConfigsResourceResponse {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] error_message: Option<String>,
         [0..] resource_type: i8,
         [0..] resource_name: String,
@@ -174,7 +175,7 @@ message! {
     }
     ListPartitionReassignmentsResponse {
         [0..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] error_message: Option<String>,
         [0..] topics: Vec<OngoingTopicReassignment>,
     }

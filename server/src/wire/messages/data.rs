@@ -1,5 +1,6 @@
 //! Produce, Fetch, ListOffsets, OffsetForLeaderEpoch.
 
+use crate::wire::codes::ErrorCode;
 use crate::wire::primitives::message;
 use bytes::Bytes;
 use uuid::Uuid;
@@ -33,7 +34,7 @@ message! {
     }
     PartitionProduceResponse {
         [0..] index: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] base_offset: i64,
         [2..] log_append_time_ms: i64 = -1,
         [5..] log_start_offset: i64 = -1,
@@ -120,7 +121,7 @@ message! {
     }
     ListOffsetsPartitionResponse {
         [0..] partition_index: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..=0] old_style_offsets: Vec<i64>,
         [1..] timestamp: i64 = -1,
         [1..] offset: i64 = -1,
@@ -148,7 +149,7 @@ message! {
         [0..] partitions: Vec<EpochEndOffset>,
     }
     EpochEndOffset {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] partition: i32,
         [1..] leader_epoch: i32 = -1,
         [0..] end_offset: i64 = -1,

@@ -1,5 +1,6 @@
 //! Groups and their offsets.
 
+use crate::wire::codes::ErrorCode;
 use crate::wire::primitives::message;
 use bytes::Bytes;
 use uuid::Uuid;
@@ -21,7 +22,7 @@ message! {
     }
     JoinGroupResponse {
         [2..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] generation_id: i32 = -1,
         [7..] protocol_type: Option<String>,
         [0..] protocol_name: Option<String>,
@@ -50,7 +51,7 @@ message! {
     }
     SyncGroupResponse {
         [1..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [5..] protocol_type: Option<String>,
         [5..] protocol_name: Option<String>,
         [0..] assignment: Bytes,
@@ -63,7 +64,7 @@ message! {
     }
     HeartbeatResponse {
         [1..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
     }
     LeaveGroupRequest {
         [0..] group_id: String,
@@ -77,13 +78,13 @@ message! {
     }
     LeaveGroupResponse {
         [1..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [3..] members: Vec<MemberResponse>,
     }
     MemberResponse {
         [3..] member_id: String,
         [3..] group_instance_id: Option<String>,
-        [3..] error_code: i16,
+        [3..] error_code: ErrorCode,
     }
     OffsetCommitRequest {
         [0..] group_id: String,
@@ -116,7 +117,7 @@ message! {
     }
     OffsetCommitResponsePartition {
         [0..] partition_index: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
     }
     OffsetFetchRequest {
         [0..=7] group_id: String,
@@ -142,7 +143,7 @@ message! {
     OffsetFetchResponse {
         [3..] throttle_time_ms: i32,
         [0..=7] topics: Vec<OffsetFetchResponseTopic>,
-        [2..=7] error_code: i16,
+        [2..=7] error_code: ErrorCode,
         [8..] groups: Vec<OffsetFetchResponseGroup>,
     }
     OffsetFetchResponseTopic {
@@ -154,12 +155,12 @@ message! {
         [0..=7] committed_offset: i64,
         [5..=7] committed_leader_epoch: i32 = -1,
         [0..=7] metadata: Option<String>,
-        [0..=7] error_code: i16,
+        [0..=7] error_code: ErrorCode,
     }
     OffsetFetchResponseGroup {
         [8..] group_id: String,
         [8..] topics: Vec<OffsetFetchResponseTopics>,
-        [8..] error_code: i16,
+        [8..] error_code: ErrorCode,
     }
     OffsetFetchResponseTopics {
         [8..=9] name: String,
@@ -171,6 +172,6 @@ message! {
         [8..] committed_offset: i64,
         [8..] committed_leader_epoch: i32 = -1,
         [8..] metadata: Option<String>,
-        [8..] error_code: i16,
+        [8..] error_code: ErrorCode,
     }
 }

@@ -1,5 +1,6 @@
 //! ApiVersions, Metadata, DescribeCluster, FindCoordinator, InitProducerId.
 
+use crate::wire::codes::ErrorCode;
 use crate::wire::primitives::message;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ message! {
         [3..] client_software_version: String,
     }
     ApiVersionsResponse {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] api_keys: Vec<ApiVersion>,
         [1..] throttle_time_ms: i32,
         [3.., tag 0] supported_features: Vec<SupportedFeatureKey>,
@@ -49,7 +50,7 @@ message! {
         [1..] controller_id: i32 = -1,
         [0..] topics: Vec<MetadataResponseTopic>,
         [8..=10] cluster_authorized_operations: i32 = i32::MIN,
-        [13..] error_code: i16,
+        [13..] error_code: ErrorCode,
     }
     MetadataResponseBroker {
         [0..] node_id: i32,
@@ -58,7 +59,7 @@ message! {
         [1..] rack: Option<String>,
     }
     MetadataResponseTopic {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] name: Option<String>,
         [10..] topic_id: Uuid,
         [1..] is_internal: bool,
@@ -66,7 +67,7 @@ message! {
         [8..] topic_authorized_operations: i32 = i32::MIN,
     }
     MetadataResponsePartition {
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] partition_index: i32,
         [0..] leader_id: i32,
         [7..] leader_epoch: i32 = -1,
@@ -81,7 +82,7 @@ message! {
     }
     DescribeClusterResponse {
         [0..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] error_message: Option<String>,
         [1..] endpoint_type: i8 = 1,
         [0..] cluster_id: String,
@@ -103,7 +104,7 @@ message! {
     }
     FindCoordinatorResponse {
         [1..] throttle_time_ms: i32,
-        [0..=3] error_code: i16,
+        [0..=3] error_code: ErrorCode,
         [1..=3] error_message: Option<String>,
         [0..=3] node_id: i32,
         [0..=3] host: String,
@@ -115,7 +116,7 @@ message! {
         [4..] node_id: i32,
         [4..] host: String,
         [4..] port: i32,
-        [4..] error_code: i16,
+        [4..] error_code: ErrorCode,
         [4..] error_message: Option<String>,
     }
     InitProducerIdRequest {
@@ -126,7 +127,7 @@ message! {
     }
     InitProducerIdResponse {
         [0..] throttle_time_ms: i32,
-        [0..] error_code: i16,
+        [0..] error_code: ErrorCode,
         [0..] producer_id: i64 = -1,
         [0..] producer_epoch: i16,
     }
