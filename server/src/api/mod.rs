@@ -15,6 +15,7 @@ pub mod producer_ids;
 pub mod topics;
 mod versions;
 
+use crate::net::Class;
 use crate::shard::Shard;
 use crate::wire::{Answer, ApiKey, ErrorCode, Field, Reader, RequestHeader};
 use std::net::IpAddr;
@@ -32,6 +33,8 @@ pub struct RequestContext {
     pub client_host: IpAddr,
     /// When its last byte had come.
     pub received: Instant,
+    /// Its connection: different for every connection of the broker's life.
+    pub connection_id: u64,
 }
 
 /// What came of a request.
@@ -43,6 +46,14 @@ pub enum Handled {
     Silent,
     /// There is no answer to this: the connection closes, for this reason.
     Close(String),
+}
+
+/// How a request gets along with others of its connection.
+pub fn class(header: &RequestHeader) -> Class {
+    match header.api_key {
+        ApiKey::Produce => Class::Overlapping,
+        _ => Class::Alone,
+    }
 }
 
 macro_rules! dispatch {

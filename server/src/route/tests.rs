@@ -20,7 +20,9 @@ where
         let paths = paths.clone();
         move || {
             let router = Router::new(ShardId(id), paths);
-            Rc::new(Core { id: ShardId(id), seen: RefCell::default(), router })
+            let core = Rc::new(Core { id: ShardId(id), seen: RefCell::default(), router });
+            core.router.attach(&core);
+            core
         }
     };
     let (make_asker, make_owner) = (start(0), start(1));
@@ -36,9 +38,10 @@ where
             let core = make_asker();
             let (running, router) = (Rc::clone(&core), core.router.clone());
             let receiving = glommio::spawn_local(async move { running.router.clone().run(&running).await });
-            glommio::executor().yield_task_queue_now().await;
             let out = asker(core).await;
-            router.call(ShardId(1), |core| async move { core.router.stop() }).await.unwrap();
+            // The answer may be lost with the core that stops.
+            let _ = router.call(ShardId(1), |core| async move { core.router.stop() }).await;
+            assert_eq!(router.call(ShardId(1), |_| async move {}).await, Err(ShardGone));
             router.stop();
             receiving.await;
             out
