@@ -155,12 +155,11 @@ impl FetchSessions {
             return Err(SessionError::TopicIds);
         }
         for (wanted, fetch) in asked(request) {
-            match session.partitions.iter_mut().find(|cached| cached.wanted == wanted) {
-                Some(cached) => cached.fetch = fetch,
-                None if session.partitions.len() < PARTITIONS_MAX => {
-                    session.partitions.push(Cached { wanted, fetch, told: None });
-                }
-                None => {}
+            let known = session.partitions.iter_mut().find(|cached| cached.wanted == wanted);
+            if let Some(cached) = known {
+                cached.fetch = fetch;
+            } else if session.partitions.len() < PARTITIONS_MAX {
+                session.partitions.push(Cached { wanted, fetch, told: None });
             }
         }
         for topic in &request.forgotten_topics_data {

@@ -9,7 +9,6 @@ use crate::wire::messages::{
     TopicProduceResponse,
 };
 use crate::wire::{Answer, ErrorCode};
-use bytes::Bytes;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -166,7 +165,7 @@ fn answer(response: &mut ProduceResponse, place: (usize, usize), outcome: Result
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn records_stay_slices_of_the_frame() {

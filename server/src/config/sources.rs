@@ -69,7 +69,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<String>), ConfigError> {
     let mut ignored = Vec::new();
     let known: Vec<&'static str> = broker_keys().iter().map(|key| key.name).collect();
     let mut take = |key: &str, value: String| {
-        let name = SYNONYMS.iter().find(|(synonym, name)| *synonym == key).map_or(key, |(_, name)| name);
+        let name = SYNONYMS.iter().find(|(synonym, _)| *synonym == key).map_or(key, |(_, name)| name);
         if known.contains(&name) {
             set.insert(name.to_owned(), value);
             return Ok(());

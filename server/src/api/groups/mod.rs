@@ -45,6 +45,8 @@ impl From<GroupError> for ErrorCode {
             GroupError::MemberIdRequired => Self::MemberIdRequired,
             GroupError::UnknownMemberId => Self::UnknownMemberId,
             GroupError::GroupIdNotFound => Self::GroupIdNotFound,
+            GroupError::NonEmptyGroup => Self::NonEmptyGroup,
+            GroupError::SubscribedToTopic => Self::GroupSubscribedToTopic,
             GroupError::IllegalGeneration => Self::IllegalGeneration,
             GroupError::RebalanceInProgress => Self::RebalanceInProgress,
             GroupError::InconsistentProtocol => Self::InconsistentGroupProtocol,
