@@ -3,6 +3,7 @@
 mod admin;
 mod data;
 mod groups;
+pub mod internal;
 mod metadata;
 
 pub use admin::*;
