@@ -125,14 +125,17 @@ fn run(arguments: Arguments) -> Result<(), String> {
 
 fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
     let quiet = Arc::new(AtomicBool::new(false));
-    pulse(plan.parts.paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
+    pulse(plan.parts.paths.clone(), Arc::clone(&quiet))
+        .map_err(|error| format!("no thread can be started: {error}"))?;
     let shares = recovered.split(shard_count, |identity| {
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
     let mut threads = Vec::new();
     for (shard, share) in shares.into_iter().enumerate() {
         let plan = Arc::clone(plan);
-        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(shard, share, &plan));
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{shard}"))
+            .spawn(move || run_shard(shard, share, &plan));
         threads.push(thread.map_err(|error| format!("no thread can be started: {error}"))?);
     }
     for thread in threads {
@@ -161,7 +164,8 @@ fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBui
 
 /// Reads the journals on an executor of its own, before any shard runs.
 fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered, String> {
-    let executor = builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
+    let executor =
+        builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
     executor.run(async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -225,7 +229,12 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     let mut sockets = Vec::new();
     for listener in &config.listeners_parsed {
         let bound = bind(&listener.bind_host, listener.bind_port);
-        sockets.push(bound.map_err(|error| format!("listener {}: {error}; another program has the port, or the address is not this machine's", listener.name))?);
+        sockets.push(bound.map_err(|error| {
+            format!(
+                "listener {}: {error}; another program has the port, or the address is not this machine's",
+                listener.name
+            )
+        })?);
     }
     for (listener, socket) in sockets.into_iter().enumerate() {
         let acceptor = Acceptor { listener, socket, doors: Arc::clone(&plan.parts.doors) };
@@ -240,8 +249,11 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
         open_http(shard, plan)?;
     }
     plan.parts.health.ready.store(true, Ordering::SeqCst);
-    let names: Vec<String> =
-        config.listeners_parsed.iter().map(|l| format!("{}://{}:{}", l.name, l.bind_host, l.bind_port)).collect();
+    let names: Vec<String> = config
+        .listeners_parsed
+        .iter()
+        .map(|l| format!("{}://{}:{}", l.name, l.bind_host, l.bind_port))
+        .collect();
     let ready_ms = plan.parts.start.elapsed().as_millis() as u64;
     tracing::info!(listeners = names.join(","), unclean = plan.unclean, ready_ms, "ready");
     Ok(())
@@ -282,7 +294,8 @@ async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
 fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let flag = Arc::clone(&stop);
     let (ready, is_ready) = mpsc::channel();
     let watch = move || {
@@ -313,9 +326,19 @@ fn machine_memory() -> u64 {
 
 fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
     let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), kernel = ground.kernel, node_id = config.node_id, cluster_id, "thalweg");
-    let directories: Vec<String> =
-        config.log_dirs.iter().zip(&ground.file_systems).map(|(path, system)| format!("{path} ({system})")).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        kernel = ground.kernel,
+        node_id = config.node_id,
+        cluster_id,
+        "thalweg"
+    );
+    let directories: Vec<String> = config
+        .log_dirs
+        .iter()
+        .zip(&ground.file_systems)
+        .map(|(path, system)| format!("{path} ({system})"))
+        .collect();
     tracing::info!(
         log_dirs = directories.join(", "),
         block_bytes = thalweg_engine::io::BLOCK_BYTES,

@@ -58,7 +58,8 @@ pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> E
         cache_bytes: memory.cache,
         unpacked_bytes_max: (config.message_max_bytes as usize).saturating_mul(64).clamp(64 << 20, 1 << 30),
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
-        open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000) as usize,
+        open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000)
+            as usize,
     }
 }
 
@@ -100,7 +101,8 @@ pub struct Parts {
 pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
     let router = Router::new(id, parts.paths.clone());
     let shard_count = parts.paths.shard_count();
-    let sessions_max = (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
+    let sessions_max =
+        (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
     let metrics = Arc::new(ShardMetrics::new(engine.stats()));
     let (load, held) = (parts.doors.load(id), Arc::clone(&metrics));
     let budget = Budget::new(parts.memory.requests, move |bytes| {

@@ -67,11 +67,14 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
-            let error_code = counted(shard, match error {
-                SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
-                SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
-                SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
-            });
+            let error_code = counted(
+                shard,
+                match error {
+                    SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+                    SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+                    SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
+                },
+            );
             let response = FetchResponse { error_code, ..FetchResponse::default() };
             return Handled::Answer(answer(&context.header, response));
         }
@@ -96,7 +99,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
     let find = |wanted: &Wanted, fetch: &FetchPartition| {
         let topic = if by_id { image.topic_by_id(wanted.topic_id) } else { image.topic(&wanted.topic) };
         let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
-        let partition = topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let partition =
+            topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let epoch = fetch.current_leader_epoch;
         if epoch >= 0 && epoch < partition.leader_epoch {
             return Err(ErrorCode::FencedLeaderEpoch);
@@ -106,7 +110,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
         }
         if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
     };
-    let target = |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
+    let target =
+        |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
     partitions.into_iter().map(target).collect()
 }
 
@@ -118,7 +123,8 @@ async fn read_until_enough(shard: &Rc<Shard>, targets: &[Target], limits: Limits
     loop {
         let data = read_all(shard, targets, &parts, limits).await;
         let bytes: usize = data.iter().map(|partition| partition.records_bytes).sum();
-        let settled = data.iter().any(|data| data.error_code != ErrorCode::None || data.diverging_epoch.is_some());
+        let settled =
+            data.iter().any(|data| data.error_code != ErrorCode::None || data.diverging_epoch.is_some());
         let left = limits.end.saturating_duration_since(Instant::now());
         if bytes >= limits.bytes_min || settled || left.is_zero() || parts.is_empty() {
             return data;
@@ -195,8 +201,11 @@ async fn read_all(
             (Ok(_), None) => PartitionData::error(index, ErrorCode::NotLeaderOrFollower),
             (Ok(_), Some(found)) => of_found(index, found),
         };
-        if let (Ok(known), ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) = (&target.found, partition.error_code) {
-            let leader = LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch: known.leader_epoch };
+        if let (Ok(known), ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) =
+            (&target.found, partition.error_code)
+        {
+            let leader =
+                LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch: known.leader_epoch };
             partition.current_leader = Some(leader);
         }
         // Owners read side by side, each up to the whole limit: what is over it in all waits for the next fetch.
@@ -265,9 +274,10 @@ fn of_found(index: i32, found: Found) -> PartitionData {
             records: outcome.slices,
             ..with_bounds(&outcome.bounds)
         },
-        Found::Diverged(end, bounds) => {
-            PartitionData { diverging_epoch: Some((end.leader_epoch.0, end.end.as_i64())), ..with_bounds(&bounds) }
-        }
+        Found::Diverged(end, bounds) => PartitionData {
+            diverging_epoch: Some((end.leader_epoch.0, end.end.as_i64())),
+            ..with_bounds(&bounds)
+        },
         Found::Failed(error) => PartitionData::error(index, codes::of_read(&error)),
     }
 }
@@ -286,7 +296,13 @@ fn gather(
         if session_id != 0 {
             let told = Told { high_watermark: data.high_watermark, log_start: data.log_start_offset };
             let failed = data.error_code != ErrorCode::None || data.diverging_epoch.is_some();
-            let new = shard.sessions.borrow_mut().tell(session_id, &target.wanted, told, data.records_bytes > 0, failed);
+            let new = shard.sessions.borrow_mut().tell(
+                session_id,
+                &target.wanted,
+                told,
+                data.records_bytes > 0,
+                failed,
+            );
             if incremental && !new {
                 continue;
             }

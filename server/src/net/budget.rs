@@ -8,9 +8,9 @@
 //! beyond the limit, alone. So one large frame at a time always comes to its end, and the most that is ever held is the
 //! limit and one frame. A sender who holds memory, sends nothing and keeps others waiting is closed by `sweep`.
 
-use std::future::poll_fn;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -19,7 +19,7 @@ const SMALL_PART: usize = 4;
 
 /// Who gets memory, in which order: the machine.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     limit: usize,
     small_limit: usize,
     large_bytes: usize,
@@ -32,14 +32,14 @@ pub struct Ledger {
 
 impl Ledger {
     /// A budget of `limit` bytes, shared buffers included.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         let small_limit = limit / SMALL_PART;
         let (large_bytes, small_bytes) = (0, 0);
         Self { limit, small_limit, large_bytes, small_bytes, express: None, waiting: VecDeque::new() }
     }
 
     /// Takes memory for a shared buffer.
-    pub fn take_small(&mut self, bytes: usize) -> bool {
+    pub(super) fn take_small(&mut self, bytes: usize) -> bool {
         let fits = self.small_bytes + bytes <= self.small_limit;
         if fits {
             self.small_bytes += bytes;
@@ -48,7 +48,7 @@ impl Ledger {
     }
 
     /// Takes memory for a frame of its own; refused, the connection is in the line once.
-    pub fn take_large(&mut self, connection: u64, bytes: usize) -> bool {
+    pub(super) fn take_large(&mut self, connection: u64, bytes: usize) -> bool {
         let is_express = self.express == Some(connection);
         let is_first = self.waiting.front().is_none_or(|(first, _)| *first == connection);
         let fits = self.large_bytes + bytes <= self.limit - self.small_limit;
@@ -67,12 +67,12 @@ impl Ledger {
     }
 
     /// Gives memory of a shared buffer back.
-    pub fn release_small(&mut self, bytes: usize) {
+    pub(super) fn release_small(&mut self, bytes: usize) {
         self.small_bytes -= bytes;
     }
 
     /// Gives memory of a frame back; the connection's express ends with it.
-    pub fn release_large(&mut self, connection: u64, bytes: usize) {
+    pub(super) fn release_large(&mut self, connection: u64, bytes: usize) {
         self.large_bytes -= bytes;
         if self.express == Some(connection) {
             self.express = None;
@@ -80,7 +80,7 @@ impl Ledger {
     }
 
     /// A connection that ends wants nothing more.
-    pub fn leave(&mut self, connection: u64) {
+    pub(super) fn leave(&mut self, connection: u64) {
         self.waiting.retain(|(waiting, _)| *waiting != connection);
         if self.express == Some(connection) {
             self.express = None;
@@ -88,12 +88,12 @@ impl Ledger {
     }
 
     /// Whether somebody waits.
-    pub fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Bytes held.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.large_bytes + self.small_bytes
     }
 }
@@ -109,7 +109,7 @@ struct Inner {
 }
 
 /// Memory that a frame or a shared buffer holds; given back when dropped.
-pub struct Charge {
+pub(super) struct Charge {
     budget: Budget,
     connection: Option<u64>,
     bytes: usize,
@@ -123,18 +123,18 @@ impl Budget {
     }
 
     /// Waits for memory for a shared buffer.
-    pub async fn small(&self, bytes: usize) -> Charge {
+    pub(super) async fn small(&self, bytes: usize) -> Charge {
         self.wait(|ledger| ledger.take_small(bytes)).await;
         Charge { budget: self.clone(), connection: None, bytes }
     }
 
     /// A charge of no bytes.
-    pub fn nothing(&self) -> Charge {
+    pub(super) fn nothing(&self) -> Charge {
         Charge { budget: self.clone(), connection: None, bytes: 0 }
     }
 
     /// Waits for memory for a connection's frame, in addition to what `charge` holds.
-    pub async fn large(&self, connection: u64, bytes: usize, charge: Option<Charge>) -> Charge {
+    pub(super) async fn large(&self, connection: u64, bytes: usize, charge: Option<Charge>) -> Charge {
         self.wait(|ledger| ledger.take_large(connection, bytes)).await;
         let mut charge =
             charge.unwrap_or_else(|| Charge { budget: self.clone(), connection: Some(connection), bytes: 0 });
@@ -155,13 +155,13 @@ impl Budget {
     }
 
     /// A connection ends: it is out of the line.
-    pub fn leave(&self, connection: u64) {
+    pub(super) fn leave(&self, connection: u64) {
         self.0.ledger.borrow_mut().leave(connection);
         self.wake();
     }
 
     /// Whether somebody waits for memory.
-    pub fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         self.0.ledger.borrow().is_short()
     }
 

@@ -5,9 +5,9 @@
 //! waits for the device without holding up the next. Everything else starts when all before it has been answered.
 
 /// Requests of one connection that run at once.
-pub const RUNNING_MAX: usize = 64;
+pub(super) const RUNNING_MAX: usize = 64;
 /// Bytes of answers that one connection may leave unread before its next request starts.
-pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+pub(super) const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// How a request gets along with others of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,14 @@ pub enum Class {
 
 /// What runs on one connection.
 #[derive(Debug, Default)]
-pub struct Pipeline {
+pub(super) struct Pipeline {
     running: usize,
     is_alone: bool,
 }
 
 impl Pipeline {
     /// Whether the connection's next request may start, `answer_bytes` being answered and not yet sent.
-    pub fn may_start(&self, class: Class, answer_bytes: usize) -> bool {
+    pub(super) fn may_start(&self, class: Class, answer_bytes: usize) -> bool {
         let beside = class == Class::Overlapping && !self.is_alone && self.running < RUNNING_MAX;
         answer_bytes < ANSWER_BYTES_MAX && (self.running == 0 || beside)
     }
@@ -36,7 +36,7 @@ impl Pipeline {
     ///
     /// # Panics
     /// When it may not.
-    pub fn start(&mut self, class: Class) {
+    pub(super) fn start(&mut self, class: Class) {
         assert!(self.may_start(class, 0), "a request started beside others that it may not run with");
         self.running += 1;
         self.is_alone = class == Class::Alone;
@@ -46,14 +46,14 @@ impl Pipeline {
     ///
     /// # Panics
     /// When none ran.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         assert!(self.running > 0, "an answer to nothing");
         self.running -= 1;
         self.is_alone &= self.running > 0;
     }
 
     /// How many run.
-    pub fn running(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         self.running
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
+pub(super) enum Received {
     /// Nothing is there yet.
     Nothing,
     /// The other side sends no more.
@@ -29,7 +29,7 @@ pub enum Received {
 }
 
 /// One connected socket of this core.
-pub struct Socket {
+pub(super) struct Socket {
     pollable: PollableFd<TcpStream>,
 }
 
@@ -38,7 +38,7 @@ impl Socket {
     ///
     /// # Errors
     /// When it cannot be set up: it is gone already.
-    pub fn new(stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok(Self { pollable: PollableFd::new(stream).map_err(io::Error::from)? })
@@ -48,7 +48,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the ring refuses.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&self) -> io::Result<()> {
         self.pollable.readable().await.map_err(io::Error::from)
     }
 
@@ -56,7 +56,7 @@ impl Socket {
     ///
     /// # Errors
     /// The socket's.
-    pub fn receive(&self, target: Target<'_>) -> io::Result<Received> {
+    pub(super) fn receive(&self, target: Target<'_>) -> io::Result<Received> {
         let stream = self.pollable.get_ref();
         let flags = RecvFlags::DONTWAIT;
         let (read, room) = match target {
@@ -81,7 +81,7 @@ impl Socket {
     ///
     /// # Errors
     /// The socket's.
-    pub fn poll_send(
+    pub(super) fn poll_send(
         &self,
         context: &mut Context<'_>,
         state: &mut PollState,

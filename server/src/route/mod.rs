@@ -232,8 +232,10 @@ impl<S: 'static> Router<S> {
     }
 
     /// Resolves after a time.
-    pub async fn sleep(&self, time: Duration) {
-        glommio::timer::Timer::new(time).await;
+    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + 'static + use<S> {
+        async move {
+            glommio::timer::Timer::new(time).await;
+        }
     }
 
     /// Lets other tasks of this core go first when it is their turn: for loops that do not wait for anything.
