@@ -33,7 +33,7 @@ pub struct RequestHeader {
 impl RequestHeader {
     /// Reads it; the reader then stands at the body.
     ///
-    /// A version that is not served is no error here: ApiVersions has an answer to that.
+    /// A version that is not served is no error here: `ApiVersions` has an answer to that.
     ///
     /// # Errors
     /// `UnknownApi`, or what is wrong with the bytes.

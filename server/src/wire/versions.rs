@@ -1,4 +1,4 @@
-//! Which requests are answered, in which versions: the one table, which ApiVersions prints.
+//! Which requests are answered, in which versions: the one table, which `ApiVersions` prints.
 
 use super::codes::ErrorCode;
 use super::messages::{ApiVersion, ApiVersionsResponse};
@@ -141,13 +141,13 @@ impl fmt::Display for ApiKey {
     }
 }
 
-/// The answer to ApiVersions in a version that is served. No features are told: none is served yet that needs one.
+/// The answer to `ApiVersions` in a version that is served. No features are told: none is served yet that needs one.
 pub fn api_versions() -> ApiVersionsResponse {
     let api_keys = ApiKey::ALL.iter().filter_map(|key| key.listing()).collect();
     ApiVersionsResponse { api_keys, ..ApiVersionsResponse::default() }
 }
 
-/// The answer to ApiVersions in a version that is not served: to be written as version 0 (KIP-511).
+/// The answer to `ApiVersions` in a version that is not served: to be written as version 0 (KIP-511).
 pub fn api_versions_unsupported() -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion,

@@ -1,4 +1,4 @@
-//! ApiVersions: which requests in which versions, and which features.
+//! `ApiVersions`: which requests in which versions, and which features.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

@@ -1,6 +1,6 @@
-//! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs.
+//! `DescribeConfigs`, `AlterConfigs` and `IncrementalAlterConfigs`.
 //!
-//! AlterConfigs and IncrementalAlterConfigs have parts of the same names in Kafka: the latter's begin with `Incremental` here.
+//! `AlterConfigs` and `IncrementalAlterConfigs` have parts of the same names in Kafka: the latter's begin with `Incremental` here.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;
@@ -94,7 +94,7 @@ messages! {
         validate_only: bool [0..],
     }
 
-    /// One resource and the changes to it. In Kafka `AlterConfigsResource`; prefixed, as AlterConfigs has one too.
+    /// One resource and the changes to it. In Kafka `AlterConfigsResource`; prefixed, as `AlterConfigs` has one too.
     struct IncrementalAlterConfigsResource {
         resource_type: i8 [0..],
         resource_name: String [0..],
@@ -102,7 +102,7 @@ messages! {
     }
 
     /// One change. `config_operation`: 0 set, 1 delete, 2 append, 3 subtract. In Kafka `AlterableConfig`; prefixed, as
-    /// AlterConfigs has one too.
+    /// `AlterConfigs` has one too.
     struct IncrementalAlterableConfig {
         name: String [0..],
         config_operation: i8 [0..],
@@ -115,7 +115,7 @@ messages! {
         responses: Vec<IncrementalAlterConfigsResourceResponse> [0..],
     }
 
-    /// How one resource went. In Kafka `AlterConfigsResourceResponse`; prefixed, as AlterConfigs has one too.
+    /// How one resource went. In Kafka `AlterConfigsResourceResponse`; prefixed, as `AlterConfigs` has one too.
     struct IncrementalAlterConfigsResourceResponse {
         error_code: ErrorCode [0..],
         error_message: Option<String> [0..; null 0..] = Some(String::new()),

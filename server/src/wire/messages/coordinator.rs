@@ -1,4 +1,4 @@
-//! FindCoordinator: which broker hosts a group or a transactional id.
+//! `FindCoordinator`: which broker hosts a group or a transactional id.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

@@ -1,4 +1,4 @@
-//! DescribeGroups, ListGroups and DeleteGroups: what operators ask about groups.
+//! `DescribeGroups`, `ListGroups` and `DeleteGroups`: what operators ask about groups.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

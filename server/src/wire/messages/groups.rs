@@ -1,4 +1,4 @@
-//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: membership of classic groups.
+//! `JoinGroup`, `SyncGroup`, Heartbeat and `LeaveGroup`: membership of classic groups.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

@@ -1,4 +1,4 @@
-//! ListOffsets and OffsetForLeaderEpoch: offsets by time, and where an epoch ended.
+//! `ListOffsets` and `OffsetForLeaderEpoch`: offsets by time, and where an epoch ended.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

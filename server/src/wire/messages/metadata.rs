@@ -1,4 +1,4 @@
-//! Metadata and DescribeCluster: brokers, topics, partitions and who leads them.
+//! Metadata and `DescribeCluster`: brokers, topics, partitions and who leads them.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

@@ -1,6 +1,6 @@
-//! OffsetCommit and OffsetFetch: how far a group has read.
+//! `OffsetCommit` and `OffsetFetch`: how far a group has read.
 //!
-//! One group a request up to OffsetFetch v7, several from v8: the parts of the older form have singular names
+//! One group a request up to `OffsetFetch` v7, several from v8: the parts of the older form have singular names
 //! (`OffsetFetchRequestTopic`), those of the newer one plural ones (`OffsetFetchRequestTopics`), as in Kafka.
 
 use crate::wire::codes::ErrorCode;

@@ -1,4 +1,4 @@
-//! InitProducerId: identities for idempotent and transactional producers.
+//! `InitProducerId`: identities for idempotent and transactional producers.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

@@ -1,4 +1,4 @@
-//! ListPartitionReassignments: which partitions are being moved.
+//! `ListPartitionReassignments`: which partitions are being moved.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;

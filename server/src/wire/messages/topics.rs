@@ -1,4 +1,4 @@
-//! CreateTopics, DeleteTopics and CreatePartitions.
+//! `CreateTopics`, `DeleteTopics` and `CreatePartitions`.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;
