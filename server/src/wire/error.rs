@@ -45,14 +45,6 @@ pub enum WireError {
         /// Place in the frame.
         position: usize,
     },
-    /// Text that is not UTF-8.
-    #[error("{field}: not UTF-8 before byte {position}")]
-    Text {
-        /// The field that was read.
-        field: &'static str,
-        /// Place in the frame, after the text.
-        position: usize,
-    },
     /// A variable-length number that does not fit 32 bits.
     #[error("{field}: number before byte {position} passes 32 bits")]
     Varint {

@@ -1,4 +1,4 @@
-//! Fetch.
+//! Fetch: the answer is written around slices of stored batches, which are never copied ([`Answer`](super::Answer)).
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::produce::{LeaderIdAndEpoch, NodeEndpoint};

@@ -23,6 +23,8 @@ pub mod messages;
 pub mod produce;
 pub mod reader;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod versions;
 pub mod writer;
 

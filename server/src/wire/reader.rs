@@ -75,14 +75,14 @@ impl Reader {
         Ok(slice)
     }
 
-    /// The next bytes as text, copied.
+    /// The next bytes as text, copied. What is not UTF-8 becomes U+FFFD, as Kafka reads it: a client with a name in
+    /// another encoding is served, a topic of such a name is refused by its name.
     pub(super) fn text(&mut self, bytes: usize) -> Result<String, WireError> {
         let end = self.position.saturating_add(bytes);
-        let text = self.frame.get(self.position..end.min(self.end)).filter(|text| text.len() == bytes);
+        let text = self.frame.get(self.position..end).filter(|_| end <= self.end);
         let Some(text) = text else { return Err(self.truncated(bytes)) };
-        let (field, position) = (self.field, end);
-        let text = std::str::from_utf8(text).map_err(|_| WireError::Text { field, position })?.to_owned();
-        self.charge(bytes)?;
+        let text = String::from_utf8_lossy(text).into_owned();
+        self.charge(text.len())?;
         self.position = end;
         Ok(text)
     }

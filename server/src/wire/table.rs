@@ -61,6 +61,39 @@ macro_rules! structure {
 
         impl $crate::wire::field::Element for $name {}
 
+        #[cfg(test)]
+        impl $crate::wire::tests::probe::Probe for $name {
+            fn sample(random: &mut rand::rngs::StdRng, form: $crate::wire::field::Form) -> Self {
+                let _ = &random;
+                let mut value = Self::default();
+                $(
+                    if ($versions).contains(&form.version) {
+                        let is_tagged = !$crate::wire::table::untagged!($($tag)?);
+                        let form = form.with_null(is_tagged || $crate::wire::table::null_in!(form $($null)?));
+                        value.$field = $crate::wire::tests::probe::Probe::sample(random, form);
+                    }
+                )*
+                value
+            }
+
+            fn json(&self, form: $crate::wire::field::Form) -> serde_json::Value {
+                let mut fields = serde_json::Map::new();
+                $(
+                    if ($versions).contains(&form.version) {
+                        let name = $crate::wire::tests::probe::camel_case(stringify!($field));
+                        fields.insert(name, self.$field.json(form));
+                    }
+                )*
+                $( $(
+                    if !$crate::wire::table::tag_present!(self.$field, form, $versions, $absent, $type) {
+                        let _ = $tag; // Kafka leaves out tagged fields at their defaults here too
+                        fields.remove(&$crate::wire::tests::probe::camel_case(stringify!($field)));
+                    }
+                )? )*
+                serde_json::Value::Object(fields)
+            }
+        }
+
         impl $crate::wire::field::Field for $name {
             fn read(
                 reader: &mut $crate::wire::Reader,

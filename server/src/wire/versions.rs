@@ -64,7 +64,8 @@ macro_rules! api_keys {
 }
 
 api_keys! {
-    // librdkafka takes "Produce v0 is listed" for "the broker can compress"; 0-2 are told, as Kafka 4 tells them.
+    // librdkafka takes "Produce v0 is listed" for "the broker can compress": as in Kafka 4, 0-2 are told and close the
+    // connection when asked.
     Produce = 0, flexible 9, Service::ServedListedFrom(3..=13, 0);
     Fetch = 1, flexible 12, Service::Served(4..=18);
     ListOffsets = 2, flexible 6, Service::Served(0..=11);
