@@ -6,6 +6,18 @@ use crate::wire::table::messages;
 use bytes::Bytes;
 use uuid::Uuid;
 
+impl PartitionData {
+    /// A partition without records and, as Kafka spells "unknown", with bounds of -1.
+    pub fn error(partition_index: i32, error_code: ErrorCode) -> Self {
+        Self { partition_index, error_code, high_watermark: -1, ..Self::default() }
+    }
+
+    /// Bytes of all slices.
+    pub fn records_bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
+    }
+}
+
 messages! {
     /// Asks for batches. Without a session (KIP-227) `session_epoch` is -1 and `topics` is all that is read.
     message FetchRequest (4..=18, flexible 12) {

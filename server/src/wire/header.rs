@@ -21,9 +21,9 @@ const PLAIN: Form = Form { version: 0, flexible: false, nullable: false };
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
     /// What is asked.
-    pub request_api_key: ApiKey,
+    pub api_key: ApiKey,
     /// In which version: any number that the client sent.
-    pub request_api_version: i16,
+    pub api_version: i16,
     /// Comes back in the answer.
     pub correlation_id: i32,
     /// How the client calls itself.
@@ -37,27 +37,27 @@ impl RequestHeader {
     ///
     /// # Errors
     /// `UnknownApi`, or what is wrong with the bytes.
-    pub fn decode(reader: &mut Reader) -> Result<Self, WireError> {
+    pub fn read(reader: &mut Reader) -> Result<Self, WireError> {
         reader.enter("RequestHeader");
         let key = i16::read(reader, PLAIN)?;
-        let request_api_version = i16::read(reader, PLAIN)?;
+        let api_version = i16::read(reader, PLAIN)?;
         let correlation_id = i32::read(reader, PLAIN)?;
-        let request_api_key = ApiKey::from_i16(key).ok_or(WireError::UnknownApi { key })?;
+        let api_key = ApiKey::from_i16(key).ok_or(WireError::UnknownApi { key })?;
         reader.enter("RequestHeader.client_id");
         let client_id = Option::read(reader, CLIENT_ID)?;
-        if request_api_key.is_flexible(request_api_version) {
+        if api_key.is_flexible(api_version) {
             reader.tagged_fields(|_, _| Ok(false))?;
         }
-        Ok(Self { request_api_key, request_api_version, correlation_id, client_id })
+        Ok(Self { api_key, api_version, correlation_id, client_id })
     }
 
     /// Writes it.
-    pub fn encode(&self, writer: &mut Writer) {
-        self.request_api_key.code().write(writer, PLAIN);
-        self.request_api_version.write(writer, PLAIN);
+    pub fn write(&self, writer: &mut Writer) {
+        self.api_key.code().write(writer, PLAIN);
+        self.api_version.write(writer, PLAIN);
         self.correlation_id.write(writer, PLAIN);
         self.client_id.write(writer, CLIENT_ID);
-        if self.request_api_key.is_flexible(self.request_api_version) {
+        if self.api_key.is_flexible(self.api_version) {
             writer.varint(0);
         }
     }
@@ -75,7 +75,7 @@ impl ResponseHeader {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn decode(reader: &mut Reader, key: ApiKey, version: i16) -> Result<Self, WireError> {
+    pub fn read(reader: &mut Reader, key: ApiKey, version: i16) -> Result<Self, WireError> {
         reader.enter("ResponseHeader");
         let correlation_id = i32::read(reader, PLAIN)?;
         if Self::has_tagged_fields(key, version) {
@@ -85,14 +85,14 @@ impl ResponseHeader {
     }
 
     /// Writes the head of an answer to that request.
-    pub fn encode(self, writer: &mut Writer, key: ApiKey, version: i16) {
+    pub fn write(self, writer: &mut Writer, key: ApiKey, version: i16) {
         self.correlation_id.write(writer, PLAIN);
         if Self::has_tagged_fields(key, version) {
             writer.varint(0);
         }
     }
 
-    /// Bytes that [`Self::encode`] writes.
+    /// Bytes that [`Self::write`] writes.
     pub fn encoded_bytes(key: ApiKey, version: i16) -> usize {
         size_of::<i32>() + usize::from(Self::has_tagged_fields(key, version))
     }

@@ -13,18 +13,18 @@ messages! {
         transactional_id: Option<String> [3..; null 3..],
         acks: i16 [3..],
         timeout_ms: i32 [3..],
-        topics: Vec<ProduceTopic> [3..],
+        topic_data: Vec<TopicProduceData> [3..],
     }
 
     /// The partitions of one topic: by name up to v12, by id in v13.
-    struct ProduceTopic {
+    struct TopicProduceData {
         name: String [3..=12],
         topic_id: Uuid [13..],
-        partitions: Vec<ProducePartition> [3..],
+        partition_data: Vec<PartitionProduceData> [3..],
     }
 
     /// Batches for one partition, as slices of the frame.
-    struct ProducePartition {
+    struct PartitionProduceData {
         index: i32 [3..],
         records: Option<Bytes> [3..; null 3..],
     }

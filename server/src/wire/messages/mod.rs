@@ -1,4 +1,4 @@
-//! Every request and response but those of the data path (`produce`, `fetch`), one file per family.
+//! Every request and response, one file per family; those of the data path lie in `produce` and `fetch`.
 //!
 //! Names are those of Kafka's schemas, fields in snake case; a field that a version does not have is at Kafka's default.
 //! `error_code` fields are [`ErrorCode`](super::ErrorCode), other codes are plain numbers.
@@ -27,3 +27,6 @@ pub use offset_commit::*;
 pub use producers::*;
 pub use reassignments::*;
 pub use topics::*;
+
+pub use super::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState};
+pub use super::produce::*;

@@ -46,8 +46,6 @@ fn common(message: &str, value: Value) -> Value {
         Value::Object(fields) => {
             let each = fields.into_iter().map(|(name, value)| {
                 let name = match (message, name.as_str()) {
-                    ("ProduceRequest", "topicData") => "topics".to_owned(),
-                    ("ProduceRequest", "partitionData") => "partitions".to_owned(),
                     ("OffsetCommitRequest", "generationId") => "generationIdOrMemberEpoch".to_owned(),
                     _ => name,
                 };

@@ -159,7 +159,7 @@ fn record_bytes_are_slices_of_the_frame() {
     let frame =
         Bytes::from(b"\xff\xff\0\x01\0\0\0\x05\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\0\0\0\0\x07records".to_vec());
     let request = decoded::<ProduceRequest>(&frame, 3).unwrap();
-    let records = request.topics[0].partitions[0].records.clone().unwrap();
+    let records = request.topic_data[0].partition_data[0].records.clone().unwrap();
     assert_eq!(&records[..], b"records");
     assert_eq!(records.as_ptr(), frame[frame.len() - 7..].as_ptr());
 }
@@ -175,7 +175,7 @@ fn survives_any_bytes(bytes: &Bytes) {
             $( try_all::<$request>(bytes); try_all::<$response>(bytes); )*
         };
     }
-    use crate::wire::{fetch::*, messages::*, produce::*};
+    use crate::wire::{fetch::*, messages::*};
     each_api!(each);
 }
 
@@ -193,12 +193,12 @@ proptest! {
 
 #[test]
 fn a_header_names_what_is_wrong_with_it() {
-    let decode = |bytes: &'static [u8]| RequestHeader::decode(&mut Reader::new(Bytes::from_static(bytes)));
+    let decode = |bytes: &'static [u8]| RequestHeader::read(&mut Reader::new(Bytes::from_static(bytes)));
     assert_eq!(decode(b"\0\xc8\0\0\0\0\0\x07\xff\xff"), Err(WireError::UnknownApi { key: 200 }));
     assert!(matches!(decode(b"\0\x03\0\x01\0\0"), Err(WireError::Truncated { .. })));
     assert!(matches!(decode(b"\0\x03\0\x09\0\0\0\x07\0\x01c"), Err(WireError::Truncated { .. }))); // no tagged fields
     let header = decode(b"\0\x12\x7f\xff\0\0\0\x07\0\x01c\0").unwrap(); // ApiVersions in a version to come
-    assert_eq!((header.request_api_key, header.request_api_version), (ApiKey::ApiVersions, i16::MAX));
+    assert_eq!((header.api_key, header.api_version), (ApiKey::ApiVersions, i16::MAX));
     assert_eq!((header.correlation_id, header.client_id.as_deref()), (7, Some("c")));
 }
 

@@ -50,7 +50,7 @@ use each_api;
 /// Calls a function that is generic over messages once for each of them.
 macro_rules! each_message {
     ($function:ident) => {{
-        use crate::wire::{fetch::*, messages::internal::*, messages::*, produce::*};
+        use crate::wire::{fetch::*, messages::internal::*, messages::*};
         each_api!(call_for_both, $function);
         $function::<OffsetCommitKey>();
         $function::<OffsetCommitValue>();

@@ -37,7 +37,7 @@ macro_rules! compare {
 
 #[test]
 fn another_implementation_reads_and_writes_the_same_bytes() {
-    use crate::wire::{fetch::*, messages::*, produce::*};
+    use crate::wire::{fetch::*, messages::*};
     each_api!(compare);
 }
 

@@ -19,7 +19,7 @@ macro_rules! check_tables {
 
 #[test]
 fn what_is_served_can_be_read_and_answered() {
-    use crate::wire::{fetch::*, messages::*, produce::*};
+    use crate::wire::{fetch::*, messages::*};
     each_api!(check_tables);
 }
 
