@@ -376,7 +376,7 @@ impl<M: Machine, S: Store> Host<M, S> {
     fn finish(&self, done: Done<M>) {
         match done {
             Done::Loaded { partition, log_id, outcome, time } => {
-                self.loaded(partition, log_id, outcome, time)
+                self.loaded(partition, log_id, outcome, time);
             }
             Done::Appended { partition, incarnation, append, outcome } => {
                 self.appended(partition, incarnation, append, outcome);

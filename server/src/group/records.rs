@@ -12,8 +12,13 @@
 use super::classic::{GroupMetadata, MemberMetadata};
 use super::offsets::StoredOffset;
 use crate::coordinator::{Record, ReplayError};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use crate::wire::messages::internal::{
+    GroupMetadataKey, GroupMetadataValue, MemberMetadata as StoredMember, OffsetCommitKey, OffsetCommitValue,
+};
+use crate::wire::{Decode as _, Reader, WireError, stored};
+use bytes::Bytes;
 use thalweg_engine::units::Timestamp;
+use uuid::Uuid;
 
 /// One record, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +48,6 @@ pub enum GroupRecord {
 const OFFSET_KEY_VERSION: i16 = 1;
 const GROUP_KEY_VERSION: i16 = 2;
 const GROUP_VALUE_VERSION: i16 = 3;
-const NO_TOPIC_ID: [u8; 16] = [0; 16];
 
 impl GroupRecord {
     /// An offset to keep, or to forget.
@@ -53,18 +57,14 @@ impl GroupRecord {
         partition: i32,
         stored: Option<&StoredOffset>,
     ) -> Record {
-        let mut key = Writer::of_version(OFFSET_KEY_VERSION);
-        key.string(group_id);
-        key.string(topic);
-        key.0.put_i32(partition);
-        Record { key: key.0.freeze(), value: stored.map(encode_stored) }
+        let key = OffsetCommitKey { group: group_id.to_owned(), topic: topic.to_owned(), partition };
+        Record { key: stored::encode(&key, OFFSET_KEY_VERSION), value: stored.map(encode_stored) }
     }
 
     /// A group to keep, or to forget.
     pub fn encode_group(group_id: &str, metadata: Option<&GroupMetadata>) -> Record {
-        let mut key = Writer::of_version(GROUP_KEY_VERSION);
-        key.string(group_id);
-        Record { key: key.0.freeze(), value: metadata.map(encode_metadata) }
+        let key = GroupMetadataKey { group: group_id.to_owned() };
+        Record { key: stored::encode(&key, GROUP_KEY_VERSION), value: metadata.map(encode_metadata) }
     }
 
     /// Reads a record.
@@ -72,269 +72,101 @@ impl GroupRecord {
     /// # Errors
     /// When a schema known here does not fit its bytes.
     pub fn decode(record: &Record) -> Result<Self, ReplayError> {
-        let mut key = Reader { rest: record.key.clone(), flexible: false };
-        let version = key.i16().ok_or(ReplayError::Malformed { what: "key of a group record" })?;
+        let malformed = |what| move |_: WireError| ReplayError::Malformed { what };
+        let mut key = Reader::new(record.key.clone());
+        let version = stored::version(&mut key).map_err(malformed("key of a group record"))?;
         match version {
             0 | OFFSET_KEY_VERSION => {
-                decode_offset(key, record).ok_or(ReplayError::Malformed { what: "offset commit" })
+                decode_offset(&mut key, version, record).map_err(malformed("offset commit"))
             }
-            GROUP_KEY_VERSION => {
-                decode_group(key, record).ok_or(ReplayError::Malformed { what: "group metadata" })
-            }
+            GROUP_KEY_VERSION => decode_group(&mut key, record).map_err(malformed("group metadata")),
             _ => Ok(Self::Other),
         }
     }
 }
 
 fn encode_stored(stored: &StoredOffset) -> Bytes {
+    let topic_id = Uuid::from_bytes(stored.topic_id);
     let version = match stored.expire_timestamp {
         Some(_) => 1,
-        None if stored.topic_id == NO_TOPIC_ID => 3,
+        None if topic_id.is_nil() => 3,
         None => 4,
     };
-    let mut value = Writer::of_version(version);
-    value.0.put_i64(stored.offset);
-    if version >= 3 {
-        value.0.put_i32(stored.leader_epoch);
-    }
-    if version >= 4 {
-        value.compact_string(&stored.metadata);
-    } else {
-        value.string(&stored.metadata);
-    }
-    value.0.put_i64(stored.commit_timestamp.0);
-    if let Some(at) = stored.expire_timestamp {
-        value.0.put_i64(at.0);
-    }
-    if version >= 4 {
-        value.0.put_slice(&[1, 0, 16]); // one tagged field: number 0, 16 bytes
-        value.0.put_slice(&stored.topic_id);
-    }
-    value.0.freeze()
+    let value = OffsetCommitValue {
+        offset: stored.offset,
+        leader_epoch: stored.leader_epoch,
+        metadata: stored.metadata.clone(),
+        commit_timestamp: stored.commit_timestamp.0,
+        expire_timestamp: stored.expire_timestamp.map_or(-1, |at| at.0),
+        topic_id,
+    };
+    stored::encode(&value, version)
+}
+
+fn decode_offset(key: &mut Reader, version: i16, record: &Record) -> Result<GroupRecord, WireError> {
+    let key = OffsetCommitKey::decode(key, version)?;
+    let stored =
+        record.value.as_ref().map(stored::decode::<OffsetCommitValue>).transpose()?.map(|value| StoredOffset {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata,
+            commit_timestamp: Timestamp(value.commit_timestamp),
+            expire_timestamp: (value.expire_timestamp >= 0).then_some(Timestamp(value.expire_timestamp)),
+            topic_id: value.topic_id.into_bytes(),
+        });
+    Ok(GroupRecord::Offset { group_id: key.group, topic: key.topic, partition: key.partition, stored })
 }
 
 fn encode_metadata(metadata: &GroupMetadata) -> Bytes {
-    let mut value = Writer::of_version(GROUP_VALUE_VERSION);
-    value.string(metadata.protocol_type.as_deref().unwrap_or_default());
-    value.0.put_i32(metadata.generation);
-    value.nullable_string(metadata.protocol.as_deref());
-    value.nullable_string(metadata.leader.as_deref());
-    value.0.put_i64(metadata.state_since.unwrap_or(Timestamp::NONE).0);
-    value.0.put_i32(metadata.members.len() as i32);
-    for member in &metadata.members {
-        value.string(&member.member_id);
-        value.nullable_string(member.instance_id.as_deref());
-        value.string(&member.client_id);
-        value.string(&member.client_host);
-        value.0.put_i32(member.rebalance_timeout_ms);
-        value.0.put_i32(member.session_timeout_ms);
-        value.bytes(&member.subscription);
-        value.bytes(&member.assignment);
-    }
-    value.0.freeze()
-}
-
-fn decode_offset(mut key: Reader, record: &Record) -> Option<GroupRecord> {
-    let (group_id, topic, partition) = (key.string()?, key.string()?, key.i32()?);
-    let stored = match &record.value {
-        Some(value) => Some(decode_stored(value)?),
-        None => None,
+    let member = |member: &MemberMetadata| StoredMember {
+        member_id: member.member_id.clone(),
+        group_instance_id: member.instance_id.clone(),
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        rebalance_timeout: member.rebalance_timeout_ms,
+        session_timeout: member.session_timeout_ms,
+        subscription: member.subscription.clone(),
+        assignment: member.assignment.clone(),
     };
-    Some(GroupRecord::Offset { group_id, topic, partition, stored })
-}
-
-fn decode_stored(value: &Bytes) -> Option<StoredOffset> {
-    let (mut value, version) = Reader::versioned(value, 4, 4)?;
-    let offset = value.i64()?;
-    let leader_epoch = if version >= 3 { value.i32()? } else { -1 };
-    let metadata = value.string()?;
-    let commit_timestamp = Timestamp(value.i64()?);
-    let expire = if version == 1 { value.i64()? } else { -1 };
-    let mut topic_id = NO_TOPIC_ID;
-    if version >= 4 {
-        for _ in 0..value.varint()? {
-            let (tag, length) = (value.varint()?, value.varint()? as usize);
-            let field = value.take(length)?;
-            if tag == 0 {
-                topic_id = field[..].try_into().ok()?;
-            }
-        }
-    }
-    let expire_timestamp = (expire >= 0).then_some(Timestamp(expire));
-    Some(StoredOffset { offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id })
-}
-
-fn decode_group(mut key: Reader, record: &Record) -> Option<GroupRecord> {
-    let group_id = key.string()?;
-    let metadata = match &record.value {
-        Some(value) => Some(decode_metadata(value)?),
-        None => None,
+    let value = GroupMetadataValue {
+        protocol_type: metadata.protocol_type.clone().unwrap_or_default(),
+        generation: metadata.generation,
+        protocol: metadata.protocol.clone(),
+        leader: metadata.leader.clone(),
+        current_state_timestamp: metadata.state_since.unwrap_or(Timestamp::NONE).0,
+        members: metadata.members.iter().map(member).collect(),
     };
-    Some(GroupRecord::Group { group_id, metadata })
+    stored::encode(&value, GROUP_VALUE_VERSION)
 }
 
-fn decode_metadata(value: &Bytes) -> Option<GroupMetadata> {
-    let (mut value, version) = Reader::versioned(value, 4, 4)?;
-    let protocol_type = Some(value.string()?).filter(|name| !name.is_empty());
-    let generation = value.i32()?;
-    let (protocol, leader) = (value.nullable_string()?, value.nullable_string()?);
-    let since = if version >= 2 { value.i64()? } else { -1 };
-    let count = value.count()?;
-    let mut members = Vec::with_capacity(count.min(value.rest.len() / MEMBER_BYTES_MIN));
-    for _ in 0..count {
-        members.push(decode_member(&mut value, version)?);
-    }
-    let state_since = (since >= 0).then_some(Timestamp(since));
-    Some(GroupMetadata { protocol_type, generation, protocol, leader, state_since, members })
+fn decode_group(key: &mut Reader, record: &Record) -> Result<GroupRecord, WireError> {
+    let key = GroupMetadataKey::decode(key, GROUP_KEY_VERSION)?;
+    let metadata =
+        record.value.as_ref().map(stored::decode::<GroupMetadataValue>).transpose()?.map(|value| GroupMetadata {
+            protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
+            generation: value.generation,
+            protocol: value.protocol,
+            leader: value.leader,
+            state_since: (value.current_state_timestamp >= 0)
+                .then_some(Timestamp(value.current_state_timestamp)),
+            members: value.members.into_iter().map(restore_member).collect(),
+        });
+    Ok(GroupRecord::Group { group_id: key.group, metadata })
 }
 
-/// The smallest member: three empty strings, a session timeout and two empty byte arrays.
-const MEMBER_BYTES_MIN: usize = 9;
-
-fn decode_member(value: &mut Reader, version: i16) -> Option<MemberMetadata> {
-    let member_id = value.string()?;
-    let instance_id = if version >= 3 { value.nullable_string()? } else { None };
-    let (client_id, client_host) = (value.string()?, value.string()?);
-    let rebalance_timeout = if version >= 1 { value.i32()? } else { -1 };
-    let session_timeout_ms = value.i32()?;
-    let (subscription, assignment) = (value.bytes()?, value.bytes()?);
-    value.skip_tagged()?;
-    let rebalance_timeout_ms = if rebalance_timeout == -1 { session_timeout_ms } else { rebalance_timeout };
-    Some(MemberMetadata {
-        member_id,
-        instance_id,
-        client_id,
-        client_host,
+fn restore_member(member: StoredMember) -> MemberMetadata {
+    // Version 0 knew one timeout for both.
+    let rebalance_timeout_ms =
+        if member.rebalance_timeout < 0 { member.session_timeout } else { member.rebalance_timeout };
+    MemberMetadata {
+        member_id: member.member_id,
+        instance_id: member.group_instance_id,
+        client_id: member.client_id,
+        client_host: member.client_host,
         rebalance_timeout_ms,
-        session_timeout_ms,
-        subscription,
-        assignment,
-    })
-}
-
-struct Writer(BytesMut);
-
-impl Writer {
-    fn of_version(version: i16) -> Self {
-        let mut bytes = BytesMut::with_capacity(96);
-        bytes.put_i16(version);
-        Self(bytes)
-    }
-
-    /// Strings here came over the wire with a 16-bit length or a bound below it.
-    fn string(&mut self, text: &str) {
-        let text = text.get(..text.floor_char_boundary(i16::MAX as usize)).unwrap_or(text);
-        self.0.put_i16(text.len() as i16);
-        self.0.put_slice(text.as_bytes());
-    }
-
-    fn nullable_string(&mut self, text: Option<&str>) {
-        match text {
-            Some(text) => self.string(text),
-            None => self.0.put_i16(-1),
-        }
-    }
-
-    fn compact_string(&mut self, text: &str) {
-        let mut rest = text.len() as u32 + 1;
-        while rest >= 0x80 {
-            self.0.put_u8(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.0.put_u8(rest as u8);
-        self.0.put_slice(text.as_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &Bytes) {
-        self.0.put_i32(bytes.len() as i32);
-        self.0.put_slice(bytes);
-    }
-}
-
-/// Reads one key or value; every length is checked against the bytes that are there.
-struct Reader {
-    rest: Bytes,
-    flexible: bool,
-}
-
-impl Reader {
-    fn versioned(value: &Bytes, version_max: i16, flexible_from: i16) -> Option<(Self, i16)> {
-        let mut reader = Self { rest: value.clone(), flexible: false };
-        let version = reader.i16().filter(|version| (0..=version_max).contains(version))?;
-        reader.flexible = version >= flexible_from;
-        Some((reader, version))
-    }
-
-    fn take(&mut self, length: usize) -> Option<Bytes> {
-        (length <= self.rest.len()).then(|| self.rest.split_to(length))
-    }
-
-    fn i16(&mut self) -> Option<i16> {
-        self.rest.try_get_i16().ok()
-    }
-
-    fn i32(&mut self) -> Option<i32> {
-        self.rest.try_get_i32().ok()
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.rest.try_get_i64().ok()
-    }
-
-    fn varint(&mut self) -> Option<u32> {
-        let mut value = 0_u32;
-        for shift in (0..35).step_by(7) {
-            let byte = self.rest.try_get_u8().ok()?;
-            value |= u32::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    /// A length, `None` inside for null.
-    #[expect(clippy::option_option, reason = "outer: the bytes end early, inner: null")]
-    fn length(&mut self, is_short: bool) -> Option<Option<usize>> {
-        let length = if self.flexible {
-            i64::from(self.varint()?) - 1
-        } else if is_short {
-            i64::from(self.i16()?)
-        } else {
-            i64::from(self.i32()?)
-        };
-        Some(usize::try_from(length).ok())
-    }
-
-    #[expect(clippy::option_option, reason = "outer: the bytes end early, inner: null")]
-    fn nullable_string(&mut self) -> Option<Option<String>> {
-        let Some(length) = self.length(true)? else { return Some(None) };
-        let text = self.take(length)?;
-        Some(Some(std::str::from_utf8(&text).ok()?.to_owned()))
-    }
-
-    fn string(&mut self) -> Option<String> {
-        self.nullable_string()?
-    }
-
-    fn bytes(&mut self) -> Option<Bytes> {
-        let length = self.length(false)??;
-        self.take(length)
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        self.length(false)?
-    }
-
-    fn skip_tagged(&mut self) -> Option<()> {
-        if self.flexible {
-            for _ in 0..self.varint()? {
-                self.varint()?;
-                let length = self.varint()? as usize;
-                self.take(length)?;
-            }
-        }
-        Some(())
+        session_timeout_ms: member.session_timeout,
+        subscription: member.subscription,
+        assignment: member.assignment,
     }
 }
 
@@ -358,7 +190,7 @@ mod tests {
     #[test]
     fn an_offset_comes_back_in_each_version_it_may_be_written_in() {
         for (expire, topic_id, version) in
-            [(None, NO_TOPIC_ID, 3), (None, [5; 16], 4), (Some(Timestamp(1_700_000_600_000)), NO_TOPIC_ID, 1)]
+            [(None, [0; 16], 3), (None, [5; 16], 4), (Some(Timestamp(1_700_000_600_000)), [0; 16], 1)]
         {
             let record = GroupRecord::encode_offset("group", "topic", 3, Some(&stored(topic_id, expire)));
             assert_eq!(record.value.as_ref().unwrap()[..2], [0, version]);
@@ -375,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_offset_record_is_byte_for_byte_kafkas() {
-        let record = GroupRecord::encode_offset("g", "t", 1, Some(&stored(NO_TOPIC_ID, None)));
+        let record = GroupRecord::encode_offset("g", "t", 1, Some(&stored([0; 16], None)));
         assert_eq!(&record.key[..], [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 1]);
         let value = record.value.unwrap();
         assert_eq!(value[..18], [0, 3, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 0, 7, 0, 4, b'n', b'o']);
@@ -431,6 +263,44 @@ mod tests {
         for cut in 0..whole.key.len() {
             let record = Record { key: whole.key.slice(..cut), value: None };
             assert!(GroupRecord::decode(&record).is_err(), "key cut at {cut}");
+        }
+    }
+
+    fn bytes(hex: &str) -> Bytes {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// Records of Kafka 4.3.1: one offset with its topic's id, one group with a console consumer in it.
+    const KAFKA_RECORDS: [(&str, &str); 2] = [
+        (
+            "0001000267310002743100000001",
+            "00040000000000000000ffffffff01000001a207ab4a7301001008a9dfcf59894b2f995fd07c1e87ada2",
+        ),
+        (
+            "000200026731",
+            "00030008636f6e73756d657200000001000572616e67650035636f6e736f6c652d636f6e73756d65722d64626432653730622d6466\
+             62312d346136612d383362382d316564376662393633333365000001a207ab4998000000010035636f6e736f6c652d636f6e73756d\
+             65722d64626432653730622d646662312d346136612d383362382d316564376662393633333365ffff0010636f6e736f6c652d636f\
+             6e73756d6572000a2f3132372e302e302e31000493e00000afc80000001800030000000100027431ffffffff00000000ffffffffff\
+             ff0000001a00030000000100027431000000020000000000000001ffffffff",
+        ),
+    ];
+
+    #[test]
+    fn records_of_kafka_are_read_and_written_back_byte_for_byte() {
+        for (key, value) in KAFKA_RECORDS {
+            let record = Record { key: bytes(key), value: Some(bytes(value)) };
+            let again = match GroupRecord::decode(&record).unwrap() {
+                GroupRecord::Offset { group_id, topic, partition, stored } => {
+                    GroupRecord::encode_offset(&group_id, &topic, partition, stored.as_ref())
+                }
+                GroupRecord::Group { group_id, metadata } => {
+                    assert_eq!(metadata.as_ref().map(|group| group.members.len()), Some(1));
+                    GroupRecord::encode_group(&group_id, metadata.as_ref())
+                }
+                GroupRecord::Other => panic!("a record of ours"),
+            };
+            assert_eq!(again, record);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! field             the types of the protocol and their forms
 //! table             one table per message -> struct, defaults, decode, encode, size
 //! messages          the tables;  produce, fetch: those of the data path, around slices of records
-//! header, answer    what stands around a body
+//! header, answer    what stands around a body;  stored: around a record that the broker keeps for itself
 //! versions, codes   which requests are answered;  Kafka's error numbers
 //! ```
 //! Bytes from a socket never panic here and never allocate more than a bounded multiple of themselves.
@@ -22,6 +22,7 @@ pub mod header;
 pub mod messages;
 pub mod produce;
 pub mod reader;
+pub mod stored;
 mod table;
 #[cfg(test)]
 mod tests;

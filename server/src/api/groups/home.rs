@@ -6,7 +6,7 @@ use crate::cluster::{Image, Topic};
 use crate::coordinator::{Clock, Host};
 use crate::group::{self, Answer, Budget, Command, DeletedTopic, GroupSettings, Partition};
 use crate::shard::Shard;
-use crate::wire::codes::ErrorCode;
+use crate::wire::ErrorCode;
 use crate::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use thalweg_engine::shard::Engine;
 use thalweg_engine::units::LogId;
 
 /// The topic that holds groups and their offsets.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How often the image is looked at for topics that came or went.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -40,7 +40,8 @@ impl Groups {
     pub fn new(engine: Engine, clock: Clock, settings: GroupSettings) -> Self {
         let budget = Budget::default();
         let (settings, held) = (Rc::new(settings), budget.clone());
-        let host = Host::new("groups", engine, clock, move || Partition::new(Rc::clone(&settings), held.clone()));
+        let host =
+            Host::new("groups", engine, clock, move || Partition::new(Rc::clone(&settings), held.clone()));
         Self { host, budget, reconciled: Rc::default() }
     }
 
@@ -87,11 +88,13 @@ impl Groups {
             if self.reconciled.borrow().contains(&partition) {
                 continue;
             }
-            let Ok(Answer::StoredTopics(stored)) = self.host.ask(partition, Command::StoredTopics).await else {
+            let Ok(Answer::StoredTopics(stored)) = self.host.ask(partition, Command::StoredTopics).await
+            else {
                 continue;
             };
             let gone = stored.into_iter().filter(|(name, topic_id)| !is_there(image, name, *topic_id));
-            let gone: Vec<DeletedTopic> = gone.map(|(name, topic_id)| DeletedTopic { name, topic_id }).collect();
+            let gone: Vec<DeletedTopic> =
+                gone.map(|(name, topic_id)| DeletedTopic { name, topic_id }).collect();
             if !gone.is_empty() {
                 tracing::info!(partition, topics = gone.len(), "offsets of deleted topics are removed");
                 // A partition that closes meanwhile is looked at again when it is back.
@@ -123,7 +126,8 @@ pub(super) async fn ask(shard: &Rc<Shard>, group_id: &str, command: Command) -> 
     let image = shard.cluster.image();
     let topic: &Arc<Topic> = image.topic(OFFSETS_TOPIC).ok_or(AskError::NotAvailable)?;
     let index = group::partition_of(group_id, topic.partitions.len() as i32);
-    let home = topic.partitions.get(index as usize).filter(|home| home.online).ok_or(AskError::NotAvailable)?;
+    let home =
+        topic.partitions.get(index as usize).filter(|home| home.online).ok_or(AskError::NotAvailable)?;
     let log_id = home.log_id;
     let asked = shard.router.call(home.owner, move |shard: Rc<Shard>| async move {
         shard.groups.clone().ask_here(index, log_id, command).await
@@ -131,7 +135,7 @@ pub(super) async fn ask(shard: &Rc<Shard>, group_id: &str, command: Command) -> 
     asked.await.unwrap_or(Err(AskError::NotAvailable))
 }
 
-/// FindCoordinator: this broker, once the topic behind the key is there.
+/// `FindCoordinator`: this broker, once the topic behind the key is there.
 pub async fn find_coordinator(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -166,9 +170,10 @@ async fn find(shard: &Rc<Shard>, version: i16, key_type: i8) -> Result<(), (Erro
                 Err((ErrorCode::CoordinatorNotAvailable, "The offsets topic is not available."))
             }
         },
-        KEY_TYPE_TRANSACTION => {
-            Err((ErrorCode::TransactionalIdAuthorizationFailed, "Transactions are not served by this broker."))
-        }
+        KEY_TYPE_TRANSACTION => Err((
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "Transactions are not served by this broker.",
+        )),
         KEY_TYPE_SHARE if version >= 6 => {
             Err((ErrorCode::InvalidRequest, "Share groups are not served by this broker."))
         }
@@ -195,7 +200,6 @@ fn coordinator(
                 port: i32::from(broker.port),
                 error_code: ErrorCode::None,
                 error_message: Some(message.to_owned()),
-                ..Coordinator::default()
             }
         }
         Err((error_code, message)) => Coordinator {
@@ -205,7 +209,6 @@ fn coordinator(
             port: -1,
             error_code: *error_code,
             error_message: Some((*message).to_owned()),
-            ..Coordinator::default()
         },
     }
 }

@@ -1,4 +1,4 @@
-//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: between the wire's versions and what a group understands.
+//! `JoinGroup`, `SyncGroup`, Heartbeat and `LeaveGroup`: between the wire's versions and what a group understands.
 
 use super::home::ask;
 use crate::api::RequestContext;
@@ -7,7 +7,7 @@ use crate::group::{
     Answer, Command, GroupError, Heartbeat, Join, JoinAnswer, Leave, LeaveAnswer, LeaveMember, Protocol, Sync,
 };
 use crate::shard::Shard;
-use crate::wire::codes::ErrorCode;
+use crate::wire::ErrorCode;
 use crate::wire::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember,
     LeaveGroupRequest, LeaveGroupResponse, MemberResponse, SyncGroupRequest, SyncGroupResponse,
@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use super::AskError;
 
-/// JoinGroup 0-9.
+/// `JoinGroup` 0-9.
 pub async fn join_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -39,7 +39,11 @@ pub async fn join_group(
         protocols: protocols.map(|one| Protocol { name: one.name, metadata: one.metadata }).collect(),
         session_timeout_ms: request.session_timeout_ms,
         // JoinGroup v0 knows one timeout for both.
-        rebalance_timeout_ms: if version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms },
+        rebalance_timeout_ms: if version == 0 {
+            request.session_timeout_ms
+        } else {
+            request.rebalance_timeout_ms
+        },
         known_id_required: version >= 4,
         may_skip_assignment: version >= 9,
     };
@@ -58,7 +62,6 @@ fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
         member_id: member.member_id,
         group_instance_id: member.instance_id,
         metadata: member.metadata,
-        ..JoinGroupResponseMember::default()
     });
     JoinGroupResponse {
         error_code: answer.error.map_or(ErrorCode::None, ErrorCode::from),
@@ -74,7 +77,7 @@ fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
     }
 }
 
-/// SyncGroup 0-5.
+/// `SyncGroup` 0-5.
 pub async fn sync_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -133,7 +136,7 @@ pub async fn heartbeat(
     HeartbeatResponse { error_code, ..HeartbeatResponse::default() }
 }
 
-/// LeaveGroup 0-5: one member up to v2, several from v3.
+/// `LeaveGroup` 0-5: one member up to v2, several from v3.
 pub async fn leave_group(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -150,7 +153,7 @@ pub async fn leave_group(
     let left = match ask(shard, &request.group_id, Command::Leave(leave)).await {
         Ok(Answer::Leave(left)) => left,
         Ok(other) => unreachable!("a leave was answered with {other:?}"),
-        Err(error) => return LeaveGroupResponse { error_code: error.into(), ..LeaveGroupResponse::default() },
+        Err(error) => return left_nobody(error.into()),
     };
     let left = match left {
         // Of a group that is not there everyone has left, one by one.
@@ -158,7 +161,7 @@ pub async fn leave_group(
             let unknown = |member| LeaveAnswer { member, error: Some(GroupError::UnknownMemberId) };
             members.into_iter().map(unknown).collect()
         }
-        Err(error) => return LeaveGroupResponse { error_code: error.into(), ..LeaveGroupResponse::default() },
+        Err(error) => return left_nobody(error.into()),
         Ok(left) => left,
     };
     let code = |answer: &LeaveAnswer| answer.error.map_or(ErrorCode::None, ErrorCode::from);
@@ -170,7 +173,10 @@ pub async fn leave_group(
         error_code: code(&answer),
         member_id: answer.member.member_id,
         group_instance_id: answer.member.instance_id,
-        ..MemberResponse::default()
     });
     LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() }
+}
+
+fn left_nobody(error_code: ErrorCode) -> LeaveGroupResponse {
+    LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() }
 }

@@ -1,4 +1,4 @@
-//! FindCoordinator and the group requests.
+//! `FindCoordinator` and the group requests.
 //!
 //! Each function takes one decoded request, asks the shard that owns the group's partition of `__consumer_offsets`, and
 //! gives the answer that fits the request's version. What a group decides is in `group`; how that becomes durable is in
@@ -14,7 +14,7 @@ pub use offsets::{offset_commit, offset_fetch};
 
 use crate::coordinator::HostError;
 use crate::group::GroupError;
-use crate::wire::codes::ErrorCode;
+use crate::wire::ErrorCode;
 
 /// Why a group could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,17 +1,16 @@
-//! OffsetCommit and OffsetFetch: between the wire's versions, names and ids, and what a group stores.
+//! `OffsetCommit` and `OffsetFetch`: between the wire's versions, names and ids, and what a group stores.
 
-use super::AskError;
 use super::home::ask;
 use crate::api::RequestContext;
 use crate::cluster::{Image, Topic};
 use crate::group::{Answer, Command, Commit, CommitPartition, CommitTopic, FetchOffsets, FetchedTopic};
 use crate::shard::Shard;
-use crate::wire::codes::ErrorCode;
+use crate::wire::ErrorCode;
 use crate::wire::messages::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
-    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -27,7 +26,7 @@ struct Asked {
     group_index: Option<usize>,
 }
 
-/// OffsetCommit 1-10.
+/// `OffsetCommit` 1-10.
 pub async fn offset_commit(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -63,32 +62,42 @@ pub async fn offset_commit(
     let finish = |asked: Asked| {
         let mut topic = asked.topic;
         let Some(index) = asked.group_index else { return topic };
-        let code = |at: usize| match &outcome {
-            Ok(answers) => answers.get(index).and_then(|answer| answer.partitions.get(at)).and_then(|(_, error)| *error),
-            Err(_) => None,
+        let error = |at: usize| match &outcome {
+            Err(error) => *error,
+            Ok(answers) => {
+                let answer = answers.get(index).and_then(|answer| answer.partitions.get(at));
+                answer.and_then(|(_, error)| *error).map_or(ErrorCode::None, ErrorCode::from)
+            }
         };
         let partitions = topics.get(index).into_iter().flat_map(|asked| &asked.partitions).enumerate();
         topic.partitions.extend(partitions.map(|(at, partition)| OffsetCommitResponsePartition {
             partition_index: partition.partition,
-            error_code: match &outcome {
-                Err(error) => *error,
-                Ok(_) => code(at).map_or(ErrorCode::None, ErrorCode::from),
-            },
-            ..OffsetCommitResponsePartition::default()
+            error_code: error(at),
         }));
         topic
     };
-    OffsetCommitResponse { topics: asked.into_iter().map(finish).collect(), ..OffsetCommitResponse::default() }
+    OffsetCommitResponse {
+        topics: asked.into_iter().map(finish).collect(),
+        ..OffsetCommitResponse::default()
+    }
 }
 
 /// Sorts out what does not exist; the rest of the topic goes to the group.
-fn split(image: &Image, version: i16, topic: OffsetCommitRequestTopic, known: &mut Vec<CommitTopic>) -> Asked {
+fn split(
+    image: &Image,
+    version: i16,
+    topic: OffsetCommitRequestTopic,
+    known: &mut Vec<CommitTopic>,
+) -> Asked {
     let (found, missing) = match version {
         TOPIC_ID_VERSION.. => (image.topic_by_id(topic.topic_id), ErrorCode::UnknownTopicId),
         _ => (image.topic(&topic.name), ErrorCode::UnknownTopicOrPartition),
     };
-    let mut answer =
-        OffsetCommitResponseTopic { name: topic.name, topic_id: topic.topic_id, ..OffsetCommitResponseTopic::default() };
+    let mut answer = OffsetCommitResponseTopic {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        ..OffsetCommitResponseTopic::default()
+    };
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {
         let index = partition.partition_index;
@@ -106,12 +115,7 @@ fn split(image: &Image, version: i16, topic: OffsetCommitRequestTopic, known: &m
                 continue;
             }
         };
-        let refused = OffsetCommitResponsePartition {
-            partition_index: index,
-            error_code,
-            ..OffsetCommitResponsePartition::default()
-        };
-        answer.partitions.push(refused);
+        answer.partitions.push(OffsetCommitResponsePartition { partition_index: index, error_code });
     }
     let group_index = found.filter(|_| !partitions.is_empty()).map(|found| {
         known.push(CommitTopic { name: found.name.clone(), topic_id: found.id.into_bytes(), partitions });
@@ -124,7 +128,7 @@ fn has_partition(topic: &Topic, index: i32) -> bool {
     usize::try_from(index).is_ok_and(|index| index < topic.partitions.len())
 }
 
-/// OffsetFetch 1-10: one group up to v7, several from v8.
+/// `OffsetFetch` 1-10: one group up to v7, several from v8.
 pub async fn offset_fetch(
     shard: &Rc<Shard>,
     context: &RequestContext,
@@ -134,7 +138,10 @@ pub async fn offset_fetch(
     let image = shard.cluster.image();
     let require_stable = request.require_stable;
     if version >= 8 {
-        let each = request.groups.into_iter().map(|group| fetch_group(shard, &image, version, group, require_stable));
+        let each = request
+            .groups
+            .into_iter()
+            .map(|group| fetch_group(shard, &image, version, group, require_stable));
         return OffsetFetchResponse { groups: join_all(each).await, ..OffsetFetchResponse::default() };
     }
     let topics = request.topics.map(|topics| {
@@ -145,7 +152,8 @@ pub async fn offset_fetch(
         });
         each.collect()
     });
-    let group = OffsetFetchRequestGroup { group_id: request.group_id, topics, ..OffsetFetchRequestGroup::default() };
+    let group =
+        OffsetFetchRequestGroup { group_id: request.group_id, topics, ..OffsetFetchRequestGroup::default() };
     single(version, fetch_group(shard, &image, version, group, require_stable).await)
 }
 
@@ -163,10 +171,8 @@ fn single(version: i16, group: OffsetFetchResponseGroup) -> OffsetFetchResponse 
                 committed_leader_epoch: partition.committed_leader_epoch,
                 metadata: partition.metadata,
                 error_code: if version < 2 { error_code } else { partition.error_code },
-                ..OffsetFetchResponsePartition::default()
             })
             .collect(),
-        ..OffsetFetchResponseTopic::default()
     });
     OffsetFetchResponse { topics: topics.collect(), error_code, ..OffsetFetchResponse::default() }
 }
@@ -186,14 +192,18 @@ async fn fetch_group(
 ) -> OffsetFetchResponseGroup {
     let by_id = version >= TOPIC_ID_VERSION;
     let wanted: Option<Vec<Wanted>> = group.topics.map(|topics| {
-        let name = |topic: &OffsetFetchRequestTopics| match by_id {
-            true => image.topic_by_id(topic.topic_id).map(|known| known.name.clone()),
-            false => Some(topic.name.clone()),
+        let name = |topic: &OffsetFetchRequestTopics| {
+            if by_id {
+                image.topic_by_id(topic.topic_id).map(|known| known.name.clone())
+            } else {
+                Some(topic.name.clone())
+            }
         };
         topics.into_iter().map(|topic| Wanted { name: name(&topic), topic }).collect()
     });
     let topics = wanted.as_ref().map(|wanted| {
-        let named = wanted.iter().filter_map(|one| Some((one.name.clone()?, one.topic.partition_indexes.clone())));
+        let named =
+            wanted.iter().filter_map(|one| Some((one.name.clone()?, one.topic.partition_indexes.clone())));
         named.collect()
     });
     let fetch = FetchOffsets { group_id: group.group_id.clone(), topics, require_stable };
@@ -201,10 +211,6 @@ async fn fetch_group(
         Ok(Answer::Fetch(Ok(fetched))) => (fetched, ErrorCode::None),
         Ok(Answer::Fetch(Err(error))) => (Vec::new(), error.into()),
         Ok(other) => unreachable!("a fetch of offsets was answered with {other:?}"),
-        // Nobody has committed anything where there is no topic to hold it.
-        Err(AskError::NotAvailable) if image.topic(super::home::OFFSETS_TOPIC).is_none() => {
-            (Vec::new(), ErrorCode::CoordinatorNotAvailable)
-        }
         Err(error) => (Vec::new(), error.into()),
     };
     let topics = match wanted {
@@ -213,24 +219,19 @@ async fn fetch_group(
         Some(_) => Vec::new(),
         None => fetched.into_iter().filter_map(|topic| known(image, by_id, topic)).collect(),
     };
-    OffsetFetchResponseGroup {
-        group_id: group.group_id,
-        topics,
-        error_code,
-        ..OffsetFetchResponseGroup::default()
-    }
+    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: error_code }
 }
 
 /// Puts the offsets in the order asked; what has no name is an unknown id.
 fn in_order(wanted: Vec<Wanted>, fetched: Vec<FetchedTopic>) -> Vec<OffsetFetchResponseTopics> {
     let mut fetched = fetched.into_iter();
-    let each = wanted.into_iter().map(|one| match one.name {
-        None => unfetched(one, ErrorCode::UnknownTopicId),
-        Some(_) => {
-            let partitions = fetched.next().map(found_partitions).unwrap_or_default();
-            let (name, topic_id) = (one.topic.name, one.topic.topic_id);
-            OffsetFetchResponseTopics { name, topic_id, partitions, ..OffsetFetchResponseTopics::default() }
+    let each = wanted.into_iter().map(|one| {
+        if one.name.is_none() {
+            return unfetched(one, ErrorCode::UnknownTopicId);
         }
+        let partitions = fetched.next().map(found_partitions).unwrap_or_default();
+        let (name, topic_id) = (one.topic.name, one.topic.topic_id);
+        OffsetFetchResponseTopics { name, topic_id, partitions }
     });
     each.collect()
 }
@@ -239,7 +240,7 @@ fn known(image: &Image, by_id: bool, topic: FetchedTopic) -> Option<OffsetFetchR
     let topic_id = if by_id { image.topic(&topic.name)?.id } else { Uuid::nil() };
     let name = topic.name.clone();
     let partitions = found_partitions(topic);
-    Some(OffsetFetchResponseTopics { name, topic_id, partitions, ..OffsetFetchResponseTopics::default() })
+    Some(OffsetFetchResponseTopics { name, topic_id, partitions })
 }
 
 fn found_partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
@@ -249,7 +250,6 @@ fn found_partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
         committed_leader_epoch: stored.leader_epoch,
         metadata: Some(stored.metadata),
         error_code: ErrorCode::None,
-        ..OffsetFetchResponsePartitions::default()
     });
     each.collect()
 }
@@ -260,13 +260,11 @@ fn unfetched(one: Wanted, error_code: ErrorCode) -> OffsetFetchResponseTopics {
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some(String::new()),
-        error_code,
-        ..OffsetFetchResponsePartitions::default()
+        error_code: error_code,
     });
     OffsetFetchResponseTopics {
         name: one.topic.name,
         topic_id: one.topic.topic_id,
         partitions: each.collect(),
-        ..OffsetFetchResponseTopics::default()
     }
 }

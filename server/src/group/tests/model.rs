@@ -1,7 +1,7 @@
 //! Random orders of joins, syncs, heartbeats, leaves, crashes, delays and restarts: what must hold in all of them.
 
 use super::bench::{Bench, protocol};
-use crate::group::{Answer, GroupError, GroupSettings};
+use crate::group::{Answer, Command, DeletedTopic, GroupError, GroupSettings};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ enum Step {
     Resubscribe(usize, u8),
     Commit(usize, i64),
     Wait(u64),
+    /// An operator forgets the group, an offset, or the topic.
+    Forget(u8),
     Hold,
     Release,
     Restart,
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (who.clone(), 0..3_u8).prop_map(|(who, what)| Step::Resubscribe(who, what)),
         2 => (who, 0..1000_i64).prop_map(|(who, offset)| Step::Commit(who, offset)),
         4 => (0..12_000_u64).prop_map(Step::Wait),
+        1 => (0..3_u8).prop_map(Step::Forget),
         1 => Just(Step::Hold),
         2 => Just(Step::Release),
         1 => Just(Step::Restart),
@@ -123,6 +126,17 @@ impl Run {
             }
             Step::Commit(who, offset) => self.bench.commit(NAMES[*who], "t", *who as i32, *offset),
             Step::Wait(ms) => self.bench.wait(Duration::from_millis(*ms)),
+            Step::Forget(what) => {
+                let group_id = super::bench::GROUP.to_owned();
+                let topics = vec![("t".to_owned(), vec![0, 1, 2])];
+                let gone = DeletedTopic { name: "t".to_owned(), topic_id: super::bench::TOPIC_ID };
+                let command = match what {
+                    0 => Command::Delete(group_id),
+                    1 => Command::DeleteOffsets { group_id, topics },
+                    _ => Command::TopicsDeleted(vec![gone]),
+                };
+                self.bench.send("operator", "forget", command);
+            }
             Step::Hold => self.bench.is_held = true,
             Step::Release => self.release(),
             Step::Restart => {
@@ -214,6 +228,10 @@ impl Run {
         if let Some(group) = self.bench.partition.group(super::bench::GROUP) {
             group.assert_consistent();
             assert!(group.generation() >= self.seen.generation_max, "the generation fell");
+        } else {
+            // Whoever comes next begins a new group of the same name.
+            self.seen.generation_max = 0;
+            self.seen.leaders.clear();
         }
         self.bench.partition.assert_consistent();
     }
