@@ -15,7 +15,7 @@ mod versions;
 
 use crate::net::Class;
 use crate::shard::Shard;
-use crate::wire::{Answer, ApiKey, ErrorCode, Field, Reader, RequestHeader};
+use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -70,10 +70,9 @@ macro_rules! dispatch {
     };
 }
 
-fn read<T: Field>(context: &RequestContext, mut body: Reader) -> Result<T, String> {
-    let request = T::read(&mut body, context.header.context()).map_err(|error| error.to_string())?;
+fn read<T: Decode>(context: &RequestContext, mut body: Reader) -> Result<T, String> {
     // Kafka takes bytes behind the last field, too: some old clients send them.
-    Ok(request)
+    T::decode(&mut body, context.header.api_version).map_err(|error| error.to_string())
 }
 
 /// Decodes a request, acts on it, and lays out its answer.

@@ -193,14 +193,16 @@ mod tests {
 
     #[test]
     fn records_stay_slices_of_the_frame() {
-        use crate::wire::{Context, Field, Reader, Writer, messages::PartitionProduceData};
-        let records = Some(Bytes::from_static(b"a batch"));
-        let data = PartitionProduceData { index: 1, records };
-        let mut writer = Writer::default();
-        let context = Context { version: 9, flexible: true };
-        data.write(&mut writer, context);
-        let frame = writer.bytes.freeze();
-        let read = PartitionProduceData::read(&mut Reader::new(frame.clone()), context).unwrap();
+        use crate::wire::messages::{PartitionProduceData, ProduceRequest, TopicProduceData};
+        use crate::wire::{Decode, Encode, Reader, Writer};
+        let partition = PartitionProduceData { index: 1, records: Some(Bytes::from_static(b"a batch")) };
+        let topic = TopicProduceData { partition_data: vec![partition], ..TopicProduceData::default() };
+        let request = ProduceRequest { topic_data: vec![topic], ..ProduceRequest::default() };
+        let mut writer = Writer::new();
+        request.encode(&mut writer, 9);
+        let frame = writer.into_bytes();
+        let mut read = ProduceRequest::decode(&mut Reader::new(frame.clone()), 9).unwrap();
+        let read = read.topic_data.remove(0).partition_data.remove(0);
         let slice = read.records.unwrap();
         let start = slice.as_ptr() as usize - frame.as_ptr() as usize;
         assert_eq!(&frame[start..start + 7], b"a batch");

@@ -1,0 +1,198 @@
+//! Count what one thread read, and look into it as deep as was asked.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::{Batches, RecordBatch};
+use crate::histogram::Latencies;
+use crate::run::Progress;
+use crate::series::Series;
+use crate::verify::{Checker, FaultKind};
+
+/// All figures of one reading thread.
+#[derive(Debug)]
+pub struct Tally {
+    warm_up: Duration,
+    end: Option<Duration>,
+    progress: Arc<Progress>,
+    /// Looks at every record, if asked.
+    pub checker: Option<Checker>,
+    /// The run whose records' ages are measured.
+    measured_run: Option<u64>,
+    /// From asking to the last byte of an answer, of answers with records.
+    pub fetches: Latencies,
+    /// From the intended send time to the arrival, of records of the measured run.
+    pub arrivals: Latencies,
+    /// Second by second, the warm-up included; latencies are those of arrivals if they are measured, else of fetches.
+    pub series: Series,
+    /// Read inside of the measured window.
+    pub measured: ReadTotals,
+    /// Read at all.
+    pub all: ReadTotals,
+    /// When the last records came.
+    pub last_read: Duration,
+    /// Answers with an error, by code.
+    pub errors: BTreeMap<i16, u64>,
+    /// Connections that broke.
+    pub lost_links: u64,
+    /// Why reading of something ended before its time.
+    pub failures: Vec<String>,
+}
+
+/// Sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadTotals {
+    /// Records.
+    pub records: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Bytes of batches as they came.
+    pub batch_bytes: u64,
+    /// Answers with records in them.
+    pub fetches: u64,
+    /// Answers without.
+    pub empty_fetches: u64,
+}
+
+impl ReadTotals {
+    /// Adds another's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.batches += other.batches;
+        self.batch_bytes += other.batch_bytes;
+        self.fetches += other.fetches;
+        self.empty_fetches += other.empty_fetches;
+    }
+}
+
+impl Tally {
+    /// Measures from `warm_up` to `end`. `checks`: looks at every record; `measured_run`: measures the age of its records.
+    pub fn new(
+        warm_up: Duration,
+        end: Option<Duration>,
+        checks: bool,
+        measured_run: Option<u64>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            warm_up,
+            end,
+            progress,
+            checker: (checks || measured_run.is_some()).then(Checker::default),
+            measured_run,
+            fetches: Latencies::new(),
+            arrivals: Latencies::new(),
+            series: Series::default(),
+            measured: ReadTotals::default(),
+            all: ReadTotals::default(),
+            last_read: Duration::ZERO,
+            errors: BTreeMap::new(),
+            lost_links: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Reading of a partition begins.
+    pub fn begin(&mut self, partition: i32, offset: i64) {
+        if let Some(checker) = &mut self.checker {
+            checker.begin(partition, offset);
+        }
+    }
+
+    /// Takes the records of one partition from one answer; returns the offset after the last, and adds to `sums`.
+    ///
+    /// # Errors
+    /// What is wrong with a batch, if the next one cannot be found behind it.
+    pub fn take(
+        &mut self,
+        partition: i32,
+        from: i64,
+        records: bytes::Bytes,
+        sums: &mut ReadTotals,
+        now: Duration,
+    ) -> Result<i64, String> {
+        let mut next = from;
+        for batch in Batches::new(records) {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(fault) => {
+                    let told = format!("partition {partition}, after offset {next}: {fault}");
+                    if let Some(checker) = &mut self.checker {
+                        checker.faults.add(FaultKind::BatchBroken, 1, || told.clone());
+                    }
+                    return Err(told);
+                }
+            };
+            let header = batch.header();
+            let end = header.base_offset().saturating_add(header.last_offset_delta()).saturating_add(1);
+            if end > next {
+                sums.records += (end - header.base_offset().max(next)) as u64;
+            }
+            sums.batches += 1;
+            sums.batch_bytes += batch.batch_bytes() as u64;
+            self.look(partition, &batch, now);
+            next = next.max(end);
+        }
+        Ok(next)
+    }
+
+    fn look(&mut self, partition: i32, batch: &RecordBatch, now: Duration) {
+        let Some(checker) = &mut self.checker else { return };
+        let (measured_run, warm_up) = (self.measured_run, self.warm_up);
+        let (arrivals, series) = (&mut self.arrivals, &mut self.series);
+        checker.batch(partition, batch, |tag| {
+            if measured_run == Some(tag.run) {
+                let intended = Duration::from_nanos(tag.intended_nanos);
+                let age = now.saturating_sub(intended);
+                if intended >= warm_up {
+                    arrivals.record(age);
+                }
+                series.record_latency(now, age);
+            }
+        });
+    }
+
+    /// One answer is done.
+    pub fn on_answer(&mut self, sums: &ReadTotals, took: Duration, now: Duration) {
+        let mut sums = *sums;
+        if sums.records == 0 {
+            sums.empty_fetches = 1;
+        } else {
+            sums.fetches = 1;
+            self.last_read = now;
+            self.progress.add(sums.records, sums.batch_bytes);
+            let latency = self.measured_run.is_none().then_some(took);
+            self.series.record(now, sums.records, sums.batch_bytes, latency);
+        }
+        self.all.merge(&sums);
+        if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
+            self.measured.merge(&sums);
+            if sums.fetches > 0 {
+                self.fetches.record(took);
+            }
+        }
+    }
+
+    /// The broker answered with an error.
+    pub fn on_error(&mut self, code: i16, now: Duration) {
+        *self.errors.entry(code).or_default() += 1;
+        self.series.record_error(now);
+    }
+
+    /// Takes over another thread's figures, all but its series.
+    pub fn merge(&mut self, other: &mut Self) {
+        self.fetches.merge(&other.fetches);
+        self.arrivals.merge(&other.arrivals);
+        self.measured.merge(&other.measured);
+        self.all.merge(&other.all);
+        self.last_read = self.last_read.max(other.last_read);
+        for (code, count) in &other.errors {
+            *self.errors.entry(*code).or_default() += count;
+        }
+        self.lost_links += other.lost_links;
+        self.failures.append(&mut other.failures);
+        if let (Some(own), Some(others)) = (&mut self.checker, other.checker.take()) {
+            own.merge(others);
+        }
+    }
+}

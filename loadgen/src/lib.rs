@@ -1,0 +1,23 @@
+//! Measure a broker that speaks Kafka's protocol: offered load, throughput, latency from the intended time, and proof that
+//! nothing is lost, doubled or out of order.
+//!
+//! ```text
+//!  spec -> run -> producer: schedule, payload, batch -> client          result -> report, JSON
+//!                 consumer: client -> batch -> verify
+//! ```
+//! Machines without socket or clock: `schedule`, `payload`, `batch`, `verify`, `histogram`, `series`, `producer::Lane`.
+//! Sockets are in `client`, event loops in `producer` and `consumer`, threads and the clock in `run`.
+pub mod batch;
+pub mod client;
+pub mod consumer;
+pub mod histogram;
+pub mod machine;
+pub mod payload;
+pub mod producer;
+pub mod report;
+pub mod result;
+pub mod run;
+pub mod schedule;
+pub mod series;
+pub mod spec;
+pub mod verify;

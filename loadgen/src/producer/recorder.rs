@@ -1,0 +1,172 @@
+//! Count what became of the batches of one thread: figures inside of the measured window, the ledger for all of them.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lane::Pending;
+use crate::histogram::Latencies;
+use crate::run::Progress;
+use crate::series::Series;
+use crate::verify::{Ledger, StreamId};
+
+/// All figures of one sending thread.
+#[derive(Debug)]
+pub struct Recorder {
+    warm_up: Duration,
+    end: Option<Duration>,
+    keeps_ledger: bool,
+    progress: Arc<Progress>,
+    /// Intended time to acknowledgement, of batches meant to leave after the warm-up.
+    pub latencies: Latencies,
+    /// Intended time to the first sending: how much of the latency is waiting for room on the connection.
+    pub waits: Latencies,
+    /// Second by second, the warm-up included.
+    pub series: Series,
+    /// Batches acknowledged inside of the measured window.
+    pub measured: Totals,
+    /// Batches acknowledged at all.
+    pub acknowledged: Totals,
+    /// When the last acknowledgement came.
+    pub last_acknowledged: Duration,
+    /// Answers with an error, by code.
+    pub errors: BTreeMap<i16, u64>,
+    /// Batches sent again.
+    pub repeated_batches: u64,
+    /// Records whose outcome nobody knows.
+    pub unknown_records: u64,
+    /// Records the broker refused.
+    pub refused_records: u64,
+    /// Records that were due and never sent, because the run ended first.
+    pub unsent_records: u64,
+    /// Connections that broke.
+    pub lost_links: u64,
+    /// Why connections ended before their work was done.
+    pub failures: Vec<String>,
+    /// Outcomes by producer and partition.
+    pub ledger: Ledger,
+}
+
+/// Sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Records.
+    pub records: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Bytes of batches as sent.
+    pub batch_bytes: u64,
+    /// Bytes of keys and values before compression.
+    pub payload_bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, batch: &Pending) {
+        self.records += u64::from(batch.body.record_count());
+        self.batches += 1;
+        self.batch_bytes += batch.body.batch_bytes() as u64;
+        self.payload_bytes += batch.body.payload_bytes();
+    }
+
+    /// Adds another thread's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.batches += other.batches;
+        self.batch_bytes += other.batch_bytes;
+        self.payload_bytes += other.payload_bytes;
+    }
+}
+
+impl Recorder {
+    /// Measures from `warm_up` to `end`. A ledger is kept only if someone will read it.
+    pub fn new(
+        warm_up: Duration,
+        end: Option<Duration>,
+        keeps_ledger: bool,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            warm_up,
+            end,
+            keeps_ledger,
+            progress,
+            latencies: Latencies::new(),
+            waits: Latencies::new(),
+            series: Series::default(),
+            measured: Totals::default(),
+            acknowledged: Totals::default(),
+            last_acknowledged: Duration::ZERO,
+            errors: BTreeMap::new(),
+            repeated_batches: 0,
+            unknown_records: 0,
+            refused_records: 0,
+            unsent_records: 0,
+            lost_links: 0,
+            failures: Vec::new(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// A batch is in the log; its latency counts from the time it was meant to leave.
+    pub fn on_acknowledged(&mut self, stream: StreamId, batch: &Pending, base_offset: i64, now: Duration) {
+        let latency = now.saturating_sub(batch.intended);
+        if batch.intended >= self.warm_up {
+            self.latencies.record(latency);
+            self.waits.record(batch.first_sent.unwrap_or(now).saturating_sub(batch.intended));
+        }
+        if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
+            self.measured.add(batch);
+        }
+        self.acknowledged.add(batch);
+        self.last_acknowledged = now;
+        let records = u64::from(batch.body.record_count());
+        self.progress.add(records, batch.body.batch_bytes() as u64);
+        self.series.record(now, records, batch.body.batch_bytes() as u64, Some(latency));
+        if self.keeps_ledger {
+            let base_offset = (base_offset >= 0).then_some(base_offset);
+            self.ledger.acknowledged(stream, batch.sequence..batch.sequence_end(), base_offset);
+        }
+    }
+
+    /// A batch is sent again.
+    pub fn on_repeated(&mut self) {
+        self.repeated_batches += 1;
+        self.ledger.repeated += 1;
+    }
+
+    /// The broker answered with an error.
+    pub fn on_error(&mut self, code: i16, now: Duration) {
+        *self.errors.entry(code).or_default() += 1;
+        self.series.record_error(now);
+    }
+
+    /// Nobody knows whether the batch is in the log.
+    pub fn on_unknown(&mut self, stream: StreamId, batch: &Pending) {
+        self.unknown_records += u64::from(batch.body.record_count());
+        self.ledger.unknown(stream, batch.sequence..batch.sequence_end());
+    }
+
+    /// The batch is not in the log.
+    pub fn on_refused(&mut self, stream: StreamId, batch: &Pending) {
+        self.refused_records += u64::from(batch.body.record_count());
+        self.ledger.refused(stream, batch.sequence..batch.sequence_end());
+    }
+
+    /// Takes over another thread's figures, all but its series.
+    pub fn merge(&mut self, other: &mut Self) {
+        self.latencies.merge(&other.latencies);
+        self.waits.merge(&other.waits);
+        self.measured.merge(&other.measured);
+        self.acknowledged.merge(&other.acknowledged);
+        self.last_acknowledged = self.last_acknowledged.max(other.last_acknowledged);
+        for (code, count) in &other.errors {
+            *self.errors.entry(*code).or_default() += count;
+        }
+        self.repeated_batches += other.repeated_batches;
+        self.unknown_records += other.unknown_records;
+        self.refused_records += other.refused_records;
+        self.unsent_records += other.unsent_records;
+        self.lost_links += other.lost_links;
+        self.failures.append(&mut other.failures);
+        self.ledger.merge(std::mem::take(&mut other.ledger));
+    }
+}

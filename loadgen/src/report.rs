@@ -1,0 +1,209 @@
+//! One run as text, for people.
+use std::fmt::Write as _;
+
+use crate::histogram::LatencySummary;
+use crate::result::{ConsumeFigures, ProduceFigures, Rates, RunResult};
+use crate::series::Second;
+use crate::verify::Verdict;
+
+/// More seconds than this are told only by their worst.
+const SECONDS_SHOWN_MAX: usize = 30;
+const SECONDS_WORST: usize = 10;
+
+/// The whole report. Writing into a String cannot fail, so the results of `write!` say nothing.
+pub fn text(result: &RunResult) -> String {
+    let mut out = String::new();
+    let machine = &result.machine;
+    let broker = machine.broker.as_ref().map(|broker| broker.address.to_string()).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "broker {broker}; {} x {}, kernel {}, {} MiB; loadgen {}",
+        machine.core_count, machine.cpu, machine.kernel, machine.memory_mib, machine.loadgen_commit
+    );
+    if let Some(found) = &machine.data_dir {
+        let _ = writeln!(
+            out,
+            "data {} on {} ({}, {})",
+            found.path.display(),
+            found.kind,
+            found.device,
+            found.options
+        );
+    }
+    if let Some(produce) = &result.produce {
+        write_produce(&mut out, produce);
+    }
+    if let Some(consume) = &result.consume {
+        write_consume(&mut out, consume);
+    }
+    if let Some(latency) = &result.end_to_end_latency {
+        write_latency(&mut out, "end to end, per record, from the intended time", latency);
+    }
+    let _ = writeln!(out, "  load generator: {:.2} s of processor time", result.generator_cpu_s);
+    write_series(&mut out, "sent", &result.produce_series);
+    write_series(&mut out, "read", &result.consume_series);
+    if let Some(verdict) = &result.verdict {
+        write_verdict(&mut out, verdict);
+    }
+    for (word, lines) in [("warning", &result.warnings), ("FAILURE", &result.failures)] {
+        for line in lines {
+            let _ = writeln!(out, "{word}: {line}");
+        }
+    }
+    out
+}
+
+fn write_rates(out: &mut String, rates: &Rates) {
+    let _ = writeln!(
+        out,
+        "  {:.3} s measured: {} records in {} batches, {:.1} MB\n  {:>12.0} records/s {:>10.0} batches/s {:>10.2} MB/s",
+        rates.window_s,
+        rates.records,
+        rates.batches,
+        rates.batch_bytes as f64 / 1e6,
+        rates.records_per_s,
+        rates.batches_per_s,
+        rates.mb_per_s
+    );
+}
+
+fn write_produce(out: &mut String, produce: &ProduceFigures) {
+    let _ = writeln!(
+        out,
+        "produce, run {}, {} loop, {} partitions, batches of {:.0} bytes{}",
+        produce.run,
+        if produce.open_loop { "open" } else { "closed" },
+        produce.partition_count,
+        produce.batch_bytes_mean,
+        if produce.prebuilt_batches { " made before the run" } else { "" }
+    );
+    write_rates(out, &produce.rates);
+    let since = if produce.open_loop { "the intended time" } else { "the making of the batch" };
+    write_latency(out, &format!("acknowledgement, per batch, from {since}"), &produce.latency);
+    if produce.open_loop {
+        write_latency(out, "of it waiting to be sent", &produce.wait);
+    }
+    let _ = write!(out, "  acknowledged {} records", produce.acknowledged_records);
+    for (words, count) in [
+        ("records of unknown outcome", produce.unknown_records),
+        ("records refused", produce.refused_records),
+        ("records due and never sent", produce.unsent_records),
+        ("batches sent again", produce.repeated_batches),
+        ("connections lost", produce.lost_links),
+    ] {
+        if count > 0 {
+            let _ = write!(out, "; {count} {words}");
+        }
+    }
+    out.push('\n');
+    for (name, count) in &produce.errors {
+        let _ = writeln!(out, "  answered {name}: {count} times");
+    }
+}
+
+fn write_consume(out: &mut String, consume: &ConsumeFigures) {
+    let _ = writeln!(out, "consume, {} partitions", consume.partition_count);
+    write_rates(out, &consume.rates);
+    let _ = writeln!(
+        out,
+        "  {} fetches with {:.0} bytes each, {} empty ones; {} records in all; {} connections lost",
+        consume.fetches,
+        consume.fetch_bytes_mean,
+        consume.empty_fetches,
+        consume.read_records,
+        consume.lost_links
+    );
+    write_latency(out, "fetch, from asking to the last byte", &consume.fetch_latency);
+    for (name, count) in &consume.errors {
+        let _ = writeln!(out, "  answered {name}: {count} times");
+    }
+}
+
+fn write_latency(out: &mut String, what: &str, latency: &LatencySummary) {
+    let _ = write!(out, "  {what} ({} samples), ms\n   ", latency.samples);
+    for percentile in &latency.percentiles {
+        let _ = match percentile.us {
+            Some(us) => write!(out, " {} {:.3}", percentile.name, us / 1e3),
+            None => write!(out, " {} -", percentile.name),
+        };
+    }
+    let _ = writeln!(out, " max {:.3} (mean {:.3})", latency.max_us / 1e3, latency.mean_us / 1e3);
+    let open: Vec<_> =
+        latency.percentiles.iter().filter(|found| found.us.is_none()).map(|found| found.name).collect();
+    if !open.is_empty() && latency.samples > 0 {
+        let _ = writeln!(out, "    {} samples are too few to tell {}", latency.samples, open.join(", "));
+    }
+}
+
+fn write_series(out: &mut String, word: &str, series: &[Second]) {
+    if series.len() < 2 {
+        return;
+    }
+    let mut shown: Vec<&Second> = series.iter().collect();
+    if series.len() > SECONDS_SHOWN_MAX {
+        let _ = writeln!(
+            out,
+            "  {} seconds, all of them in the JSON; the {SECONDS_WORST} with the worst latency:",
+            series.len()
+        );
+        shown.sort_by(|one, other| other.max_us.total_cmp(&one.max_us));
+        shown.truncate(SECONDS_WORST);
+        shown.sort_by_key(|second| second.at_s);
+    }
+    let _ = writeln!(
+        out,
+        "  {:>6} {:>12} {:>10} {:>9} {:>9} {:>9} {:>7}",
+        "second",
+        format!("{word}/s"),
+        "MB/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "errors"
+    );
+    for second in shown {
+        let _ = writeln!(
+            out,
+            "  {:>6} {:>12} {:>10.2} {:>9.3} {:>9.3} {:>9.3} {:>7}",
+            second.at_s,
+            second.records,
+            second.bytes as f64 / 1e6,
+            second.p50_us / 1e3,
+            second.p99_us / 1e3,
+            second.max_us / 1e3,
+            second.errors
+        );
+    }
+}
+
+fn write_verdict(out: &mut String, verdict: &Verdict) {
+    let _ = writeln!(
+        out,
+        "verification: {} records of {} partitions read, {} acknowledged ones looked for",
+        verdict.records, verdict.partitions, verdict.acknowledged_records
+    );
+    for (words, count) in [
+        ("records without a tag: only their batches were checked", verdict.untagged_records),
+        ("acknowledged records lie before the place where reading began", verdict.expired_records),
+        ("records of unknown outcome are there", verdict.unknown_found_records),
+        ("records of unknown outcome are not there", verdict.unknown_absent_records),
+        ("records are there twice, after repetitions without idempotence", verdict.forgiven_doubled_records),
+        (
+            "records are out of order, after repetitions without idempotence",
+            verdict.forgiven_out_of_order_records,
+        ),
+    ] {
+        if count > 0 {
+            let _ = writeln!(out, "  {count} {words}");
+        }
+    }
+    if verdict.is_good() {
+        let _ = writeln!(out, "  GOOD: nothing lost, doubled, changed or out of order");
+    }
+    for (kind, found) in verdict.faults.iter() {
+        let _ = writeln!(out, "  FAULT: {} {}", found.count, kind.words());
+        for example in &found.examples {
+            let _ = writeln!(out, "    {example}");
+        }
+    }
+}

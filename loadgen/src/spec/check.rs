@@ -1,0 +1,527 @@
+//! The checked form of a run's settings: defaults filled in, ranges held, contradictions named.
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Command, CommonFlags, ConsumeFlags, ProduceFlags, RoundtripFlags, SpecError, Workload};
+use crate::batch::{BodyShape, Codec};
+use crate::payload::Payload;
+
+/// One thread drives this many connections well; more wait for file descriptors first.
+const CONNECTIONS_MAX: u32 = 20_000;
+const IN_FLIGHT_MAX: u32 = 1_000;
+const THREADS_MAX: u32 = 64;
+const BATCH_BYTES_MAX: usize = 100 << 20;
+const RECORDS_MAX: u32 = 10_000_000;
+const SECONDS_MAX: f64 = 30.0 * 86_400.0;
+/// Kafka's largest batch unless a topic says otherwise (`max.message.bytes`): the bound when only a count is given.
+const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+
+/// One run, checked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase", tag = "command")]
+pub enum Spec {
+    /// Send.
+    Produce {
+        /// Settings of every command.
+        common: Common,
+        /// Its own.
+        produce: Produce,
+    },
+    /// Read.
+    Consume {
+        /// Settings of every command.
+        common: Common,
+        /// Its own.
+        consume: Consume,
+    },
+    /// Both at once.
+    Roundtrip {
+        /// Settings of every command.
+        common: Common,
+        /// Of the sending half.
+        produce: Produce,
+        /// Of the reading half.
+        roundtrip: Roundtrip,
+    },
+}
+
+/// Settings of every command; the flags say what each means.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the flags of the same names say what each means")]
+pub struct Common {
+    pub brokers: String,
+    pub topic: String,
+    pub client_id: String,
+    pub thread_count: u32,
+    pub warm_up_s: f64,
+    pub retry_time_s: f64,
+    #[serde(skip)]
+    pub json: Option<PathBuf>,
+    #[serde(skip)]
+    pub progress: bool,
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Settings of `produce`; the flags say what each means.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the flags of the same names say what each means")]
+pub struct Produce {
+    pub partition_count: Option<u32>,
+    pub replica_count: i16,
+    pub topic_configs: Vec<(String, String)>,
+    pub connection_count: u32,
+    pub in_flight_count: u32,
+    pub batch_bytes: usize,
+    pub batch_record_count: u32,
+    pub profile: Profile,
+    pub record_bytes: usize,
+    pub random_percent: u8,
+    pub key_bytes: usize,
+    pub record_count: Option<u64>,
+    pub time_s: Option<f64>,
+    pub rate_records_per_s: u64,
+    pub codec: Codec,
+    pub acks: Acks,
+    pub idempotent: bool,
+    pub retry_count: u32,
+    pub timeout_ms: u32,
+    pub drain_s: f64,
+    pub verifiable: bool,
+    pub acked: Option<PathBuf>,
+    pub seed: u64,
+}
+
+/// Settings of `consume`; the flags say what each means.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the flags of the same names say what each means")]
+pub struct Consume {
+    pub from: ReadFrom,
+    pub partitions: Partitions,
+    pub connection_count: u32,
+    pub fetch_bytes: u32,
+    pub partition_bytes: u32,
+    pub min_bytes: u32,
+    pub max_wait_ms: u32,
+    pub record_count: Option<u64>,
+    pub time_s: Option<f64>,
+    pub until_end: bool,
+    pub verify: bool,
+    pub acked: Vec<PathBuf>,
+}
+
+/// Settings of `roundtrip`'s reading half; the flags say what each means.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the flags of the same names say what each means")]
+pub struct Roundtrip {
+    pub consumer_count: u32,
+    pub fetch_min_bytes: u32,
+    pub fetch_max_wait_ms: u32,
+}
+
+/// What the records say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Bytes of one size, compressible as asked.
+    #[default]
+    Filler,
+    /// Filebeat's events of a web server's log, JSON of 1.1-1.5 kB.
+    Iis,
+}
+
+/// Which acknowledgement a batch waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Acks {
+    /// None: a batch counts as done when the kernel has it.
+    #[value(name = "0")]
+    #[serde(rename = "0")]
+    None,
+    /// The leader's.
+    #[value(name = "1")]
+    #[serde(rename = "1")]
+    Leader,
+    /// That of all replicas in sync.
+    #[default]
+    #[value(name = "all", alias = "-1")]
+    #[serde(rename = "all")]
+    All,
+}
+
+impl Acks {
+    /// As on the wire.
+    pub fn wire(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadFrom {
+    /// At the log's start.
+    #[default]
+    Earliest,
+    /// At its end.
+    Latest,
+    /// At this offset, in every partition.
+    Offset(i64),
+}
+
+impl FromStr for ReadFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            _ => match text.parse() {
+                Ok(offset) if offset >= 0 => Ok(Self::Offset(offset)),
+                _ => Err("earliest, latest or an offset".to_owned()),
+            },
+        }
+    }
+}
+
+/// Which partitions are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partitions {
+    /// All that the topic has.
+    All,
+    /// These.
+    Some(Vec<i32>),
+}
+
+impl FromStr for Partitions {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let fault = || invalid("--partitions", text, "all, or numbers and ranges as in 0,3,8-11");
+        let mut listed = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last): (i32, i32) =
+                (first.parse().map_err(|_| fault())?, last.parse().map_err(|_| fault())?);
+            if first < 0 || last < first || last - first > 1_000_000 {
+                return Err(fault());
+            }
+            listed.extend(first..=last);
+        }
+        listed.sort_unstable();
+        listed.dedup();
+        Ok(Self::Some(listed))
+    }
+}
+
+impl Spec {
+    /// The run that a command line asks for, with the workload file it names.
+    ///
+    /// # Errors
+    /// [`SpecError`] names the key and what would be right.
+    pub fn from_command(command: Command) -> Result<Self, SpecError> {
+        match command {
+            Command::Produce { common, produce } => {
+                let file = Workload::load(common.workload.as_deref(), "produce")?;
+                Ok(Self::Produce {
+                    common: Common::check(common.over(file.common))?,
+                    produce: Produce::check(produce.over(file.produce))?,
+                })
+            }
+            Command::Consume { common, consume } => {
+                let file = Workload::load(common.workload.as_deref(), "consume")?;
+                Ok(Self::Consume {
+                    common: Common::check(common.over(file.common))?,
+                    consume: Consume::check(consume.over(file.consume))?,
+                })
+            }
+            Command::Roundtrip { common, produce, roundtrip } => {
+                let file = Workload::load(common.workload.as_deref(), "roundtrip")?;
+                let mut produce = Produce::check(produce.over(file.produce))?;
+                // Without its tag nobody knows when a record was meant to leave.
+                produce.verifiable = true;
+                if produce.acks == Acks::None {
+                    return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
+                }
+                Ok(Self::Roundtrip {
+                    common: Common::check(common.over(file.common))?,
+                    produce,
+                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
+                })
+            }
+        }
+    }
+
+    /// Settings of every command.
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Produce { common, .. } | Self::Consume { common, .. } | Self::Roundtrip { common, .. } => {
+                common
+            }
+        }
+    }
+}
+
+impl Common {
+    fn check(flags: CommonFlags) -> Result<Self, SpecError> {
+        Ok(Self {
+            brokers: flags.brokers.unwrap_or_else(|| "127.0.0.1:9092".into()),
+            topic: flags.topic.ok_or(SpecError::Missing { key: "topic" })?,
+            client_id: flags.client_id.unwrap_or_else(|| "thalweg-loadgen".into()),
+            thread_count: within("--threads", flags.thread_count.unwrap_or(1), 1..=THREADS_MAX)?,
+            warm_up_s: seconds("--warm-up", flags.warm_up_s.unwrap_or(0.0))?,
+            retry_time_s: seconds("--retry-time", flags.retry_time_s.unwrap_or(120.0))?,
+            json: flags.json,
+            progress: flags.progress.unwrap_or(false),
+            data_dir: flags.data_dir,
+        })
+    }
+
+    /// Part of the run that no figure counts.
+    pub fn warm_up(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up_s)
+    }
+
+    /// How long a broker may be away or refuse.
+    pub fn retry_time(&self) -> Duration {
+        Duration::from_secs_f64(self.retry_time_s)
+    }
+}
+
+impl Produce {
+    fn check(flags: ProduceFlags) -> Result<Self, SpecError> {
+        let only_counted = flags.batch_record_count.is_some() && flags.batch_bytes.is_none();
+        let batch_bytes =
+            flags.batch_bytes.unwrap_or(if only_counted { MESSAGE_BYTES_DEFAULT } else { 16_384 });
+        let acks = flags.acks.unwrap_or_default();
+        let idempotent = flags.idempotent.unwrap_or(false);
+        if idempotent && acks != Acks::All {
+            return Err(invalid("--acks", acks.wire(), "--idempotent needs --acks all"));
+        }
+        if flags.topic_configs.is_some() && flags.partition_count.is_none() {
+            return Err(invalid(
+                "--topic-config",
+                "",
+                "needs --partitions: only a topic that is made takes settings",
+            ));
+        }
+        let topic_configs = flags.topic_configs.unwrap_or_default().into_iter().map(|config| {
+            let (key, value) =
+                config.split_once('=').ok_or_else(|| invalid("--topic-config", &config, "KEY=VALUE"))?;
+            Ok((key.to_owned(), value.to_owned()))
+        });
+        Ok(Self {
+            partition_count: flags
+                .partition_count
+                .map(|count| within("--partitions", count, 1..=1_000_000))
+                .transpose()?,
+            replica_count: flags.replica_count.unwrap_or(-1),
+            topic_configs: topic_configs.collect::<Result<_, SpecError>>()?,
+            connection_count: within(
+                "--connections",
+                flags.connection_count.unwrap_or(1),
+                1..=CONNECTIONS_MAX,
+            )?,
+            in_flight_count: within("--in-flight", flags.in_flight_count.unwrap_or(5), 1..=IN_FLIGHT_MAX)?,
+            batch_bytes: within("--batch-bytes", batch_bytes, 100..=BATCH_BYTES_MAX)?,
+            batch_record_count: within(
+                "--batch-records",
+                flags.batch_record_count.unwrap_or(RECORDS_MAX),
+                1..=RECORDS_MAX,
+            )?,
+            profile: flags.profile.unwrap_or_default(),
+            record_bytes: within("--record-bytes", flags.record_bytes.unwrap_or(1_000), 0..=BATCH_BYTES_MAX)?,
+            random_percent: within("--random-percent", flags.random_percent.unwrap_or(50), 0..=100)?,
+            key_bytes: within("--key-bytes", flags.key_bytes.unwrap_or(0), 0..=1 << 20)?,
+            record_count: flags.record_count,
+            time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
+            rate_records_per_s: flags.rate_records_per_s.unwrap_or(0),
+            codec: flags.codec.unwrap_or_default(),
+            acks,
+            idempotent,
+            retry_count: flags.retry_count.unwrap_or(0),
+            timeout_ms: within("--timeout-ms", flags.timeout_ms.unwrap_or(30_000), 1..=3_600_000)?,
+            drain_s: seconds("--drain", flags.drain_s.unwrap_or(30.0))?,
+            verifiable: flags.verifiable.unwrap_or(false) || flags.acked.is_some(),
+            acked: flags.acked,
+            seed: flags.seed.unwrap_or_else(drawn),
+        })
+    }
+
+    /// How the batches look.
+    pub fn shape(&self) -> BodyShape {
+        BodyShape {
+            records_max: self.batch_record_count,
+            batch_bytes_max: self.batch_bytes,
+            codec: self.codec,
+        }
+    }
+
+    /// The payload of connection `stream`.
+    pub fn payload(&self, stream: u64) -> Payload {
+        match self.profile {
+            Profile::Filler => {
+                Payload::filler(self.record_bytes, self.random_percent, self.key_bytes, self.seed, stream)
+            }
+            Profile::Iis => Payload::iis(self.key_bytes, self.seed, stream),
+        }
+    }
+}
+
+impl Consume {
+    fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
+        let from = flags.from.unwrap_or_default();
+        let has_end = flags.record_count.is_some() || flags.time_s.is_some();
+        let acked = flags.acked.unwrap_or_default();
+        let partition_bytes = flags.partition_bytes.unwrap_or(1 << 20);
+        Ok(Self {
+            from,
+            partitions: flags.partitions.as_deref().unwrap_or("all").parse()?,
+            connection_count: within(
+                "--connections",
+                flags.connection_count.unwrap_or(1),
+                1..=CONNECTIONS_MAX,
+            )?,
+            fetch_bytes: within("--fetch-bytes", flags.fetch_bytes.unwrap_or(50 << 20), 1..=1 << 30)?,
+            partition_bytes: within("--partition-bytes", partition_bytes, 1..=1 << 30)?,
+            min_bytes: within("--min-bytes", flags.min_bytes.unwrap_or(1), 0..=1 << 30)?,
+            max_wait_ms: within("--max-wait-ms", flags.max_wait_ms.unwrap_or(500), 0..=600_000)?,
+            record_count: flags.record_count,
+            time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
+            until_end: flags.until_end.unwrap_or(!has_end && from != ReadFrom::Latest),
+            verify: flags.verify.unwrap_or(false) || !acked.is_empty(),
+            acked,
+        })
+    }
+}
+
+impl Roundtrip {
+    fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
+        Ok(Self {
+            consumer_count: within("--consumers", flags.consumer_count.unwrap_or(1), 1..=CONNECTIONS_MAX)?,
+            fetch_min_bytes: within("--fetch-min-bytes", flags.fetch_min_bytes.unwrap_or(1), 0..=1 << 30)?,
+            fetch_max_wait_ms: within(
+                "--fetch-max-wait-ms",
+                flags.fetch_max_wait_ms.unwrap_or(500),
+                0..=600_000,
+            )?,
+        })
+    }
+}
+
+/// A number that nobody chose; the standard library seeds its hash maps from the system's random source.
+pub(crate) fn drawn() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, SpecError> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(key, format!("{value} (allowed: {}..={})", range.start(), range.end()), "out of range"))
+}
+
+fn seconds(key: &'static str, value: f64) -> Result<f64, SpecError> {
+    if (0.0..=SECONDS_MAX).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(key, value, "seconds, at most 30 days"))
+    }
+}
+
+fn invalid(key: &'static str, value: impl std::fmt::Display, wants: &'static str) -> SpecError {
+    SpecError::Invalid { key, value: value.to_string(), wants }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Arguments;
+    use super::*;
+    use clap::Parser as _;
+
+    fn spec(line: &str) -> Result<Spec, SpecError> {
+        let words = std::iter::once("thalweg-loadgen").chain(line.split_whitespace());
+        Spec::from_command(Arguments::try_parse_from(words).unwrap().command)
+    }
+
+    fn produce(line: &str) -> Produce {
+        match spec(line).unwrap() {
+            Spec::Produce { produce, .. } => produce,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "command = \"produce\"\n[common]\ntopic = \"a\"\n[produce]\nconnection_count = 7\nacks = \"1\"\nidempotent = false\n",
+        )
+        .unwrap();
+        let line = format!("produce --workload {} --connections 9", file.path().display());
+        let found = produce(&line);
+        assert_eq!((found.connection_count, found.acks, found.in_flight_count), (9, Acks::Leader, 5));
+        let line = format!("{line} --idempotent --acks all");
+        assert!(produce(&line).idempotent);
+    }
+
+    #[test]
+    fn a_file_for_another_command_or_with_an_unknown_key_is_refused_by_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = format!("produce --topic t --workload {}", file.path().display());
+        std::fs::write(file.path(), "command = \"consume\"\n").unwrap();
+        assert!(matches!(spec(&line), Err(SpecError::OtherCommand { .. })));
+        std::fs::write(file.path(), "command = \"produce\"\n[produce]\nrate = 5\n").unwrap();
+        let told = spec(&line).unwrap_err().to_string();
+        assert!(told.contains("rate") && told.contains("rate_records_per_s"), "{told}");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (line, key) in [
+            ("produce", "--topic"),
+            ("produce --topic t --idempotent --acks 1", "--acks"),
+            ("produce --topic t --connections 0", "--connections"),
+            ("produce --topic t --time -1", "--time"),
+            ("roundtrip --topic t --acks 0", "--acks"),
+            ("consume --topic t --partitions 3-1", "--partitions"),
+        ] {
+            let line = line.replace("--time -1", "--time=-1");
+            let told = spec(&line).unwrap_err().to_string();
+            assert!(told.starts_with(key), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_journal_asks_for_tags_and_for_verification() {
+        assert!(produce("produce --topic t --acked /tmp/x").verifiable);
+        match spec("consume --topic t --acked /tmp/x --acked /tmp/y").unwrap() {
+            Spec::Consume { consume, .. } => {
+                assert!(consume.verify && consume.until_end);
+                assert_eq!(consume.acked.len(), 2);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn partition_lists_are_read() {
+        assert_eq!("0,3,8-10".parse::<Partitions>().unwrap(), Partitions::Some(vec![0, 3, 8, 9, 10]));
+        assert_eq!("all".parse::<Partitions>().unwrap(), Partitions::All);
+    }
+}

@@ -1,0 +1,286 @@
+//! The command line, and the same keys in a workload file. All are optional here; [`super::Spec`] has what counts.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+
+use super::{Acks, Profile, ReadFrom};
+use crate::batch::Codec;
+
+/// Measures a broker that speaks Kafka's protocol.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg-loadgen", version, about, max_term_width = 120)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send records and measure acknowledgements
+    Produce {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// This command's.
+        #[command(flatten)]
+        produce: ProduceFlags,
+    },
+    /// Read records and measure fetches; with --verify prove what was read
+    Consume {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// This command's.
+        #[command(flatten)]
+        consume: ConsumeFlags,
+    },
+    /// Send and read at once: from the intended send time to the hands of a consumer
+    Roundtrip {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of the sending half.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the reading half.
+        #[command(flatten)]
+        roundtrip: RoundtripFlags,
+    },
+}
+
+/// A set of keys, each of which the line may give, else the file.
+macro_rules! overlay {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        impl $name {
+            /// These keys, and those of `below` where these are not given.
+            #[must_use]
+            pub fn over(self, below: Self) -> Self {
+                Self { $($field: self.$field.or(below.$field)),* }
+            }
+        }
+    };
+}
+
+/// Keys of every command.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommonFlags {
+    /// Workload file; flags on the line win over it
+    #[arg(long, value_name = "FILE.toml")]
+    #[serde(skip)]
+    pub workload: Option<PathBuf>,
+    /// Brokers to ask first, host:port, comma between several [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Topic
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Client id in every request [default: thalweg-loadgen]
+    #[arg(long)]
+    pub client_id: Option<String>,
+    /// Threads that drive the connections [default: 1]
+    #[arg(long = "threads", value_name = "COUNT")]
+    pub thread_count: Option<u32>,
+    /// Seconds at the start that no figure counts [default: 0]
+    #[arg(long = "warm-up", value_name = "S")]
+    pub warm_up_s: Option<f64>,
+    /// Seconds after which a broker that is away or refuses ends the run [default: 120]
+    #[arg(long = "retry-time", value_name = "S")]
+    pub retry_time_s: Option<f64>,
+    /// Write the result as JSON to this file, or to stdout for `-` (the table then goes to stderr)
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print a line a second to stderr
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub progress: Option<bool>,
+    /// The broker's data directory, if it is on this machine: its file system is written into the result
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+overlay!(CommonFlags {
+    workload,
+    brokers,
+    topic,
+    client_id,
+    thread_count,
+    warm_up_s,
+    retry_time_s,
+    json,
+    progress,
+    data_dir,
+});
+
+/// Keys of `produce`, and of the sending half of `roundtrip`.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProduceFlags {
+    /// Partitions; a missing topic is made with so many, one that is there must have them [default: as it is]
+    #[arg(long = "partitions", value_name = "COUNT")]
+    pub partition_count: Option<u32>,
+    /// Replicas of each partition of a topic that is made [default: the broker's]
+    #[arg(long = "replication", value_name = "COUNT")]
+    pub replica_count: Option<i16>,
+    /// Setting of a topic that is made, KEY=VALUE; may be repeated
+    #[arg(long = "topic-config", value_name = "KEY=VALUE")]
+    pub topic_configs: Option<Vec<String>>,
+    /// Connections, each a producer with partitions of its own [default: 1]
+    #[arg(long = "connections", value_name = "COUNT")]
+    pub connection_count: Option<u32>,
+    /// Requests in flight on each connection, a batch each [default: 5]
+    #[arg(long = "in-flight", value_name = "COUNT")]
+    pub in_flight_count: Option<u32>,
+    /// Most bytes of a batch before compression, header included [default: 16384]
+    #[arg(long)]
+    pub batch_bytes: Option<usize>,
+    /// Most records of a batch [default: as many as the bytes hold]
+    #[arg(long = "batch-records", value_name = "COUNT")]
+    pub batch_record_count: Option<u32>,
+    /// What the records say [default: filler]
+    #[arg(long)]
+    pub profile: Option<Profile>,
+    /// Bytes of a value, profile filler [default: 1000]
+    #[arg(long)]
+    pub record_bytes: Option<usize>,
+    /// Share of a filler value that does not compress, in percent [default: 50]
+    #[arg(long)]
+    pub random_percent: Option<u8>,
+    /// Bytes of a key; 0: none [default: 0]
+    #[arg(long)]
+    pub key_bytes: Option<usize>,
+    /// Records to send, all connections together [default: no limit]
+    #[arg(long = "count", value_name = "RECORDS")]
+    pub record_count: Option<u64>,
+    /// Seconds to send, warm-up included [default: no limit; Ctrl-C ends the run]
+    #[arg(long = "time", value_name = "S")]
+    pub time_s: Option<f64>,
+    /// Records a second, all connections together, open loop; 0: as fast as answers come [default: 0]
+    #[arg(long = "rate", value_name = "RECORDS_PER_S")]
+    pub rate_records_per_s: Option<u64>,
+    /// Compression [default: none]
+    #[arg(long)]
+    pub codec: Option<Codec>,
+    /// Acknowledgements to wait for [default: all]
+    #[arg(long)]
+    pub acks: Option<Acks>,
+    /// Each connection asks for a producer id and sends a batch again until it is acknowledged
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub idempotent: Option<bool>,
+    /// Without --idempotent: how often a batch may be sent again, perhaps doubling it [default: 0]
+    #[arg(long = "retries", value_name = "COUNT")]
+    pub retry_count: Option<u32>,
+    /// How long the broker may take for a request, milliseconds [default: 30000]
+    #[arg(long)]
+    pub timeout_ms: Option<u32>,
+    /// How long to wait for answers at the end, seconds [default: 30]
+    #[arg(long = "drain", value_name = "S")]
+    pub drain_s: Option<f64>,
+    /// Every record carries run, producer, sequence and checksum in a header `tw`
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub verifiable: Option<bool>,
+    /// Write what was acknowledged to this file, for `consume --verify`; implies --verifiable
+    #[arg(long, visible_alias = "verify-file", value_name = "FILE")]
+    pub acked: Option<PathBuf>,
+    /// Seed of all that is random in the records [default: drawn, and told in the result]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+overlay!(ProduceFlags {
+    partition_count,
+    replica_count,
+    topic_configs,
+    connection_count,
+    in_flight_count,
+    batch_bytes,
+    batch_record_count,
+    profile,
+    record_bytes,
+    random_percent,
+    key_bytes,
+    record_count,
+    time_s,
+    rate_records_per_s,
+    codec,
+    acks,
+    idempotent,
+    retry_count,
+    timeout_ms,
+    drain_s,
+    verifiable,
+    acked,
+    seed,
+});
+
+/// Keys of `consume`.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumeFlags {
+    /// Where to begin: earliest, latest, or an offset [default: earliest]
+    #[arg(long)]
+    pub from: Option<ReadFrom>,
+    /// Partitions: all, or numbers and ranges as in 0,3,8-11 [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub partitions: Option<String>,
+    /// Connections, each reads partitions of its own [default: 1]
+    #[arg(long = "connections", value_name = "COUNT")]
+    pub connection_count: Option<u32>,
+    /// Most bytes of an answer [default: 52428800]
+    #[arg(long)]
+    pub fetch_bytes: Option<u32>,
+    /// Most bytes of one partition in an answer [default: 1048576]
+    #[arg(long)]
+    pub partition_bytes: Option<u32>,
+    /// Bytes the broker waits for [default: 1]
+    #[arg(long)]
+    pub min_bytes: Option<u32>,
+    /// How long it waits for them, milliseconds [default: 500]
+    #[arg(long)]
+    pub max_wait_ms: Option<u32>,
+    /// End after so many records [default: no limit]
+    #[arg(long = "count", value_name = "RECORDS")]
+    pub record_count: Option<u64>,
+    /// End after so many seconds, warm-up included [default: no limit]
+    #[arg(long = "time", value_name = "S")]
+    pub time_s: Option<f64>,
+    /// End at the offsets that were the end at the start [default: with --from earliest or an offset, if no other end is given]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub until_end: Option<bool>,
+    /// Check every batch and record, and compare with the journals given
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub verify: Option<bool>,
+    /// Acknowledgement journal of a run; implies --verify; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub acked: Option<Vec<PathBuf>>,
+}
+overlay!(ConsumeFlags {
+    from,
+    partitions,
+    connection_count,
+    fetch_bytes,
+    partition_bytes,
+    min_bytes,
+    max_wait_ms,
+    record_count,
+    time_s,
+    until_end,
+    verify,
+    acked,
+});
+
+/// Keys of `roundtrip`'s reading half.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundtripFlags {
+    /// Connections that read [default: 1]
+    #[arg(long = "consumers", value_name = "COUNT")]
+    pub consumer_count: Option<u32>,
+    /// Bytes the broker waits for before it answers a fetch [default: 1]
+    #[arg(long)]
+    pub fetch_min_bytes: Option<u32>,
+    /// How long it waits for them, milliseconds [default: 500]
+    #[arg(long)]
+    pub fetch_max_wait_ms: Option<u32>,
+}
+overlay!(RoundtripFlags { consumer_count, fetch_min_bytes, fetch_max_wait_ms });

@@ -1,0 +1,55 @@
+//! A workload file: a named set of flags, units in every key.
+//! ```toml
+//! command = "produce"
+//! about = "what it shows"
+//! [common]
+//! warm_up_s = 5
+//! [produce]
+//! rate_records_per_s = 20_000
+//! ```
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{CommonFlags, ConsumeFlags, ProduceFlags, RoundtripFlags, SpecError};
+
+/// One file; tables of other commands than its own stay empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// `produce`, `consume` or `roundtrip`.
+    pub command: String,
+    /// What the workload shows, for people.
+    #[serde(default)]
+    pub about: String,
+    /// Keys of every command.
+    #[serde(default)]
+    pub common: CommonFlags,
+    /// Keys of the sending half.
+    #[serde(default)]
+    pub produce: ProduceFlags,
+    /// Keys of the reading half.
+    #[serde(default)]
+    pub consume: ConsumeFlags,
+    /// Keys of `roundtrip`.
+    #[serde(default)]
+    pub roundtrip: RoundtripFlags,
+}
+
+impl Workload {
+    /// The file at `path`, or an empty workload if there is none to read.
+    ///
+    /// # Errors
+    /// If the file cannot be read, holds a key that is not known, or is for another command.
+    pub fn load(path: Option<&Path>, command: &'static str) -> Result<Self, SpecError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+        let workload: Self = toml::from_str(&text)
+            .map_err(|source| SpecError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        if workload.command == command {
+            return Ok(workload);
+        }
+        Err(SpecError::OtherCommand { path: path.to_owned(), wanted: workload.command, given: command })
+    }
+}
