@@ -1,1 +1,22 @@
-//! Behaviour of the whole broker, one behaviour a file.
+//! Behaviour of the whole broker: one file a behaviour, one binary for all.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets a None or an Err has failed, and its place says where"
+)]
+
+mod clients;
+mod configs;
+mod consumer_groups;
+mod crash;
+mod fetch_waits;
+mod hostile;
+mod idempotence;
+mod kafka_tools;
+mod list_offsets;
+mod many_partitions;
+mod metadata;
+mod produce_acks;
+mod restart;
+mod rooms;
+mod scene;
+mod topics;

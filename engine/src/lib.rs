@@ -11,4 +11,9 @@
 //! Knows record batches. Knows no request, no socket, no group.
 
 pub mod batch;
+pub mod io;
+mod journal;
+pub mod log;
+mod segment;
+pub mod shard;
 pub mod units;

@@ -1,2 +1,333 @@
-//! The broker's process.
-fn main() {}
+//! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
+
+use clap::Parser;
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+use thalweg_engine::io::DmaDisk;
+use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover};
+use thalweg_engine::units::Timestamp;
+use thalweg_server::api::groups::Groups;
+use thalweg_server::cluster::{Cluster, View};
+use thalweg_server::config::{Config, CoreSet, Source, load};
+use thalweg_server::logging::{LogTarget, start_log};
+use thalweg_server::metrics::{Health, ShardMetrics};
+use thalweg_server::net::{Acceptor, Doors, bind, pulse, serve_http};
+use thalweg_server::route::{Inbox, ShardId, owner, serve};
+use thalweg_server::shard::Shard;
+use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
+use thalweg_server::{ground, identity};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time that started requests get to finish when the broker stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// An event-streaming broker that every Apache Kafka client and tool can use unchanged.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Settings: TOML with flat quoted keys, or Kafka's server.properties by its ending.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// One setting, over the file and the environment; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Cores to run on: a number, or a list of CPUs such as 0,2-3.
+    #[arg(long)]
+    cores: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("thalweg: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What every executor is started with.
+struct Plan {
+    parts: Parts,
+    settings: EngineSettings,
+    doors: Arc<Doors>,
+    unclean: bool,
+    stop: Arc<AtomicBool>,
+    stopped: Arc<AtomicUsize>,
+    metrics: Mutex<Vec<(usize, Arc<ShardMetrics>)>>,
+    /// All engines run.
+    engines: Barrier,
+    failure: Mutex<Option<String>>,
+}
+
+impl Plan {
+    fn fail(&self, message: String) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(message);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn failed(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), String> {
+    let start = Instant::now();
+    let mut flags = arguments.set;
+    flags.extend(arguments.cores.map(|cores| format!("thalweg.cores={cores}")));
+    let source = Source { file: arguments.config, environment: std::env::vars().collect(), flags };
+    let (config, ignored) = load(&source).map_err(|error| error.to_string())?;
+    let log = start_log(&config)?;
+    if !ignored.is_empty() {
+        tracing::info!(keys = ignored.join(", "), "settings without a meaning here");
+    }
+    let ground = ground::check(&config)?;
+    let cluster_id = identity::open(&config)?;
+    let shard_count = config.thalweg_cores.count();
+    let machine_bytes = machine_memory();
+    let memory = MemoryPlan::of(&config, machine_bytes, shard_count);
+    let settings = engine_settings(&config, memory, ground.files_max);
+    tell(&config, &ground, memory, &cluster_id);
+    let stop = watch_signals(log)?;
+    let recovered = recover_all(settings.clone(), shard_count)?;
+    for unknown in &recovered.unknown {
+        tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
+    }
+    let parts = Parts {
+        config: Arc::new(config),
+        cluster_id,
+        memory,
+        inboxes: (0..shard_count).map(|_| Inbox::default()).collect(),
+        view: View::default(),
+        start,
+        health: Arc::new(Health::default()),
+    };
+    let plan = Arc::new(Plan {
+        doors: Arc::new(Doors::new(shard_count)),
+        unclean: recovered.unclean,
+        stop,
+        stopped: Arc::default(),
+        metrics: Mutex::default(),
+        engines: Barrier::new(shard_count),
+        failure: Mutex::default(),
+        settings,
+        parts,
+    });
+    serve_all(&plan, recovered, shard_count)
+}
+
+fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
+    let quiet = Arc::new(AtomicBool::new(false));
+    pulse(plan.parts.inboxes.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
+    let shares = recovered.split(shard_count, |identity| {
+        owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
+    });
+    let mut threads = Vec::new();
+    for (shard, share) in shares.into_iter().enumerate() {
+        let plan = Arc::clone(plan);
+        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(shard, share, &plan));
+        threads.push(thread.map_err(|error| format!("no thread can be started: {error}"))?);
+    }
+    for thread in threads {
+        if thread.join().is_err() {
+            plan.fail("a shard panicked: see the log".to_owned());
+        }
+    }
+    quiet.store(true, Ordering::Relaxed);
+    match plan.failed() {
+        Some(message) => Err(message),
+        None => {
+            tracing::info!("stopped cleanly");
+            Ok(())
+        }
+    }
+}
+
+fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(placement)
+        .name(name)
+        .spin_before_park(spin)
+        .io_memory(16 << 20)
+        .preempt_timer(Duration::from_millis(10))
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(2))
+}
+
+/// Reads the journals on an executor of its own, before any shard runs.
+fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered, String> {
+    let executor = builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
+    executor.run(async move {
+        let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
+        let recovered = recover(&disks, &settings, shard_count, now).await.map_err(|error| error.to_string());
+        // Descriptors are closed through the ring, by the executor's next turns.
+        glommio::timer::sleep(Duration::from_millis(10)).await;
+        recovered
+    })
+}
+
+fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
+    let placement = match &plan.parts.config.thalweg_cores {
+        CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
+        CoreSet::Count(count) => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            if *count <= cores { Placement::Fixed(shard) } else { Placement::Unbound }
+        }
+    };
+    let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
+    match builder(&format!("shard-{shard}"), placement, spin).make() {
+        Ok(executor) => executor.run(async move {
+            if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
+                plan.fail(message);
+            }
+        }),
+        Err(error) => {
+            plan.fail(format!("no executor can be made: {error}"));
+            plan.engines.wait();
+        }
+    }
+}
+
+/// One shard from its start to its stop.
+async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
+    let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
+    let engine = Engine::start(disks, plan.settings.clone(), share).await;
+    // Everybody comes to this point, also who failed: nobody waits for ever.
+    plan.engines.wait();
+    let engine = engine.map_err(|error| error.to_string())?;
+    let shard = make_shard(id, engine, &plan.parts);
+    plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).push((id.0, Arc::clone(&shard.metrics)));
+    let inbox = plan.parts.inboxes[id.0].clone();
+    shard.router.spawn("the mesh", serve(Rc::clone(&shard), inbox.clone()));
+    if id.0 == 0 {
+        lead(&shard, &plan).await?;
+    }
+    shard.router.spawn("groups", Groups::run(Rc::clone(&shard)));
+    while !plan.stop.load(Ordering::SeqCst) {
+        shard.router.sleep(Duration::from_millis(20)).await;
+    }
+    stop_shard(&shard, &plan, &inbox).await
+}
+
+/// Shard 0 also opens the metadata log and the doors.
+async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
+    let started = Cluster::start(shard, plan.unclean).await.map_err(|error| error.to_string())?;
+    tracing::debug!(?started, "the cluster's metadata is loaded");
+    let config = &plan.parts.config;
+    let mut sockets = Vec::new();
+    for listener in &config.listeners_parsed {
+        let bound = bind(&listener.bind_host, listener.bind_port);
+        sockets.push(bound.map_err(|error| format!("listener {}: {error}; another program has the port, or the address is not this machine's", listener.name))?);
+    }
+    for (listener, socket) in sockets.into_iter().enumerate() {
+        let acceptor = Acceptor { listener, socket, doors: Arc::clone(&plan.doors) };
+        shard.router.spawn("a listener", acceptor.run(Rc::clone(shard)));
+    }
+    if config.thalweg_http_listener != "none" {
+        open_http(shard, plan)?;
+    }
+    plan.parts.health.ready.store(true, Ordering::SeqCst);
+    let names: Vec<String> =
+        config.listeners_parsed.iter().map(|l| format!("{}://{}:{}", l.name, l.bind_host, l.bind_port)).collect();
+    let ready_ms = plan.parts.start.elapsed().as_millis() as u64;
+    tracing::info!(listeners = names.join(","), unclean = plan.unclean, ready_ms, "ready");
+    Ok(())
+}
+
+fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
+    let address = &plan.parts.config.thalweg_http_listener;
+    let wrong = || format!("thalweg.http.listener = {address}: HOST:PORT or none is wanted");
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let socket = bind(host, port.parse().map_err(|_| wrong())?)
+        .map_err(|error| format!("thalweg.http.listener {error}; choose another with --set thalweg.http.listener=HOST:PORT, or none"))?;
+    let mut metrics = plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    metrics.sort_by_key(|(shard, _)| *shard);
+    let metrics = metrics.into_iter().map(|(_, metrics)| metrics).collect();
+    shard.router.spawn("HTTP", serve_http(Rc::clone(shard), socket, metrics, Arc::clone(&plan.parts.health)));
+    Ok(())
+}
+
+/// Stops accepting, lets started requests end, then the engine: in that order on every shard.
+async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>, inbox: &Inbox) -> Result<(), String> {
+    plan.parts.health.ready.store(false, Ordering::SeqCst);
+    plan.doors.closing.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    // Requests that wait for records end with their own time; those that write are fast.
+    while shard.engine.stats().unsynced_bytes.load(Ordering::Relaxed) > 0 && start.elapsed() < DRAIN {
+        shard.router.sleep(Duration::from_millis(5)).await;
+    }
+    shard.router.sleep(Duration::from_millis(20)).await;
+    if shard.id.0 == 0 {
+        shard.cluster.stop();
+    }
+    shard.groups.stop();
+    plan.stopped.fetch_add(1, Ordering::SeqCst);
+    while plan.stopped.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
+        shard.router.sleep(Duration::from_millis(1)).await;
+    }
+    inbox.close();
+    shard.engine.stop().await.map_err(|reason| format!("shard {} did not stop cleanly: {reason}", shard.id.0))
+}
+
+/// SIGTERM and SIGINT ask for a clean stop, the second one ends at once; SIGHUP reopens the log's file.
+fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
+    let flag = Arc::clone(&stop);
+    let (ready, is_ready) = mpsc::channel();
+    let watch = move || {
+        let _ = ready.send(());
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                match log.reopen() {
+                    Ok(()) => tracing::info!("log file reopened"),
+                    Err(error) => tracing::error!(%error, "the log file cannot be reopened"),
+                }
+            } else if flag.swap(true, Ordering::SeqCst) {
+                tracing::warn!("a second signal: ending at once, the next start recovers");
+                std::process::exit(128 + signal);
+            } else {
+                tracing::info!(signal, "stopping");
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(|error| error.to_string())?;
+    let _ = is_ready.recv();
+    Ok(stop)
+}
+
+fn machine_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
+}
+
+fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
+    let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), kernel = ground.kernel, node_id = config.node_id, cluster_id, "thalweg");
+    let directories: Vec<String> =
+        config.log_dirs.iter().zip(&ground.file_systems).map(|(path, system)| format!("{path} ({system})")).collect();
+    tracing::info!(
+        log_dirs = directories.join(", "),
+        block_bytes = thalweg_engine::io::BLOCK_BYTES,
+        journal_file = mib(config.thalweg_journal_file_bytes as usize),
+        journal_files_max = config.thalweg_journal_files_max,
+        open_files_max = ground.files_max,
+        "storage"
+    );
+    tracing::info!(
+        cores = ?config.thalweg_cores,
+        requests = mib(memory.requests),
+        tails = mib(memory.tails),
+        cache = mib(memory.cache),
+        "each core"
+    );
+}

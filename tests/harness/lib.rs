@@ -1,1 +1,20 @@
 //! Everything the behaviour tests need to start, feed, kill and ask a broker.
+//!
+//! `THALWEG_TEST_AGAINST=kafka` (or `kafka-3.5.1`) runs the same tests against Apache Kafka itself: that is how an expectation is
+//! known to be Kafka's and not ours. Without it they run against the `thalweg` binary of this workspace.
+
+pub mod broker;
+pub mod client;
+pub mod kafka_tools;
+pub mod process;
+pub mod programs;
+pub mod records;
+pub mod samples;
+pub mod scratch;
+pub mod siege;
+pub mod skip;
+pub mod source;
+pub mod verbs;
+
+pub use broker::{Against, Broker};
+pub use client::Client;

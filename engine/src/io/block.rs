@@ -1,0 +1,145 @@
+//! Aligned memory that one owner fills and any core may read.
+//!
+//! ```text
+//! 0 ............ filled ............. capacity
+//!  shared, never   the owner writes here,
+//!  written again   nobody else looks
+//! ```
+#![expect(unsafe_code, reason = "one writer and many readers of disjoint parts of one allocation")]
+
+use super::BLOCK_BYTES;
+use bytes::Bytes;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// The multiple of the block size at or below `position`.
+pub const fn aligned_down(position: u64) -> u64 {
+    position - position % BLOCK_BYTES as u64
+}
+
+/// The multiple of the block size at or above `position`.
+pub const fn aligned_up(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK_BYTES as u64)
+}
+
+struct Memory {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: `Memory` owns its allocation. Bytes below a chunk's `filled` are never written again and may be read from
+// any thread; bytes above it are touched by the one `Chunk` alone, through `&mut self`.
+unsafe impl Send for Memory {}
+// SAFETY: as above: shared references only ever read what is below `filled`.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from `alloc` with this very layout and is freed once.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+/// A stretch of a log's tail: grows by appending, handed out in shared slices. Owned by the partition's shard.
+pub struct Chunk {
+    memory: Arc<Memory>,
+    filled: usize,
+}
+
+struct View {
+    memory: Arc<Memory>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for View {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `Chunk::share` made the range below `filled`; those bytes are initialised and never written again,
+        // and `memory` keeps them alive.
+        unsafe {
+            std::slice::from_raw_parts(self.memory.start.as_ptr().add(self.range.start), self.range.len())
+        }
+    }
+}
+
+impl Chunk {
+    /// Memory for `capacity` bytes, aligned to a block.
+    ///
+    /// # Panics
+    /// When `capacity` is not a positive multiple of the block size.
+    pub fn with_capacity(capacity: usize) -> Self {
+        assert!(capacity > 0 && capacity.is_multiple_of(BLOCK_BYTES), "chunk of {capacity} B");
+        let Ok(layout) = Layout::from_size_align(capacity, BLOCK_BYTES) else {
+            unreachable!("{capacity} B aligned to a block is a layout")
+        };
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        Self { memory: Arc::new(Memory { start, layout }), filled: 0 }
+    }
+
+    /// Bytes it can hold.
+    pub fn capacity(&self) -> usize {
+        self.memory.layout.size()
+    }
+
+    /// Bytes it holds.
+    pub fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// Copies as much of `bytes` as fits behind what is there; returns how much that was.
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.capacity() - self.filled);
+        // SAFETY: `filled + count <= capacity`; nobody else reads or writes at or above `filled`; `bytes` cannot
+        // overlap it, since what this chunk hands out ends at `filled`.
+        unsafe {
+            let target = self.memory.start.as_ptr().add(self.filled);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, count);
+        }
+        self.filled += count;
+        count
+    }
+
+    /// The bytes of a range that is filled.
+    ///
+    /// # Panics
+    /// When the range passes what is filled.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        assert!(range.start <= range.end && range.end <= self.filled, "{range:?} of {} filled", self.filled);
+        // SAFETY: the range is below `filled`: initialised and never written again.
+        unsafe { std::slice::from_raw_parts(self.memory.start.as_ptr().add(range.start), range.len()) }
+    }
+
+    /// A shared slice of a range that is filled: no copy; any core may keep and send it.
+    ///
+    /// # Panics
+    /// When the range passes what is filled.
+    pub fn share(&self, range: Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.filled, "{range:?} of {} filled", self.filled);
+        Bytes::from_owner(View { memory: Arc::clone(&self.memory), range })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_slice_outlives_its_chunk_and_never_changes() {
+        let mut chunk = Chunk::with_capacity(BLOCK_BYTES);
+        assert_eq!(chunk.fill(b"first"), 5);
+        let slice = chunk.share(0..5);
+        assert_eq!(chunk.fill(&[7; BLOCK_BYTES]), BLOCK_BYTES - 5);
+        drop(chunk);
+        assert_eq!(&slice[..], b"first");
+    }
+
+    #[test]
+    #[should_panic(expected = "filled")]
+    fn what_is_not_filled_is_never_shared() {
+        let chunk = Chunk::with_capacity(BLOCK_BYTES);
+        let _ = chunk.share(0..1);
+    }
+}

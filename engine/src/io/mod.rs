@@ -1,0 +1,94 @@
+//! How do bytes reach the device?
+//!
+//! `Disk` is everything the engine asks of a log directory; `dma` carries it out with direct I/O, `sim` in memory with
+//! power cuts. All `unsafe` of the project is in this room.
+
+mod block;
+mod cache;
+mod dma;
+mod probe;
+
+pub use block::{Chunk, aligned_down, aligned_up};
+pub(crate) use cache::{PageCache, PageKey};
+pub use dma::DmaDisk;
+pub use probe::probe_io_uring;
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Unit of every write: device blocks are never smaller than 512 B, and 4096 B is what file systems use.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// The largest single read or write handed to the device; larger ones are cut.
+pub const IO_BYTES_MAX: usize = 1 << 20;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Must exist; only read.
+    Read,
+    /// Must exist; read and written.
+    Write,
+    /// Made when it is not there; read and written.
+    Create,
+}
+
+/// One log directory: files by paths relative to it, and the clock and tasks its loops need.
+pub trait Disk: Clone + 'static {
+    /// An open file.
+    type File: DiskFile;
+
+    /// Opens a file for direct I/O. In `Write` and `Create` modes it also takes the file's lock, waiting for a dying
+    /// process to let go of it (its writes may still be in flight).
+    fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
+    /// Names in a directory, with `true` for directories.
+    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Vec<(String, bool)>>>;
+    /// Makes a directory; it may exist already.
+    fn create_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Renames a file or directory.
+    fn rename(&self, source: &Path, target: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Removes a directory with all that is in it.
+    fn remove_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Reads a small file whole; `bytes_max` bounds it.
+    fn read_small(&self, path: &Path, bytes_max: usize) -> impl Future<Output = io::Result<Vec<u8>>>;
+    /// Replaces a small file atomically: temporary file, sync, rename, and with `durable` the directory's sync.
+    fn replace_small(
+        &self,
+        path: &Path,
+        bytes: Vec<u8>,
+        durable: bool,
+    ) -> impl Future<Output = io::Result<()>>;
+    /// Sleeps on the executor's clock.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+    /// Lets other tasks run when this one has used its time.
+    fn yield_now(&self) -> impl Future<Output = ()>;
+    /// Starts a task beside this one, in the foreground or in the background's smaller share of the core.
+    fn spawn(&self, background: bool, task: impl Future<Output = ()> + 'static);
+}
+
+/// An open file. Every position and length is a multiple of `BLOCK_BYTES`.
+pub trait DiskFile: 'static {
+    /// Memory a write may come from.
+    type Buffer: AsRef<[u8]> + AsMut<[u8]> + 'static;
+
+    /// Memory for a write; its content is undefined.
+    fn buffer(&self, bytes: usize) -> Self::Buffer;
+    /// Writes all of `blocks` at `at`. Starts when first polled.
+    fn write(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>>;
+    /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
+    fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>>;
+    /// fdatasync: covers the writes that completed before it began.
+    fn sync(&self) -> impl Future<Output = io::Result<()>>;
+    /// Reserves blocks up to `end`; the file is that long afterwards.
+    fn reserve(&self, end: u64) -> impl Future<Output = io::Result<()>>;
+    /// Cuts the file to exactly `bytes`.
+    fn cut(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
+    /// The file's length.
+    fn bytes(&self) -> impl Future<Output = io::Result<u64>>;
+}

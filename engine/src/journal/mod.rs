@@ -1,0 +1,21 @@
+//! How does a whole shard become durable at once?
+//!
+//! docs/format.md draws the bytes and lists the rules; each is held here or in `shard`.
+
+mod chain;
+mod codec;
+mod commit;
+mod manifest;
+mod replay;
+mod space;
+mod state;
+
+pub(crate) use chain::{Replayed, replay_files};
+pub(crate) use codec::{Put, Take};
+pub(crate) use commit::{
+    COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
+};
+pub(crate) use manifest::{JournalFile, Manifest};
+pub(crate) use replay::{JournalEnd, RecoveredLog, Replay};
+pub(crate) use space::{FileSeq, Pins};
+pub(crate) use state::{LogState, SegmentState, encode_older};

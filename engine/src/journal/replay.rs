@@ -1,0 +1,378 @@
+//! Commits in the order they were written -> every log's tail and bounds, in memory.
+//!
+//! No file is touched: `shard::recovery` reads the journals and hands commits in; what comes out is handed to the
+//! logs' present owners. Nothing is ever skipped silently: what does not fit together fences the log by name.
+
+use super::codec::Take;
+use super::commit::{Commit, Entry, EntryKind, StartId};
+use super::state::{LogState, SegmentState};
+use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::io::aligned_down;
+use crate::log::Claim;
+use crate::segment::{Index, IndexEntry, Stage, TailBatch};
+use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// Where one journal of one start ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalEnd {
+    pub(crate) start: StartId,
+    pub(crate) shard: u32,
+    pub(crate) sequence: u64,
+    /// Its last entry is the mark of a clean stop.
+    pub(crate) clean: bool,
+}
+
+/// A segment whose bytes are not all in its file, or the active one.
+pub(crate) struct RecoveredSegment {
+    pub(crate) state: SegmentState,
+    pub(crate) index: Index,
+    /// From the last block border at or before `state.written_end`... to `state.end`.
+    pub(crate) tail: Vec<u8>,
+    pub(crate) batches: Vec<TailBatch>,
+}
+
+/// One log as the journals know it.
+pub(crate) struct RecoveredLog {
+    pub(crate) state: LogState,
+    /// Those of `state.segments` that are not sealed, in order.
+    pub(crate) open: Vec<RecoveredSegment>,
+    /// Why it must not be served.
+    pub(crate) fault: Option<String>,
+}
+
+/// Bytes of a segment that stand in a journal.
+struct Piece {
+    bytes: Vec<u8>,
+    /// Position of the first batch that begins in them.
+    first_batch: FilePos,
+}
+
+#[derive(Default)]
+struct Recovering {
+    state: Option<LogState>,
+    pieces: BTreeMap<(Offset, FilePos), Piece>,
+    indexes: FxHashMap<Offset, Index>,
+    deleted: bool,
+    fault: Option<String>,
+    journal: (StartId, u32),
+}
+
+/// The machine.
+pub(crate) struct Replay {
+    logs: FxHashMap<LogId, Recovering>,
+    now: Timestamp,
+}
+
+impl Replay {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self { logs: FxHashMap::default(), now }
+    }
+
+    /// Applies one commit; `bytes` are the commit's own.
+    pub(crate) fn apply(&mut self, commit: &Commit, bytes: &[u8]) {
+        for (entry, payload) in &commit.entries {
+            let is_log = !matches!(
+                entry.kind,
+                EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone
+            );
+            if !is_log {
+                continue;
+            }
+            let log = self.logs.entry(entry.log_id).or_default();
+            log.journal = (commit.head.start, commit.head.shard);
+            let payload = payload.clone().and_then(|range| bytes.get(range));
+            match payload {
+                Some(payload) => {
+                    if let Err(reason) = log.apply(entry, payload, self.now) {
+                        log.fail(&format!("{reason} in commit {}", commit.head.sequence));
+                    }
+                }
+                None => log.fail(&format!("its entry in commit {} does not check", commit.head.sequence)),
+            }
+        }
+    }
+
+    /// A commit of this journal that was once synced is gone: no log of the journal can be trusted.
+    pub(crate) fn journal_lost(&mut self, start: StartId, shard: u32, sequence: u64) {
+        for log in self.logs.values_mut().filter(|log| log.journal == (start, shard)) {
+            log.fail(&format!("commit {sequence} of its journal is lost"));
+        }
+    }
+
+    /// What is known of every log that was not deleted, and the ids of those that were.
+    pub(crate) fn finish(self) -> (Vec<RecoveredLog>, Vec<LogId>) {
+        let mut found = Vec::new();
+        let mut deleted = Vec::new();
+        for (log_id, log) in self.logs {
+            if log.deleted {
+                deleted.push(log_id);
+            } else if let Some(recovered) = log.finish() {
+                found.push(recovered);
+            } else {
+                tracing::error!(%log_id, "the journal holds entries of a log but not its state");
+            }
+        }
+        (found, deleted)
+    }
+}
+
+impl Recovering {
+    fn fail(&mut self, reason: &str) {
+        if self.fault.is_none() {
+            self.fault = Some(reason.to_owned());
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry, payload: &[u8], now: Timestamp) -> Result<(), String> {
+        match entry.kind {
+            EntryKind::Create | EntryKind::State => {
+                let state = LogState::decode(entry.log_id, payload).ok_or("its state does not read")?;
+                self.take_state(state);
+                Ok(())
+            }
+            EntryKind::Delete => {
+                *self = Self { deleted: true, journal: self.journal, ..Self::default() };
+                Ok(())
+            }
+            EntryKind::Data => self.data(entry, payload, now),
+            EntryKind::Run => self.run(entry, payload, now),
+            EntryKind::Rest => self.rest(entry, payload),
+            EntryKind::Roll => self.roll(entry),
+            EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone => Ok(()),
+        }
+    }
+
+    fn take_state(&mut self, state: LogState) {
+        let open =
+            |base: &Offset| state.segments.iter().find(|s| s.base == *base && s.stage != Stage::Sealed);
+        self.pieces.retain(|(base, start), piece| {
+            open(base).is_some_and(|s| start.advance(piece.bytes.len() as u64) > s.written_end)
+        });
+        self.indexes.retain(|base, _| open(base).is_some());
+        for segment in state.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
+            self.indexes.entry(segment.base).or_insert_with(|| Index::of(segment.milestones.clone()));
+        }
+        self.deleted = false;
+        self.state = Some(state);
+    }
+
+    /// The segment that an entry continues; the log's first one is made by its first bytes.
+    fn segment(&mut self, entry: &Entry) -> Result<&mut SegmentState, String> {
+        let base = Offset::from_wire(entry.segment_base).ok_or("a segment's base is negative")?;
+        let state = self.state.as_mut().ok_or("bytes come before its state")?;
+        if state.segments.is_empty() {
+            state.segments.push(fresh_segment(base));
+            self.indexes.insert(base, Index::default());
+        }
+        let last = state.segments.last_mut().filter(|segment| segment.base == base);
+        last.ok_or_else(|| format!("segment {base} is not the active one"))
+    }
+
+    fn data(&mut self, entry: &Entry, payload: &[u8], now: Timestamp) -> Result<(), String> {
+        let position = FilePos::new(entry.position);
+        let segment = self.segment(entry)?;
+        if segment.end != position {
+            return Err(format!("bytes at {position} do not follow {}", segment.end));
+        }
+        let base = segment.base;
+        self.note_batches(payload, position, now)?;
+        let offset_end = Offset::from_wire(entry.offset_end).ok_or("an offset is negative")?;
+        let segment = self.segment(entry)?;
+        if segment.offset_end != offset_end {
+            return Err(format!(
+                "batches end with offset {}, their entry with {offset_end}",
+                segment.offset_end
+            ));
+        }
+        segment.end = position.advance(payload.len() as u64);
+        self.pieces.insert((base, position), Piece { bytes: payload.to_vec(), first_batch: position });
+        Ok(())
+    }
+
+    /// Notes every batch of bytes that begin with one.
+    fn note_batches(&mut self, bytes: &[u8], position: FilePos, now: Timestamp) -> Result<(), String> {
+        let mut at = 0;
+        while let Some(header) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let header = BatchHeader::read(header).map_err(|error| format!("{error} at {position}+{at}"))?;
+            self.note_batch(&header, position.advance(at as u64), now)?;
+            at += header.batch_bytes();
+        }
+        if at == bytes.len() { Ok(()) } else { Err(format!("a batch at {position} is cut")) }
+    }
+
+    fn note_batch(&mut self, header: &BatchHeader, start: FilePos, now: Timestamp) -> Result<(), String> {
+        let state = self.state.as_mut().ok_or("bytes come before its state")?;
+        let segment = state.segments.last_mut().ok_or("bytes come before a segment")?;
+        if header.base_offset != segment.offset_end.as_i64() || header.last_offset_delta < 0 {
+            return Err(format!(
+                "a batch at {start} has offset {}, not {}",
+                header.base_offset, segment.offset_end
+            ));
+        }
+        let base = segment.offset_end;
+        let entry = IndexEntry { offset: base, position: start, max_timestamp_before: segment.max_timestamp };
+        if let Some(index) = self.indexes.get_mut(&segment.base) {
+            index.note(entry, 4096);
+        }
+        segment.offset_end = base.advance(header.last_offset_delta as u32 + 1);
+        segment.max_timestamp = segment.max_timestamp.max(Timestamp(header.max_timestamp));
+        if start == FilePos::ZERO {
+            segment.first_timestamp = Timestamp(header.max_timestamp);
+        }
+        state.epochs.note(LeaderEpoch(header.partition_leader_epoch), base);
+        if let Some(claim) = Claim::of(header) {
+            state.producers.note(&claim, base, segment.offset_end, now, segment.offset_end);
+        }
+        Ok(())
+    }
+
+    /// The payload: for each new batch its position (8) and header (61). Their bytes are in the segment up to
+    /// `entry.position`; what lies beyond follows in a `Rest`.
+    fn run(&mut self, entry: &Entry, payload: &[u8], now: Timestamp) -> Result<(), String> {
+        self.segment(entry)?;
+        let mut take = Take(payload);
+        while !take.0.is_empty() {
+            let start = take.u64().ok_or("a run's list is cut")?;
+            let header = take.bytes(HEADER_BYTES).ok_or("a run's list is cut")?;
+            let header = BatchHeader::read(header).map_err(|error| error.to_string())?;
+            self.note_batch(&header, FilePos::new(start), now)?;
+        }
+        let position = FilePos::new(entry.position);
+        let segment = self.segment(entry)?;
+        segment.written_end = position;
+        segment.end = position;
+        let base = segment.base;
+        self.pieces.retain(|(known, start), piece| {
+            *known != base || start.advance(piece.bytes.len() as u64) > position
+        });
+        Ok(())
+    }
+
+    fn rest(&mut self, entry: &Entry, payload: &[u8]) -> Result<(), String> {
+        let mut take = Take(payload);
+        let first_batch = FilePos::new(take.u64().ok_or("a rest is cut")?);
+        let base = Offset::from_wire(entry.segment_base).ok_or("a segment's base is negative")?;
+        let state = self.state.as_mut().ok_or("bytes come before its state")?;
+        let segment = state.segments.iter_mut().find(|segment| segment.base == base);
+        let segment = segment.ok_or("a rest of an unknown segment")?;
+        let position = FilePos::new(entry.position);
+        if position > segment.end {
+            return Err(format!("a rest at {position} does not follow {}", segment.end));
+        }
+        segment.end = segment.end.max(position.advance(take.0.len() as u64));
+        self.pieces.insert((base, position), Piece { bytes: take.0.to_vec(), first_batch });
+        Ok(())
+    }
+
+    fn roll(&mut self, entry: &Entry) -> Result<(), String> {
+        let next = Offset::from_wire(entry.offset_end).ok_or("an offset is negative")?;
+        let segment = self.segment(entry)?;
+        if segment.end.as_u64() != entry.position || segment.offset_end != next {
+            return Err(format!(
+                "it rolls at {} and {next}, known are {} and {}",
+                entry.position, segment.end, segment.offset_end
+            ));
+        }
+        segment.stage = Stage::Sealing;
+        if let Some(state) = self.state.as_mut() {
+            state.segments.push(fresh_segment(next));
+        }
+        self.indexes.insert(next, Index::default());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Option<RecoveredLog> {
+        let state = self.state.take()?;
+        let mut open = Vec::new();
+        let unsealed: Vec<SegmentState> =
+            state.segments.iter().filter(|segment| segment.stage != Stage::Sealed).cloned().collect();
+        for segment in unsealed {
+            match self.open_segment(&segment) {
+                Ok(recovered) => open.push(recovered),
+                Err(reason) => self.fail(&reason),
+            }
+        }
+        Some(RecoveredLog { state, open, fault: self.fault })
+    }
+
+    fn open_segment(&mut self, segment: &SegmentState) -> Result<RecoveredSegment, String> {
+        let start = FilePos::new(aligned_down(segment.written_end.as_u64()));
+        let whole = segment.written_end == segment.end;
+        let start = if whole { segment.end } else { start };
+        let mut tail: Vec<u8> = Vec::with_capacity((segment.end.as_u64() - start.as_u64()) as usize);
+        let mut first_batch = None;
+        let upper = self.pieces.range((segment.base, FilePos::ZERO)..);
+        for ((_, piece_start), piece) in upper.take_while(|((base, _), _)| *base == segment.base) {
+            let at = start.advance(tail.len() as u64);
+            let piece_end = piece_start.advance(piece.bytes.len() as u64);
+            if *piece_start > at || piece_end <= at {
+                continue;
+            }
+            let skip = (at.as_u64() - piece_start.as_u64()) as usize;
+            tail.extend_from_slice(piece.bytes.get(skip..).unwrap_or_default());
+            if first_batch.is_none() {
+                first_batch = first_batch_at_or_after(piece, *piece_start, start);
+            }
+        }
+        tail.truncate((segment.end.as_u64() - start.as_u64()) as usize);
+        let reached = start.advance(tail.len() as u64);
+        if reached != segment.end {
+            return Err(format!(
+                "segment {} ends at {}, the journal holds it to {reached}",
+                segment.base, segment.end
+            ));
+        }
+        let batches = tail_batches(&tail, start, first_batch.unwrap_or(segment.end))?;
+        let index = self.indexes.remove(&segment.base).unwrap_or_default();
+        let mut state = segment.clone();
+        state.written_end = start;
+        Ok(RecoveredSegment { state, index, tail, batches })
+    }
+}
+
+fn fresh_segment(base: Offset) -> SegmentState {
+    SegmentState {
+        base,
+        stage: Stage::Active,
+        offset_end: base,
+        end: FilePos::ZERO,
+        written_end: FilePos::ZERO,
+        max_timestamp: Timestamp::NONE,
+        first_timestamp: Timestamp::NONE,
+        milestones: Vec::new(),
+    }
+}
+
+fn first_batch_at_or_after(piece: &Piece, piece_start: FilePos, start: FilePos) -> Option<FilePos> {
+    let mut at = piece.first_batch;
+    while at < start {
+        let skip = at.as_u64().checked_sub(piece_start.as_u64())? as usize;
+        let header = BatchHeader::read(piece.bytes.get(skip..)?).ok()?;
+        at = at.advance(header.batch_bytes() as u64);
+    }
+    Some(at)
+}
+
+fn tail_batches(tail: &[u8], start: FilePos, first_batch: FilePos) -> Result<Vec<TailBatch>, String> {
+    let mut batches = Vec::new();
+    let mut at = first_batch.as_u64().saturating_sub(start.as_u64()) as usize;
+    while let Some(rest) = tail.get(at..).filter(|rest| !rest.is_empty()) {
+        let header = BatchHeader::read(rest).map_err(|error| format!("{error} at {start}+{at}"))?;
+        let base = Offset::from_wire(header.base_offset).ok_or("an offset is negative")?;
+        let end = at + header.batch_bytes();
+        batches.push(TailBatch {
+            base,
+            offset_end: base.advance(header.last_offset_delta as u32 + 1),
+            start: start.advance(at as u64),
+            end: start.advance(end as u64),
+            max_timestamp: Timestamp(header.max_timestamp),
+        });
+        at = end;
+    }
+    if at > tail.len() && !tail.is_empty() && !batches.is_empty() {
+        return Err(format!("the last batch of a tail at {start} is cut"));
+    }
+    Ok(batches)
+}

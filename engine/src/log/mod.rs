@@ -1,0 +1,13 @@
+//! What does one partition remember?
+
+mod bounds;
+mod epochs;
+mod partition;
+mod producers;
+mod settings;
+
+pub use bounds::LogBounds;
+pub(crate) use epochs::Epochs;
+pub(crate) use partition::{Admission, Part, PartitionLog, WriteBack};
+pub(crate) use producers::{Claim, Producers, Verdict};
+pub use settings::{LogIdentity, LogSettings};

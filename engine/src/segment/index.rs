@@ -1,0 +1,167 @@
+//! Sparse places of a segment's batches, by offset and by time.
+//!
+//! One entry each `interval_bytes`; when there are too many, every second one goes and the interval doubles, so an
+//! index never passes `ENTRIES_MAX` however large its segment is. A sealed segment's index is kept in a file of ours,
+//! checksummed; it may always be thrown away and built again by walking the batches.
+
+use crate::units::{FilePos, Offset, Timestamp};
+
+/// The most entries an index holds: 192 KiB of memory.
+const ENTRIES_MAX: usize = 8192;
+/// Spacing of the few entries that checkpoints carry for an active segment.
+const MILESTONE_BYTES: u64 = 8 << 20;
+const MAGIC: &[u8; 8] = b"TWINDEX1";
+const ENTRY_BYTES: usize = 24;
+const HEAD_BYTES: usize = 24;
+
+/// A batch's place, and the greatest timestamp of all batches before it in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    pub(crate) offset: Offset,
+    pub(crate) position: FilePos,
+    pub(crate) max_timestamp_before: Timestamp,
+}
+
+/// Entries in order of position.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    entries: Vec<IndexEntry>,
+    interval_bytes: u64,
+}
+
+impl Index {
+    /// Notes a batch if it lies an interval or more behind the last entry.
+    pub(crate) fn note(&mut self, entry: IndexEntry, interval_bytes: u64) {
+        self.interval_bytes = self.interval_bytes.max(interval_bytes.max(1));
+        let at = self.entries.partition_point(|known| known.position <= entry.position);
+        let before =
+            at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |known| known.position.as_u64());
+        if entry.position.as_u64() < before + self.interval_bytes {
+            return;
+        }
+        self.entries.insert(at, entry);
+        if self.entries.len() >= ENTRIES_MAX {
+            let mut position = 0;
+            self.entries.retain(|_| {
+                position += 1;
+                position % 2 == 0
+            });
+            self.interval_bytes *= 2;
+        }
+    }
+
+    /// Where to begin to look for `offset`: the last entry at or before it.
+    pub(crate) fn floor(&self, offset: Offset) -> FilePos {
+        let at = self.entries.partition_point(|entry| entry.offset <= offset);
+        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(FilePos::ZERO, |entry| entry.position)
+    }
+
+    /// Where to begin to look for the first batch with a record at or after `time`.
+    pub(crate) fn floor_time(&self, time: Timestamp) -> FilePos {
+        let at = self.entries.partition_point(|entry| entry.max_timestamp_before < time);
+        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(FilePos::ZERO, |entry| entry.position)
+    }
+
+    /// Entries below `end`, about `MILESTONE_BYTES` apart.
+    pub(crate) fn milestones(&self, end: FilePos) -> Vec<IndexEntry> {
+        let mut next = MILESTONE_BYTES;
+        let mut found = Vec::new();
+        for entry in self.entries.iter().take_while(|entry| entry.position < end) {
+            if entry.position.as_u64() >= next {
+                found.push(*entry);
+                next = entry.position.as_u64() + MILESTONE_BYTES;
+            }
+        }
+        found
+    }
+
+    /// The file's bytes: magic, length of the data it describes, count, entries, checksum.
+    pub(crate) fn encode(&self, segment_bytes: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES + self.entries.len() * ENTRY_BYTES + 4);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&segment_bytes.to_le_bytes());
+        out.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
+        for entry in &self.entries {
+            out.extend_from_slice(&entry.offset.as_i64().to_le_bytes());
+            out.extend_from_slice(&entry.position.as_u64().to_le_bytes());
+            out.extend_from_slice(&entry.max_timestamp_before.0.to_le_bytes());
+        }
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// `None` for anything but what `encode` wrote for a segment of that length.
+    pub(crate) fn decode(bytes: &[u8], segment_bytes: u64) -> Option<Self> {
+        let (content, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+        let sound = u32::from_le_bytes(checksum.try_into().ok()?) == crc32c::crc32c(content);
+        let head = content.get(..HEAD_BYTES).filter(|_| sound)?;
+        let number =
+            |bytes: &[u8], at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        if head.get(..8)? != MAGIC || number(head, 8)? != segment_bytes {
+            return None;
+        }
+        let mut entries = Vec::new();
+        for entry in content.get(HEAD_BYTES..)?.chunks_exact(ENTRY_BYTES) {
+            entries.push(IndexEntry {
+                offset: Offset::from_wire(number(entry, 0)? as i64)?,
+                position: FilePos::new(number(entry, 8)?),
+                max_timestamp_before: Timestamp(number(entry, 16)? as i64),
+            });
+        }
+        (entries.len() as u64 == number(head, 16)?).then_some(Self { entries, interval_bytes: 0 })
+    }
+
+    /// An index of these entries, in order.
+    pub(crate) fn of(entries: Vec<IndexEntry>) -> Self {
+        Self { entries, interval_bytes: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(at: u64) -> IndexEntry {
+        IndexEntry {
+            offset: Offset::new(at as i64 / 100),
+            position: FilePos::new(at),
+            max_timestamp_before: Timestamp(at as i64 / 10),
+        }
+    }
+
+    #[test]
+    fn an_index_stays_bounded_and_still_finds_a_place_before_every_offset() {
+        let mut index = Index::default();
+        (1..200_000).for_each(|batch| index.note(entry(batch * 5000), 4096));
+        assert!(index.entries.len() < ENTRIES_MAX);
+        for offset in [0, 49, 50, 1234, 9_999_949] {
+            let floor = index.floor(Offset::new(offset));
+            assert!(floor.as_u64() / 100 <= offset as u64);
+            assert!(offset as u64 - floor.as_u64() / 100 < 100_000, "{floor} is far before {offset}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_looked_for_from_a_batch_before_which_all_is_older() {
+        let mut index = Index::default();
+        (1..100).for_each(|batch| index.note(entry(batch * 5000), 4096));
+        let floor = index.floor_time(Timestamp(5000));
+        assert_eq!(floor, FilePos::new(45_000), "records before it are at most 4500");
+        assert_eq!(index.floor_time(Timestamp(0)), FilePos::ZERO);
+    }
+
+    #[test]
+    fn a_file_that_does_not_check_or_belongs_to_other_bytes_is_no_index() {
+        let mut index = Index::default();
+        (1..100).for_each(|batch| index.note(entry(batch * 5000), 4096));
+        let bytes = index.encode(777);
+        assert_eq!(Index::decode(&bytes, 777).map(|index| index.entries), Some(index.entries));
+        assert_eq!(Index::decode(&bytes, 778), None);
+        for at in 0..bytes.len() {
+            let mut torn = bytes.clone();
+            torn[at] ^= 1;
+            assert_eq!(Index::decode(&torn, 777), None, "byte {at}");
+            assert_eq!(Index::decode(&bytes[..at], 777), None, "cut at {at}");
+        }
+    }
+}

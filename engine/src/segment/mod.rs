@@ -1,0 +1,79 @@
+//! How do batches lie in one file?
+
+mod index;
+mod reader;
+mod tail;
+
+pub(crate) use index::{Index, IndexEntry};
+pub(crate) use reader::{Gathered, Located, View, trim};
+pub(crate) use tail::{Staging, Tail, TailBatch};
+
+use crate::units::{FilePos, Offset, Timestamp};
+use std::path::PathBuf;
+
+/// Where a segment stands between its first batch and its last byte on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Takes batches.
+    Active,
+    /// Takes no more; its last blocks are on their way, then it is cut to its length.
+    Sealing,
+    /// Exactly as long as its data, all of it synced.
+    Sealed,
+}
+
+/// One file of a log, and what is known of it. A view of the owning shard.
+pub(crate) struct Segment {
+    /// Offset of its first record; names the file.
+    pub(crate) base: Offset,
+    /// Unique in this process; names its pages in the cache.
+    pub(crate) number: u64,
+    pub(crate) stage: Stage,
+    /// One past its last record.
+    pub(crate) offset_end: Offset,
+    /// The bytes in memory; empty and at its end once sealed.
+    pub(crate) tail: Tail,
+    /// Blocks are reserved up to here.
+    pub(crate) reserved_end: FilePos,
+    /// Sparse places of batches; `None` until a sealed segment is first read.
+    pub(crate) index: Option<Index>,
+    /// Greatest timestamp in it; `Timestamp::NONE` when it holds none.
+    pub(crate) max_timestamp: Timestamp,
+    /// Greatest timestamp of its first batch: what rolling by time counts from.
+    pub(crate) first_timestamp: Timestamp,
+    /// The journal knows of it: a roll to it is planned or was recovered.
+    pub(crate) announced: bool,
+}
+
+impl Segment {
+    /// An empty active segment.
+    pub(crate) fn new(base: Offset, number: u64) -> Self {
+        Self {
+            base,
+            number,
+            stage: Stage::Active,
+            offset_end: base,
+            tail: Tail::at(FilePos::ZERO),
+            reserved_end: FilePos::ZERO,
+            index: Some(Index::default()),
+            max_timestamp: Timestamp::NONE,
+            first_timestamp: Timestamp::NONE,
+            announced: false,
+        }
+    }
+
+    /// Bytes of data in it, staged ones included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tail.staged_end().as_u64()
+    }
+
+    /// Its file below the log directory.
+    pub(crate) fn path(&self, log_directory: &str) -> PathBuf {
+        PathBuf::from(log_directory).join(format!("{:020}.log", self.base.as_i64()))
+    }
+
+    /// Its index file, written when it is sealed.
+    pub(crate) fn index_path(&self, log_directory: &str) -> PathBuf {
+        PathBuf::from(log_directory).join(format!("{:020}.twindex", self.base.as_i64()))
+    }
+}

@@ -1,0 +1,212 @@
+//! Appends: check, take a turn, stage; and waiting for durability.
+
+use super::api::{Append, AppendError, LogError, Staged};
+use super::commit_loop::wall_ms;
+use super::directory::{Directory, SharedLog};
+use super::stats::EngineStats;
+use crate::batch::{CheckRules, CheckedBatch, check};
+use crate::io::Disk;
+use crate::log::{Admission, Verdict};
+use crate::units::{LogId, Offset, Timestamp};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// A place in the order of one log's appends; given up when dropped.
+struct Turn {
+    log: SharedLog,
+    number: u64,
+}
+
+impl Turn {
+    fn take(log: &SharedLog) -> Self {
+        let mut borrowed = log.borrow_mut();
+        let number = borrowed.turns.back().map_or(0, |(number, _)| number + 1);
+        borrowed.turns.push_back((number, None));
+        Self { log: Rc::clone(log), number }
+    }
+
+    /// Resolves when every earlier append of this log has been staged or given up.
+    async fn come(&self) {
+        poll_fn(|context| {
+            let mut log = self.log.borrow_mut();
+            if log.turns.front().is_none_or(|(number, _)| *number == self.number) {
+                return Poll::Ready(());
+            }
+            if let Some(turn) = log.turns.iter_mut().find(|(number, _)| *number == self.number) {
+                turn.1 = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut log = self.log.borrow_mut();
+        log.turns.retain(|(number, _)| *number != self.number);
+        if let Some((_, Some(waker))) = log.turns.front() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl<D: Disk> Directory<D> {
+    /// Checks a batch, gives it offsets, puts it into the tail and queues the log for the next commit.
+    pub(crate) async fn append(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        append: &Append,
+        now: Timestamp,
+        number: &Rc<Cell<u64>>,
+    ) -> Result<Staged, AppendError> {
+        let log_id = log.borrow().identity.log_id;
+        let turn = Turn::take(log);
+        let batch = check(&append.records, &self.rules(log, append, now))?;
+        if batch.header().is_transactional() && append.origin == crate::batch::Origin::Client {
+            return Err(AppendError::Transactional);
+        }
+        turn.come().await;
+        loop {
+            self.refuse_fault(log)?;
+            match log.borrow().judge(&batch) {
+                Verdict::New => {}
+                Verdict::Duplicate { base, offset_end } => {
+                    return Ok(staged(log, base, offset_end, true, &batch));
+                }
+                Verdict::OutOfOrder { expected } => {
+                    let (producer_id, sequence) = (batch.header().producer_id, batch.header().base_sequence);
+                    return Err(AppendError::OutOfOrderSequence { producer_id, sequence, expected });
+                }
+                Verdict::OldEpoch { known } => {
+                    let (producer_id, epoch) = (batch.header().producer_id, batch.header().producer_epoch);
+                    return Err(AppendError::InvalidProducerEpoch { producer_id, epoch, known });
+                }
+            }
+            if self.tail_memory.get() > self.settings.tail_memory_bytes {
+                self.release_memory();
+            }
+            if self.tail_memory.get() > self.settings.tail_memory_bytes {
+                self.lap_wanted.set();
+                self.memory_freed.wait().await;
+                continue;
+            }
+            let admission = log.borrow_mut().admit(&batch, now, || {
+                number.set(number.get() + 1);
+                number.get()
+            });
+            match admission {
+                Admission::Ready => break,
+                Admission::Reserve { base, end } => {
+                    if let Err(error) = self.reserve(log, base, end).await {
+                        return Err(self.no_room(log_id, &error).into());
+                    }
+                }
+            }
+        }
+        let stored = {
+            let mut log = log.borrow_mut();
+            let stored = log.stage(&batch, now);
+            self.enqueue(log_id, &mut log);
+            stored
+        };
+        self.count_memory(stored.bytes, 0);
+        self.count_staged(batch.batch_bytes() as u64, wall_ms());
+        EngineStats::add(&self.stats.batches_total, 1);
+        EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
+        self.reserve_ahead(log);
+        Ok(staged(log, stored.base, stored.offset_end, false, &batch))
+    }
+
+    fn rules(&self, log: &SharedLog, append: &Append, now: Timestamp) -> CheckRules {
+        let log = log.borrow();
+        CheckRules {
+            batch_bytes_max: log.settings.batch_bytes_max,
+            timestamp_type: log.settings.timestamp_type,
+            timestamp_before_max_ms: log.settings.timestamp_before_max_ms,
+            timestamp_after_max_ms: log.settings.timestamp_after_max_ms,
+            compacted: log.settings.compacted,
+            compression: log.settings.compression,
+            unpacked_bytes_max: self.settings.unpacked_bytes_max,
+            zstd_allowed: append.zstd_allowed,
+            origin: append.origin,
+            now,
+        }
+    }
+
+    /// Reserves the next blocks before they are needed, off the produce path.
+    fn reserve_ahead(self: &Rc<Self>, log: &SharedLog) {
+        let Some((base, end)) = log.borrow_mut().begin_reserve_ahead() else { return };
+        let (directory, log) = (Rc::clone(self), Rc::clone(log));
+        self.disk.spawn(true, async move {
+            // A full disk shows again, with an answer, when the blocks are needed.
+            if let Err(error) = directory.reserve(&log, base, end).await {
+                tracing::warn!(%error, "blocks could not be reserved ahead");
+            }
+            log.borrow_mut().reserving = false;
+        });
+    }
+
+    /// Nothing was accepted yet: a full disk refuses this batch and stops nothing.
+    fn no_room(&self, log_id: LogId, error: &std::io::Error) -> LogError {
+        tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
+        LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }
+    }
+
+    pub(crate) fn refuse_fault(&self, log: &SharedLog) -> Result<(), LogError> {
+        if let Some(reason) = self.keeper.stopped() {
+            return Err(LogError::Offline { log_id: log.borrow().identity.log_id, reason });
+        }
+        let log = log.borrow();
+        match &log.fault {
+            Some(reason) => Err(LogError::Offline { log_id: log.identity.log_id, reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Resolves when everything below `end` is durable.
+    pub(crate) fn durable(
+        self: &Rc<Self>,
+        log: SharedLog,
+        end: Offset,
+    ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
+        let directory = Rc::clone(self);
+        let start = Instant::now();
+        async move {
+            poll_fn(|context| {
+                if let Err(error) = directory.refuse_fault(&log) {
+                    return Poll::Ready(Err(error));
+                }
+                let mut log = log.borrow_mut();
+                if log.bounds().durable_end >= end {
+                    return Poll::Ready(Ok(()));
+                }
+                log.durable_waiters.push((end, context.waker().clone()));
+                Poll::Pending
+            })
+            .await?;
+            directory.stats.commit_latency.record(start.elapsed());
+            Ok(())
+        }
+    }
+}
+
+fn staged(
+    log: &SharedLog,
+    base_offset: Offset,
+    offset_end: Offset,
+    duplicate: bool,
+    batch: &CheckedBatch,
+) -> Staged {
+    let log = log.borrow();
+    Staged {
+        base_offset,
+        offset_end,
+        append_time: batch.append_time(),
+        log_start: log.bounds().log_start,
+        duplicate,
+    }
+}

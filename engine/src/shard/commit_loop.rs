@@ -1,0 +1,404 @@
+//! Carries out what the logs want made durable: one write, one sync, everybody is answered.
+//!
+//! One commit is in flight; while it is at the device the next one fills by itself. A commit is never raced, timed
+//! out or dropped: the outcome of a cancelled write is unknown.
+
+use super::directory::{Current, Directory, Item, SharedLog};
+use super::keeper::journal_path;
+use super::signal::Done;
+use super::stats::EngineStats;
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::journal::{
+    COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit, encode_older,
+};
+use crate::log::{Part, PartitionLog, WriteBack};
+use crate::units::{LogId, Offset};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Logs whose large runs may be under way at once.
+const RUNS_MAX: usize = 4;
+/// Entries of one commit, at most: their table stays below a quarter of the largest commit.
+const ENTRIES_MAX: usize = 8192;
+/// A journal that was idle this long writes one empty commit: witness that the last one was synced.
+const WITNESS_DELAY: Duration = Duration::from_millis(200);
+
+/// One entry of the commit that is being made.
+struct Carried {
+    entry: Entry,
+    source: Source,
+}
+
+enum Source {
+    /// Bytes of a log's tail.
+    Log {
+        log: SharedLog,
+        part: Part,
+    },
+    Owned(Vec<u8>),
+}
+
+/// All that the next commit carries.
+#[derive(Default)]
+struct Load {
+    carried: Vec<Carried>,
+    payload_bytes: usize,
+    dones: Vec<Rc<Done>>,
+}
+
+impl<D: Disk> Directory<D> {
+    /// The loop; ends when the directory closes or stops.
+    pub(crate) async fn commit_loop(self: Rc<Self>) {
+        let mut witness_due = false;
+        loop {
+            if self.queue.borrow().is_empty() {
+                if self.closing.get() && self.runs.get() == 0 {
+                    break;
+                }
+                if witness_due {
+                    self.witness_or_wait().await;
+                } else {
+                    self.commit_wanted.wait().await;
+                }
+            }
+            if self.keeper.stopped().is_some() {
+                self.fence_all();
+                break;
+            }
+            witness_due = self.queue.borrow().is_empty();
+            if let Err(error) = self.commit_once(witness_due).await {
+                self.fail("journal", &error);
+                break;
+            }
+            // A commit of nothing but a witness needs no further witness.
+            witness_due = !witness_due;
+            self.disk.yield_now().await;
+        }
+        self.commit_loop_done.set();
+    }
+
+    async fn witness_or_wait(&self) {
+        let wanted = self.commit_wanted.wait();
+        let idle = async {
+            self.disk.sleep(WITNESS_DELAY).await;
+        };
+        futures_lite::future::or(wanted, idle).await;
+    }
+
+    async fn commit_once(self: &Rc<Self>, witness: bool) -> io::Result<()> {
+        self.make_room().await?;
+        let load = self.load();
+        if load.carried.is_empty() && !witness {
+            load.dones.iter().for_each(|done| done.set());
+            if !self.queue.borrow().is_empty() {
+                // What is queued waits for space, for a run, or for a write-back of its own log.
+                if self.starved() {
+                    self.lap_wanted.set();
+                }
+                self.commit_wanted.wait().await;
+            }
+            return Ok(());
+        }
+        let start_ms = wall_ms();
+        let file = self.write(&load.carried, load.payload_bytes).await?;
+        if self.keeper.stopped().is_some() {
+            self.fence_all();
+            return Ok(());
+        }
+        for carried in &load.carried {
+            if let Source::Log { log, part } = &carried.source {
+                let mut borrowed = log.borrow_mut();
+                if borrowed.fault.is_none() {
+                    let before = borrowed.unsynced_bytes();
+                    borrowed.on_durable(part, file);
+                    self.count_synced(before - borrowed.unsynced_bytes(), start_ms);
+                    if borrowed.wants_commit() {
+                        let log_id = borrowed.identity.log_id;
+                        self.enqueue(log_id, &mut borrowed);
+                    }
+                }
+            }
+        }
+        load.dones.iter().for_each(|done| done.set());
+        Ok(())
+    }
+
+    /// Whether only what frees space may be committed now.
+    fn starved(&self) -> bool {
+        self.keeper.available() == 0
+    }
+
+    /// Empties the queue's front into a load, as far as a commit reaches. Logs take turns.
+    fn load(self: &Rc<Self>) -> Load {
+        let mut load = Load::default();
+        let waiting = self.queue.borrow().len();
+        let starved = self.starved();
+        for _ in 0..waiting {
+            let limit = self.settings.commit_bytes_max;
+            if load.payload_bytes >= limit || load.carried.len() >= ENTRIES_MAX {
+                break;
+            }
+            let Some(item) = self.queue.borrow_mut().pop_front() else { break };
+            match item {
+                Item::Control { entry, payload, done } => {
+                    load.payload_bytes += payload.len();
+                    load.carried.push(Carried { entry, source: Source::Owned(payload) });
+                    load.dones.push(done);
+                }
+                Item::Barrier(done) => load.dones.push(done),
+                Item::Log(log_id) => self.load_log(log_id, starved, &mut load),
+            }
+        }
+        load
+    }
+
+    fn load_log(self: &Rc<Self>, log_id: LogId, starved: bool, load: &mut Load) {
+        let Some(log) = self.log(log_id) else { return };
+        let mut borrowed = log.borrow_mut();
+        borrowed.queued = false;
+        if borrowed.fault.is_some() {
+            return;
+        }
+        if !starved && self.runs.get() < RUNS_MAX {
+            let largest = self.settings.large_run_bytes.min(self.settings.commit_bytes_max as u64 / 2);
+            if let Some(run) = borrowed.begin_run(largest) {
+                self.runs.set(self.runs.get() + 1);
+                self.disk.spawn(false, Rc::clone(self).large_run(Rc::clone(&log), run));
+            }
+        }
+        let room = if starved { 0 } else { (self.settings.commit_bytes_max - load.payload_bytes) as u64 };
+        for part in borrowed.plan(room) {
+            let (entry, payload_bytes) = entry_of(log_id, &part);
+            load.payload_bytes += payload_bytes;
+            load.carried.push(Carried { entry, source: Source::Log { log: Rc::clone(&log), part } });
+        }
+        let waits = borrowed.wants_commit();
+        if waits {
+            borrowed.queued = true;
+            self.queue.borrow_mut().push_back(Item::Log(log_id));
+        }
+    }
+
+    /// Writes and syncs one commit; returns the file it stands in.
+    async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
+        let (file, position, seq, head) = {
+            let journal = self.journal.borrow();
+            let current =
+                journal.current.as_ref().ok_or_else(|| io::Error::other("no journal file is open"))?;
+            (Rc::clone(&current.file), current.position, current.seq, journal.head)
+        };
+        let bytes = commit_bytes(carried.len(), payload_bytes);
+        assert!(bytes <= COMMIT_BYTES_MAX, "a commit of {bytes} B");
+        let planned: Vec<Planned> = carried
+            .iter()
+            .map(|carried| Planned { entry: carried.entry, payload_bytes: carried.payload_bytes() })
+            .collect();
+        let mut blocks = file.buffer(bytes);
+        encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
+        let start = Instant::now();
+        file.write(position, blocks).await?;
+        file.sync().await?;
+        self.stats.device_latency.record(start.elapsed());
+        EngineStats::add(&self.stats.commits_total, 1);
+        EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);
+        let mut journal = self.journal.borrow_mut();
+        journal.head.known_synced = head.sequence;
+        journal.head.sequence += 1;
+        if let Some(current) = journal.current.as_mut() {
+            current.position += bytes as u64;
+        }
+        Ok(seq)
+    }
+
+    /// Begins the next journal file when the current one might not hold the next commit.
+    async fn make_room(self: &Rc<Self>) -> io::Result<()> {
+        let worst = commit_bytes(ENTRIES_MAX, self.settings.commit_bytes_max) as u64 + (4 << 20);
+        let fits = self.journal.borrow().current.as_ref().is_some_and(|c| c.position + worst <= c.bytes);
+        if fits {
+            return Ok(());
+        }
+        while self.keeper.available() == 0 {
+            // Only reached when a lap's own commits filled the reserve: the next freed file ends it.
+            self.lap_wanted.set();
+            self.space_freed.wait().await;
+            if self.keeper.stopped().is_some() {
+                return Ok(());
+            }
+        }
+        self.begin_file().await
+    }
+
+    /// Begins a journal file with the table of all logs.
+    pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<()> {
+        let taken = self.keeper.take(&self.disk).await?;
+        let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::Write).await?);
+        {
+            let mut journal = self.journal.borrow_mut();
+            let seq = FileSeq(journal.file_seq_next);
+            journal.file_seq_next += 1;
+            journal.current = Some(Current { file, position: 0, bytes: taken.bytes, seq });
+            journal.used.push_back((seq, taken));
+            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
+        }
+        self.write_table().await?;
+        if self.keeper.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
+            self.lap_wanted.set();
+        }
+        let directory = Rc::clone(self);
+        self.disk.spawn(true, async move {
+            if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
+                tracing::warn!(%error, "no further journal file could be made: appends wait for write-back instead");
+            }
+        });
+        Ok(())
+    }
+
+    /// The states of all logs, then the entry that makes the table count.
+    async fn write_table(self: &Rc<Self>) -> io::Result<()> {
+        // A fenced log is not in the table: its state is what the older files say, and they are kept for it.
+        let served = |log: &&SharedLog| log.borrow().fault.is_none();
+        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(served).cloned().collect();
+        let mut carried = Vec::new();
+        let mut payload_bytes = 0;
+        for log in logs {
+            let (entry, state) = {
+                let log = log.borrow();
+                let entry = Entry {
+                    kind: EntryKind::State,
+                    log_id: log.identity.log_id,
+                    ..Entry::control(EntryKind::State)
+                };
+                (entry, log.state().encode())
+            };
+            payload_bytes += state.len();
+            carried.push(Carried { entry, source: Source::Owned(state) });
+            if payload_bytes >= self.settings.commit_bytes_max || carried.len() >= ENTRIES_MAX {
+                self.write(&carried, payload_bytes).await?;
+                carried.clear();
+                payload_bytes = 0;
+            }
+        }
+        carried
+            .push(Carried { entry: Entry::control(EntryKind::TableEnd), source: Source::Owned(Vec::new()) });
+        // Which earlier journals still count stands at the head of every file, since the first file goes one day.
+        let (kind, older) = {
+            let journal = self.journal.borrow();
+            let kind = if journal.needs_old { EntryKind::Older } else { EntryKind::OldDone };
+            (kind, encode_older(&journal.older))
+        };
+        payload_bytes += older.len();
+        let entry = Entry { position: self.shard_count, ..Entry::control(kind) };
+        carried.push(Carried { entry, source: Source::Owned(older) });
+        self.write(&carried, payload_bytes).await.map(|_| ())
+    }
+
+    /// The mark of a clean stop, the journal's last entry.
+    pub(crate) async fn write_clean_stop(&self) -> io::Result<()> {
+        let carried =
+            Carried { entry: Entry::control(EntryKind::CleanStop), source: Source::Owned(Vec::new()) };
+        self.write(&[carried], 0).await.map(|_| ())
+    }
+
+    /// Writes a run's blocks to the segment and syncs it; the next commit then carries the run.
+    async fn large_run(self: Rc<Self>, log: SharedLog, run: WriteBack) {
+        let outcome = self.write_segment(&log, &run, 0).await;
+        self.runs.set(self.runs.get() - 1);
+        match outcome {
+            Ok(()) => {
+                EngineStats::add(
+                    &self.stats.run_bytes_total,
+                    run.range.end.as_u64() - run.range.start.as_u64(),
+                );
+                let mut borrowed = log.borrow_mut();
+                borrowed.run_synced();
+                let log_id = borrowed.identity.log_id;
+                self.enqueue(log_id, &mut borrowed);
+            }
+            Err(error) => self.fail("segment", &error),
+        }
+        self.commit_wanted.set();
+    }
+
+    /// Gauges of what is staged and not synced: what is left was staged after the commit before began.
+    fn count_synced(&self, bytes: u64, start_ms: u64) {
+        let left = self.unsynced.get().saturating_sub(bytes);
+        self.unsynced.set(left);
+        EngineStats::set(&self.stats.unsynced_bytes, left);
+        EngineStats::set(&self.stats.unsynced_since_ms, if left == 0 { 0 } else { start_ms });
+    }
+
+    /// Counts bytes that were just staged.
+    pub(crate) fn count_staged(&self, bytes: u64, now_ms: u64) {
+        if self.unsynced.replace(self.unsynced.get() + bytes) == 0 {
+            EngineStats::set(&self.stats.unsynced_since_ms, now_ms);
+        }
+        EngineStats::set(&self.stats.unsynced_bytes, self.unsynced.get());
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+impl Carried {
+    fn payload_bytes(&self) -> usize {
+        match &self.source {
+            Source::Owned(bytes) => bytes.len(),
+            Source::Log { part, .. } => part_bytes(part),
+        }
+    }
+
+    fn fill(&self, target: &mut [u8]) {
+        match &self.source {
+            Source::Owned(bytes) => target.copy_from_slice(bytes),
+            Source::Log { log, part } => fill_part(&log.borrow(), part, target),
+        }
+    }
+}
+
+fn part_bytes(part: &Part) -> usize {
+    match part {
+        Part::Data { range, .. } => (range.end.as_u64() - range.start.as_u64()) as usize,
+        Part::Rest { range, .. } => 8 + (range.end.as_u64() - range.start.as_u64()) as usize,
+        Part::Run { list, .. } => list.len(),
+        Part::State(state) => state.len(),
+        Part::Roll { .. } => 0,
+    }
+}
+
+fn fill_part(log: &PartitionLog, part: &Part, target: &mut [u8]) {
+    match part {
+        Part::Data { base, range, .. } => copy(log, *base, range, target),
+        Part::Rest { base, range, first_batch, .. } => {
+            let (head, rest) = target.split_at_mut(8);
+            head.copy_from_slice(&first_batch.as_u64().to_le_bytes());
+            copy(log, *base, range, rest);
+        }
+        Part::Run { list, .. } => target.copy_from_slice(list),
+        Part::State(state) => target.copy_from_slice(state),
+        Part::Roll { .. } => {}
+    }
+}
+
+fn copy(log: &PartitionLog, base: Offset, range: &std::ops::Range<crate::units::FilePos>, target: &mut [u8]) {
+    let Some(segment) = log.segment(base) else { unreachable!("a planned segment stays") };
+    segment.tail.copy_to(range.clone(), target);
+}
+
+fn entry_of(log_id: LogId, part: &Part) -> (Entry, usize) {
+    let (kind, base, position, offset_end) = match part {
+        Part::Data { base, range, offset_end } => (EntryKind::Data, *base, range.start.as_u64(), *offset_end),
+        Part::Run { base, written_end, offset_end, .. } => {
+            (EntryKind::Run, *base, written_end.as_u64(), *offset_end)
+        }
+        Part::Rest { base, range, .. } => (EntryKind::Rest, *base, range.start.as_u64(), Offset::ZERO),
+        Part::Roll { base, end, next } => (EntryKind::Roll, *base, end.as_u64(), *next),
+        Part::State(_) => (EntryKind::State, Offset::ZERO, 0, Offset::ZERO),
+    };
+    let entry =
+        Entry { kind, log_id, segment_base: base.as_i64(), position, offset_end: offset_end.as_i64() };
+    (entry, part_bytes(part))
+}

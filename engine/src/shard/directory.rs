@@ -1,0 +1,255 @@
+//! One log directory as one shard sees it: its logs, its journal, its open files.
+
+use super::keeper::Keeper;
+use super::read::PageRead;
+use super::settings::EngineSettings;
+use super::signal::{Done, Signal};
+use super::stats::EngineStats;
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
+use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
+use crate::log::PartitionLog;
+use crate::segment::Stage;
+use crate::units::{FilePos, LogId, Offset};
+use rustc_hash::FxHashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A log and its owner's grip on it.
+pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
+
+/// What waits for the next commit, in order.
+pub(crate) enum Item {
+    /// A log with batches or a state to carry.
+    Log(LogId),
+    /// Creation or deletion of a log.
+    Control { entry: crate::journal::Entry, payload: Vec<u8>, done: Rc<Done> },
+    /// Everything before it has been carried.
+    Barrier(Rc<Done>),
+}
+
+/// A journal file that is being written.
+pub(crate) struct Current<D: Disk> {
+    pub(crate) file: Rc<D::File>,
+    pub(crate) position: u64,
+    pub(crate) bytes: u64,
+    pub(crate) seq: FileSeq,
+}
+
+/// The shard's own journal.
+pub(crate) struct Journal<D: Disk> {
+    pub(crate) current: Option<Current<D>>,
+    /// Files in use, oldest first; the last one is the current.
+    pub(crate) used: VecDeque<(FileSeq, JournalFile)>,
+    pub(crate) head: CommitHead,
+    pub(crate) file_seq_next: u64,
+    /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.
+    pub(crate) needs_old: bool,
+    pub(crate) older: Vec<(StartId, u32, u64)>,
+}
+
+/// Open segment files, the least recently used closed first.
+pub(crate) struct OpenFiles<D: Disk> {
+    files: FxHashMap<(LogId, Offset, bool), (Rc<D::File>, u64)>,
+    clock: u64,
+    files_max: usize,
+}
+
+/// See the file's header.
+pub(crate) struct Directory<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) settings: Rc<EngineSettings>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) shard_count: u64,
+    pub(crate) logs: RefCell<FxHashMap<LogId, SharedLog>>,
+    pub(crate) queue: RefCell<VecDeque<Item>>,
+    pub(crate) journal: RefCell<Journal<D>>,
+    pub(crate) commit_wanted: Signal,
+    pub(crate) lap_wanted: Signal,
+    pub(crate) space_freed: Signal,
+    pub(crate) memory_freed: Signal,
+    pub(crate) closing: Cell<bool>,
+    pub(crate) runs: Cell<usize>,
+    pub(crate) commit_loop_done: Done,
+    pub(crate) lap_loop_done: Done,
+    pub(crate) open_files: RefCell<OpenFiles<D>>,
+    pub(crate) unsynced: Cell<u64>,
+    pub(crate) tail_memory: Rc<Cell<usize>>,
+    pub(crate) cache: Rc<RefCell<PageCache>>,
+    pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
+    pub(crate) stats: Arc<EngineStats>,
+    /// Logs with memory that may be let go, the one written back first in front.
+    pub(crate) releasable: RefCell<VecDeque<LogId>>,
+}
+
+impl<D: Disk> OpenFiles<D> {
+    pub(crate) fn new(files_max: usize) -> Self {
+        Self { files: FxHashMap::default(), clock: 0, files_max }
+    }
+}
+
+impl<D: Disk> Directory<D> {
+    pub(crate) fn log(&self, log_id: LogId) -> Option<SharedLog> {
+        self.logs.borrow().get(&log_id).cloned()
+    }
+
+    /// Puts a log into the queue for the next commit, once.
+    pub(crate) fn enqueue(&self, log_id: LogId, log: &mut PartitionLog) {
+        if !log.queued {
+            log.queued = true;
+            self.queue.borrow_mut().push_back(Item::Log(log_id));
+            self.commit_wanted.set();
+        }
+    }
+
+    /// The whole directory stopped: everybody who waits learns it.
+    pub(crate) fn fail(&self, what: &str, error: &io::Error) {
+        self.keeper.stop(&format!("{what}: {error}"));
+        self.fence_all();
+    }
+
+    /// Fences every log after the directory stopped, here or on another shard.
+    pub(crate) fn fence_all(&self) {
+        let reason = self.keeper.stopped().unwrap_or_default();
+        for log in self.logs.borrow().values() {
+            log.borrow_mut().fence(format!("its log directory stopped: {reason}"));
+        }
+        for item in self.queue.borrow_mut().drain(..) {
+            match item {
+                Item::Log(_) => {}
+                Item::Control { done, .. } | Item::Barrier(done) => done.set(),
+            }
+        }
+        EngineStats::set(&self.stats.directories_stopped, 1);
+        self.memory_freed.set();
+        self.space_freed.set();
+    }
+
+    /// Opens a segment's file, or finds it open. Writing takes the file's lock and keeps it until it is closed.
+    pub(crate) async fn segment_file(
+        &self,
+        log: &SharedLog,
+        base: Offset,
+        write: bool,
+    ) -> io::Result<Rc<D::File>> {
+        let (log_id, path) = {
+            let log = log.borrow();
+            let path = log.segment(base).map(|segment| segment.path(&log.directory_name));
+            (log.identity.log_id, path.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?)
+        };
+        for key in [(log_id, base, true), (log_id, base, write)] {
+            let mut open = self.open_files.borrow_mut();
+            open.clock += 1;
+            let now = open.clock;
+            if let Some((file, used)) = open.files.get_mut(&key) {
+                *used = now;
+                return Ok(Rc::clone(file));
+            }
+        }
+        let mode = if write { OpenMode::Write } else { OpenMode::Read };
+        let file = Rc::new(self.disk.open(&path, mode).await?);
+        Ok(self.keep_open((log_id, base, write), file))
+    }
+
+    fn keep_open(&self, key: (LogId, Offset, bool), file: Rc<D::File>) -> Rc<D::File> {
+        let mut open = self.open_files.borrow_mut();
+        if let Some((found, _)) = open.files.get(&key) {
+            return Rc::clone(found); // opened by two tasks at once: one descriptor is enough
+        }
+        while open.files.len() >= open.files_max {
+            let unused = open.files.iter().filter(|(_, (file, _))| Rc::strong_count(file) == 1);
+            let Some(oldest) = unused.min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else { break };
+            open.files.remove(&oldest);
+        }
+        let now = open.clock;
+        open.files.insert(key, (Rc::clone(&file), now));
+        file
+    }
+
+    /// Closes everything, and with it gives up the locks.
+    pub(crate) async fn close_all(&self) {
+        self.journal.borrow_mut().current = None;
+        self.open_files.borrow_mut().files.clear();
+        // Descriptors are closed through the ring, by the executor's next turns.
+        self.disk.sleep(std::time::Duration::from_millis(10)).await;
+    }
+
+    /// Closes the files of a log.
+    pub(crate) fn close_files(&self, log_id: LogId) {
+        self.open_files.borrow_mut().files.retain(|(known, _, _), _| *known != log_id);
+    }
+
+    /// Closes the writing descriptor of a segment that is sealed, and with it gives up its lock.
+    pub(crate) fn close_sealed(&self, log_id: LogId, base: Offset) {
+        self.open_files.borrow_mut().files.remove(&(log_id, base, true));
+    }
+
+    /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
+    pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
+        let (log_id, directory, path, fresh) = {
+            let log = log.borrow();
+            let Some(segment) = log.segment(base) else { return Ok(()) };
+            let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
+            (log.identity.log_id, log.directory_name.clone(), segment.path(&log.directory_name), fresh)
+        };
+        let known = self.open_files.borrow().files.contains_key(&(log_id, base, true));
+        if fresh && !known {
+            self.disk.create_directory(Path::new(&directory)).await?;
+            let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
+            self.disk.sync_directory(Path::new(&directory)).await?;
+            self.disk.sync_directory(Path::new("")).await?;
+            self.keep_open((log_id, base, true), file);
+        }
+        let file = self.segment_file(log, base, true).await?;
+        if file_is_shorter(&*file, end).await? {
+            file.reserve(end.as_u64()).await?;
+        }
+        log.borrow_mut().on_reserved(base, end);
+        Ok(())
+    }
+
+    /// Counts memory of tails, taken or given back.
+    pub(crate) fn count_memory(&self, taken: usize, freed: usize) {
+        let bytes = (self.tail_memory.get() + taken).saturating_sub(freed);
+        self.tail_memory.set(bytes);
+        EngineStats::set(&self.stats.tail_memory_bytes, bytes as u64);
+        if freed > 0 {
+            self.memory_freed.set();
+        }
+        if taken > 0 && bytes > self.settings.tail_memory_bytes / 4 * 3 {
+            self.release_memory();
+            if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
+                self.lap_wanted.set();
+            }
+        }
+    }
+
+    /// Bytes of all tails that are in no segment yet.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.logs.borrow().values().map(|log| log.borrow().dirty_bytes()).sum()
+    }
+
+    /// Lets go of written-back memory until the tails fit their budget.
+    pub(crate) fn release_memory(&self) {
+        let budget = self.settings.tail_memory_bytes;
+        while self.tail_memory.get() > budget / 2 {
+            let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
+            let Some(log) = self.log(log_id) else { continue };
+            let mut log = log.borrow_mut();
+            let open = log.segments.iter_mut().rev().take_while(|segment| segment.stage != Stage::Sealed);
+            let mut tails = open.map(|segment| &mut segment.tail);
+            let freed = tails.find_map(|tail| tail.release_chunk().or_else(|| tail.shrink()));
+            if let Some(freed) = freed {
+                self.releasable.borrow_mut().push_back(log_id);
+                self.count_memory(0, freed);
+            }
+        }
+    }
+}
+
+async fn file_is_shorter<F: DiskFile>(file: &F, end: FilePos) -> io::Result<bool> {
+    Ok(file.bytes().await? < end.as_u64())
+}

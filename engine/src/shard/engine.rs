@@ -1,0 +1,399 @@
+//! The door: every question the server may ask of a shard's logs.
+
+use super::api::{
+    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
+};
+use super::directory::{Directory, Item, SharedLog};
+use super::recovery::directory_name;
+use super::settings::EngineSettings;
+use super::signal::Done;
+use super::stats::EngineStats;
+use crate::io::{Disk, DmaDisk};
+use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
+use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
+use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+/// The logs of one shard. Cheap to clone; stays on its core.
+pub struct Engine<D: Disk = DmaDisk>(Rc<Inner<D>>);
+
+struct Inner<D: Disk> {
+    directories: Vec<Rc<Directory<D>>>,
+    settings: Rc<EngineSettings>,
+    stats: Arc<EngineStats>,
+    number: Rc<Cell<u64>>,
+}
+
+impl<D: Disk> Clone for Engine<D> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<D: Disk> Engine<D> {
+    pub(crate) fn of(
+        directories: Vec<Rc<Directory<D>>>,
+        settings: Rc<EngineSettings>,
+        stats: Arc<EngineStats>,
+        number: Rc<Cell<u64>>,
+    ) -> Self {
+        let engine = Self(Rc::new(Inner { directories, settings, stats, number }));
+        engine.count_logs();
+        engine
+    }
+
+    fn find(&self, log_id: LogId) -> Result<(&Rc<Directory<D>>, SharedLog), LogError> {
+        let found = self.0.directories.iter().find_map(|directory| Some((directory, directory.log(log_id)?)));
+        found.ok_or(LogError::Unknown { log_id })
+    }
+
+    /// A log that may be asked: neither fenced nor on a directory that stopped.
+    fn online(&self, log_id: LogId) -> Result<(&Rc<Directory<D>>, SharedLog), LogError> {
+        let (directory, log) = self.find(log_id)?;
+        directory.refuse_fault(&log)?;
+        Ok((directory, log))
+    }
+
+    fn count_logs(&self) {
+        let mut counts = [0u64; 2];
+        for directory in &self.0.directories {
+            for log in directory.logs.borrow().values() {
+                counts[usize::from(log.borrow().fault.is_some())] += 1;
+            }
+        }
+        EngineStats::set(&self.0.stats.logs_online, counts[0]);
+        EngineStats::set(&self.0.stats.logs_offline, counts[1]);
+    }
+
+    /// What this shard counts; may be read on any core.
+    pub fn stats(&self) -> Arc<EngineStats> {
+        Arc::clone(&self.0.stats)
+    }
+
+    /// Why log directories stopped, if any did.
+    pub fn stopped(&self) -> Option<String> {
+        self.0.directories.iter().find_map(|directory| directory.keeper.stopped())
+    }
+
+    /// Every log of this shard, with why it is offline if it is.
+    pub fn logs(&self) -> Vec<(LogIdentity, Result<LogBounds, LogError>)> {
+        let mut found = Vec::new();
+        for directory in &self.0.directories {
+            for log in directory.logs.borrow().values() {
+                let state = directory.refuse_fault(log).map(|()| log.borrow().bounds());
+                found.push((log.borrow().identity.clone(), state));
+            }
+        }
+        found
+    }
+
+    /// Makes a log in the directory with the fewest; durable when it returns. Its files come with its first batch.
+    ///
+    /// # Errors
+    /// `Offline` when no log directory works.
+    pub async fn create(
+        &self,
+        identity: LogIdentity,
+        settings: LogSettings,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<(), LogError> {
+        let log_id = identity.log_id;
+        if self.find(log_id).is_ok() {
+            return Ok(());
+        }
+        let working = self.0.directories.iter().filter(|directory| directory.keeper.stopped().is_none());
+        let offline = || LogError::Offline { log_id, reason: "no log directory works".to_owned() };
+        let directory = working.min_by_key(|directory| directory.logs.borrow().len()).ok_or_else(offline)?;
+        let state = LogState::empty(identity, leader_epoch);
+        let payload = state.encode();
+        let recovered = RecoveredLog { state, open: Vec::new(), fault: None };
+        let number = || self.number_next();
+        let log = PartitionLog::new(recovered, settings, number);
+        directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
+        let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
+        self.control(directory, entry, payload).await;
+        self.count_logs();
+        self.online(log_id).map(|_| ())
+    }
+
+    fn number_next(&self) -> u64 {
+        self.0.number.set(self.0.number.get() + 1);
+        self.0.number.get()
+    }
+
+    async fn control(&self, directory: &Rc<Directory<D>>, entry: Entry, payload: Vec<u8>) {
+        if directory.keeper.stopped().is_some() {
+            return;
+        }
+        let done = Rc::new(Done::default());
+        directory.queue.borrow_mut().push_back(Item::Control { entry, payload, done: Rc::clone(&done) });
+        directory.commit_wanted.set();
+        done.wait().await;
+    }
+
+    /// Forgets a log and removes its files; the deletion is durable before the first file goes.
+    ///
+    /// # Errors
+    /// `Unknown` when this shard has no such log.
+    pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
+        let (directory, log) = self.find(log_id)?;
+        log.borrow_mut().fence("it was deleted".to_owned());
+        let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
+        self.control(directory, entry, Vec::new()).await;
+        // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
+        while log.borrow().writing || log.borrow().has_run_in_flight() {
+            directory.disk.sleep(std::time::Duration::from_millis(5)).await;
+        }
+        directory.logs.borrow_mut().remove(&log_id);
+        directory.close_files(log_id);
+        let (name, memory) = {
+            let log = log.borrow();
+            let memory = log.segments.iter().map(|segment| segment.tail.memory_bytes()).sum();
+            (directory_name(&log.identity), memory)
+        };
+        directory.count_memory(0, memory);
+        self.count_logs();
+        self.remove_directory(directory, &name, log_id).await
+    }
+
+    async fn remove_directory(
+        &self,
+        directory: &Rc<Directory<D>>,
+        name: &str,
+        log_id: LogId,
+    ) -> Result<(), LogError> {
+        let reused =
+            directory.logs.borrow().values().any(|log| directory_name(&log.borrow().identity) == name);
+        if reused {
+            return Ok(());
+        }
+        let aside = format!("{name}.{log_id}.deleted");
+        let moved = directory.disk.rename(Path::new(name), Path::new(&aside)).await;
+        match moved {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // it never held a batch
+            Err(error) => {
+                Err(LogError::Offline { log_id, reason: format!("its files cannot be removed: {error}") })
+            }
+            Ok(()) => {
+                let gone = directory.disk.remove_directory(Path::new(&aside)).await;
+                gone.map_err(|error| LogError::Offline {
+                    log_id,
+                    reason: format!("its files cannot be removed: {error}"),
+                })
+            }
+        }
+    }
+
+    /// Takes new settings for a log.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn configure(&self, log_id: LogId, settings: LogSettings) -> Result<(), LogError> {
+        let (_, log) = self.find(log_id)?;
+        log.borrow_mut().settings = settings;
+        Ok(())
+    }
+
+    /// Sets the leader epoch that the next batches are stamped with; it never falls.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn lead(&self, log_id: LogId, leader_epoch: LeaderEpoch) -> Result<(), LogError> {
+        let (_, log) = self.find(log_id)?;
+        log.borrow_mut().lead(leader_epoch);
+        Ok(())
+    }
+
+    /// The log's bounds now.
+    ///
+    /// # Errors
+    /// `Unknown`, `Offline`.
+    pub fn bounds(&self, log_id: LogId) -> Result<LogBounds, LogError> {
+        self.online(log_id).map(|(_, log)| log.borrow().bounds())
+    }
+
+    /// Checks one batch, gives it offsets and stages it, in memory. Appends to one log take effect in the order of
+    /// the first polls; it waits only for memory and for the segment's blocks.
+    ///
+    /// # Errors
+    /// See `AppendError`; nothing was stored.
+    pub async fn stage(&self, log_id: LogId, append: &Append, now: Timestamp) -> Result<Staged, AppendError> {
+        let (directory, log) = self.online(log_id)?;
+        directory.append(&log, append, now, &self.0.number).await
+    }
+
+    /// Resolves when everything below `end` is on the device and synced.
+    ///
+    /// # Errors
+    /// `Offline` when the log's directory stopped: the outcome is unknown, no answer may claim success.
+    pub fn durable(
+        &self,
+        log_id: LogId,
+        end: Offset,
+    ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
+        let found = self.find(log_id).map(|(directory, log)| directory.durable(log, end));
+        async move { found?.await }
+    }
+
+    /// Reads whole batches from `read.offset` on. Reading at the end gives no slices.
+    ///
+    /// # Errors
+    /// See `ReadError`.
+    pub async fn read(&self, log_id: LogId, read: Read) -> Result<ReadOutcome, ReadError> {
+        let (directory, log) = self.online(log_id)?;
+        let bounds = log.borrow().bounds();
+        let (log_start, log_end) = (bounds.log_start, bounds.log_end);
+        if read.offset < log_start || read.offset > log_end {
+            return Err(ReadError::OutOfRange { offset: read.offset, log_start, log_end });
+        }
+        directory.read(&log, read, visible_end(&bounds, read.isolation)).await
+    }
+
+    /// Bytes a reader at `offset` could get now, an estimate from above: for `min_bytes`.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn readable_bytes(
+        &self,
+        log_id: LogId,
+        offset: Offset,
+        isolation: Isolation,
+    ) -> Result<u64, ReadError> {
+        let (_, log) = self.online(log_id)?;
+        let log = log.borrow();
+        let end = visible_end(&log.bounds(), isolation);
+        if offset >= end {
+            return Ok(0);
+        }
+        let mut bytes = 0;
+        for segment in log.segments.iter().rev() {
+            let start = if segment.base >= offset {
+                0
+            } else {
+                let known = segment.tail.batches_at(offset).next().filter(|batch| batch.base <= offset);
+                known.map_or(0, |batch| batch.start.as_u64())
+            };
+            bytes += segment.tail.durable_end().as_u64().saturating_sub(start);
+            if segment.base <= offset {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Resolves when one of these logs may show more than up to the offset beside it, or is gone.
+    pub fn watch(&self, logs: Vec<(LogId, Offset)>) -> impl Future<Output = ()> + 'static + use<D> {
+        let engine = self.clone();
+        poll_fn(move |context| {
+            let grown = |(log_id, seen): &(LogId, Offset)| {
+                engine.bounds(*log_id).map_or(true, |bounds| bounds.high_watermark > *seen)
+            };
+            if logs.iter().any(grown) {
+                return Poll::Ready(());
+            }
+            for (log_id, _) in &logs {
+                if let Ok((_, log)) = engine.find(*log_id) {
+                    let watchers = &mut log.borrow_mut().watchers;
+                    if !watchers.iter().any(|known| known.will_wake(context.waker())) {
+                        watchers.push(context.waker().clone());
+                    }
+                }
+            }
+            Poll::Pending
+        })
+    }
+
+    /// The first record at or after a time, below the high watermark.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn offset_for_time(
+        &self,
+        log_id: LogId,
+        time: Timestamp,
+    ) -> Result<Option<TimedOffset>, ReadError> {
+        let (directory, log) = self.online(log_id)?;
+        directory.find_time(&log, time, false).await
+    }
+
+    /// The record with the greatest timestamp (the first such).
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn offset_of_max_timestamp(&self, log_id: LogId) -> Result<Option<TimedOffset>, ReadError> {
+        let (directory, log) = self.online(log_id)?;
+        directory.find_time(&log, Timestamp::NONE, true).await
+    }
+
+    /// Leader epoch of the record at `offset`, or of the last one at the log's end; `None` for an empty log.
+    ///
+    /// # Errors
+    /// `Unknown`, `Offline`.
+    pub fn epoch_at(&self, log_id: LogId, offset: Offset) -> Result<Option<LeaderEpoch>, LogError> {
+        self.online(log_id).map(|(_, log)| log.borrow().epochs().at(offset))
+    }
+
+    /// Where an epoch ended: for `OffsetForLeaderEpoch`. `None` for an epoch above the current one or below all known.
+    ///
+    /// # Errors
+    /// `Unknown`, `Offline`.
+    pub fn epoch_end(&self, log_id: LogId, leader_epoch: LeaderEpoch) -> Result<Option<EpochEnd>, LogError> {
+        let (_, log) = self.online(log_id)?;
+        let log = log.borrow();
+        let bounds = log.bounds();
+        let found = log.epochs().end_of(leader_epoch, bounds.leader_epoch, bounds.high_watermark);
+        Ok(found.map(|(leader_epoch, end)| EpochEnd { leader_epoch, end }))
+    }
+
+    /// A clean stop: everything staged becomes durable, segment files get their exact length, the stop is marked.
+    /// Nothing may be appended meanwhile.
+    ///
+    /// # Errors
+    /// When a log directory had stopped or stops now: the next start recovers.
+    pub async fn stop(&self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        for directory in &self.0.directories {
+            let stopped = directory.stop().await;
+            outcome = outcome.and(stopped);
+        }
+        outcome
+    }
+
+    /// Ends as a killed process does: nothing more is written, nobody is answered.
+    #[cfg(test)]
+    pub(crate) async fn abandon(&self) {
+        for directory in &self.0.directories {
+            directory.keeper.stop("the test ended it");
+            directory.commit_wanted.set();
+            directory.lap_wanted.set();
+            directory.space_freed.set();
+            directory.commit_loop_done.wait().await;
+            directory.lap_loop_done.wait().await;
+            directory.logs.borrow_mut().clear();
+            directory.close_all().await;
+        }
+    }
+
+    /// The settings this engine was started with.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.0.settings
+    }
+
+    /// Batches appended so far on this shard: for tests.
+    pub fn batches_appended(&self) -> u64 {
+        self.0.stats.batches_total.load(Ordering::Relaxed)
+    }
+}
+
+fn visible_end(bounds: &LogBounds, isolation: Isolation) -> Offset {
+    match isolation {
+        Isolation::Uncommitted => bounds.high_watermark,
+        Isolation::Committed => bounds.last_stable,
+    }
+}

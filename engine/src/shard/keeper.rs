@@ -1,0 +1,184 @@
+//! What the shards share of one log directory: the list of journal files, the free ones, and whether it stopped.
+//!
+//! Cold: touched when a journal file is begun or freed, never by an append.
+
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
+use crate::journal::{JournalFile, Manifest, StartId};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) const JOURNAL_DIRECTORY: &str = "thalweg-journal";
+
+/// The path of a journal file below the log directory.
+pub(crate) fn journal_path(file: JournalFile) -> PathBuf {
+    Path::new(JOURNAL_DIRECTORY).join(file.name())
+}
+
+/// The path of the manifest.
+pub(crate) fn manifest_path() -> PathBuf {
+    Path::new(JOURNAL_DIRECTORY).join("manifest")
+}
+
+struct Files {
+    manifest: Manifest,
+    free: Vec<JournalFile>,
+    /// Files of earlier starts that some shard's logs may still need.
+    old: Vec<JournalFile>,
+    /// A rewrite of the manifest is under way: the next one waits for its turn.
+    making: usize,
+}
+
+/// See the file's header. Shared by all shards.
+pub(crate) struct Keeper {
+    pub(crate) start: StartId,
+    files: Mutex<Files>,
+    stopped: AtomicBool,
+    reason: Mutex<String>,
+    /// Shards whose logs may still need files of earlier starts.
+    old_users: AtomicUsize,
+    file_bytes: u64,
+    files_max: usize,
+    /// Serialises manifest writes of different shards: a turn is taken, then served.
+    turn_next: AtomicU64,
+    turn_served: AtomicU64,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        start: StartId,
+        manifest: Manifest,
+        old: Vec<JournalFile>,
+        shard_count: usize,
+        file_bytes: u64,
+        files_max: usize,
+    ) -> Arc<Self> {
+        let free = manifest.files.iter().copied().filter(|file| !old.contains(file)).collect();
+        Arc::new(Self {
+            start,
+            files: Mutex::new(Files { manifest, free, old, making: 0 }),
+            stopped: AtomicBool::new(false),
+            reason: Mutex::new(String::new()),
+            old_users: AtomicUsize::new(shard_count),
+            file_bytes,
+            files_max: files_max * shard_count,
+            turn_next: AtomicU64::new(0),
+            turn_served: AtomicU64::new(0),
+        })
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A write or sync failed: nothing on this directory is acknowledged from now on, on any shard.
+    pub(crate) fn stop(&self, reason: &str) {
+        let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.stopped.swap(true, Ordering::SeqCst) {
+            tracing::error!(reason, "log directory stopped: restart the broker once the disk is well");
+            reason.clone_into(&mut first);
+        }
+    }
+
+    /// Why the directory stopped, if it did.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.stopped
+            .load(Ordering::SeqCst)
+            .then(|| self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Journal files that could be begun now: free ones and those that may still be made.
+    pub(crate) fn available(&self) -> usize {
+        let files = self.files();
+        let live = files.manifest.files.len() - files.old.len() + files.making;
+        files.free.len() + self.files_max.saturating_sub(live)
+    }
+
+    /// A file to begin: a free one, else a new one, written with zeros, synced and listed.
+    ///
+    /// # Errors
+    /// Those of the disk; a full one included.
+    pub(crate) async fn take<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+        if let Some(file) = self.files().free.pop() {
+            return Ok(file);
+        }
+        self.make(disk).await
+    }
+
+    /// Makes one more free file if none is left and there may be more: done ahead, in the background.
+    pub(crate) async fn make_ahead<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        let wanted = {
+            let files = self.files();
+            let live = files.manifest.files.len() - files.old.len() + files.making;
+            files.free.is_empty() && files.making == 0 && live < self.files_max
+        };
+        if wanted {
+            let file = self.make(disk).await?;
+            self.files().free.push(file);
+        }
+        Ok(())
+    }
+
+    async fn make<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+        self.files().making += 1;
+        let made = self.make_listed(disk).await;
+        self.files().making -= 1;
+        made
+    }
+
+    async fn make_listed<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+        let turn = self.turn_next.fetch_add(1, Ordering::SeqCst);
+        while self.turn_served.load(Ordering::SeqCst) != turn {
+            disk.sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let result = self.make_alone(disk).await;
+        self.turn_served.fetch_add(1, Ordering::SeqCst);
+        result
+    }
+
+    async fn make_alone<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+        let file = JournalFile { number: self.files().manifest.number_next(), bytes: self.file_bytes };
+        let path = journal_path(file);
+        let temporary = path.with_extension("new");
+        fill_with_zeros(disk, &temporary, file.bytes).await?;
+        disk.rename(&temporary, &path).await?;
+        disk.sync_directory(Path::new(JOURNAL_DIRECTORY)).await?;
+        let mut manifest = self.files().manifest.clone();
+        manifest.files.push(file);
+        disk.replace_small(&manifest_path(), manifest.encode(), true).await?;
+        self.files().manifest = manifest;
+        Ok(file)
+    }
+
+    /// A file that no log needs any more.
+    pub(crate) fn free(&self, file: JournalFile) {
+        self.files().free.push(file);
+    }
+
+    /// A shard needs no file of earlier starts any more; the last one to say so frees them.
+    pub(crate) fn old_done(&self) {
+        if self.old_users.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let mut files = self.files();
+            let old = std::mem::take(&mut files.old);
+            files.free.extend(old);
+        }
+    }
+}
+
+/// Real writes, not a hole or an unwritten extent: what is overwritten later must need no change of metadata.
+async fn fill_with_zeros<D: Disk>(disk: &D, path: &Path, bytes: u64) -> io::Result<()> {
+    let file = disk.open(path, OpenMode::Create).await?;
+    file.reserve(bytes).await?;
+    let mut at = 0;
+    while at < bytes {
+        let count = (bytes - at).min(IO_BYTES_MAX as u64) as usize;
+        debug_assert!(count.is_multiple_of(BLOCK_BYTES));
+        let mut blocks = file.buffer(count);
+        blocks.as_mut().fill(0);
+        file.write(at, blocks).await?;
+        at += count as u64;
+        disk.yield_now().await;
+    }
+    file.sync().await
+}

@@ -1,0 +1,30 @@
+//! What runs on one core?
+//!
+//! `Engine` is the door of the whole crate: the logs of one shard, appended to and read by the server. It never leaves
+//! its core; what it hands out (`Bytes`) may.
+
+mod api;
+mod append;
+mod commit_loop;
+mod directory;
+mod engine;
+mod keeper;
+mod read;
+mod recovery;
+mod settings;
+mod signal;
+mod start;
+mod stats;
+mod write_back_loop;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::{
+    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
+};
+pub use engine::Engine;
+pub use recovery::RecoveryError;
+pub use settings::EngineSettings;
+pub use start::{Recovered, Share, StartError, recover};
+pub use stats::{EngineStats, Latency};

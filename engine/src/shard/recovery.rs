@@ -1,0 +1,187 @@
+//! Reads every journal of a directory and hands each log's tail to its present owner, in memory.
+//!
+//! Whatever the number of cores now and then: each journal of each earlier start is read in the order it was written.
+//! Can be cut and repeated at any point: nothing but the start counter changes before the logs' owners write their
+//! first tables. Its time depends on the journals' size and the number of logs, never on the size of the data.
+
+use super::keeper::{JOURNAL_DIRECTORY, Keeper, journal_path, manifest_path};
+use super::settings::EngineSettings;
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
+use crate::journal::{
+    JournalEnd, JournalFile, Manifest, RecoveredLog, Replay, Replayed, StartId, replay_files,
+};
+use crate::log::LogIdentity;
+use crate::units::{LogId, Timestamp};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The manifest is never larger.
+const MANIFEST_BYTES_MAX: usize = 1 << 20;
+
+/// Why a log directory cannot be started on.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Reading or making files failed.
+    #[error("{what} in {directory}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The log directory.
+        directory: String,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// The list of journal files does not check.
+    #[error(
+        "{directory}/thalweg-journal/manifest does not check: restore it from a backup, or move the directory away"
+    )]
+    Manifest {
+        /// The log directory.
+        directory: String,
+    },
+    /// A journal file that the manifest names is missing or too short.
+    #[error(
+        "journal file {name} of {directory} is missing or cut: restore it, records in it were acknowledged"
+    )]
+    JournalMissing {
+        /// The log directory.
+        directory: String,
+        /// The file's name.
+        name: String,
+    },
+    /// Partitions but no journal.
+    #[error(
+        "{directory} holds partitions but no journal: restore {directory}/thalweg-journal, or move the partitions away"
+    )]
+    NoJournal {
+        /// The log directory.
+        directory: String,
+    },
+}
+
+/// One log directory as recovery found it. Its logs are taken by their owners.
+pub(crate) struct RecoveredDirectory {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) logs: Vec<RecoveredLog>,
+    pub(crate) deleted: Vec<LogId>,
+    pub(crate) ends: Vec<JournalEnd>,
+    /// Directories of partitions that no journal knows.
+    pub(crate) unknown: Vec<String>,
+    pub(crate) unclean: bool,
+}
+
+/// Recovers one directory through `disk`.
+pub(crate) async fn recover_directory<D: Disk>(
+    disk: &D,
+    directory: &str,
+    settings: &EngineSettings,
+    shard_count: usize,
+    now: Timestamp,
+) -> Result<RecoveredDirectory, RecoveryError> {
+    let io = |what: &'static str| {
+        let directory = directory.to_owned();
+        move |source| RecoveryError::Io { what, directory, source }
+    };
+    disk.create_directory(Path::new(JOURNAL_DIRECTORY)).await.map_err(io("making the journal directory"))?;
+    let names = disk.list(Path::new("")).await.map_err(io("listing the directory"))?;
+    let partitions: BTreeSet<String> = names
+        .into_iter()
+        .filter(|(name, is_directory)| *is_directory && is_partition(name))
+        .map(|(name, _)| name)
+        .collect();
+    let mut manifest = read_manifest(disk, directory, !partitions.is_empty()).await?;
+    let mut files = Vec::new();
+    for file in &manifest.files {
+        files.push(read_file(disk, *file, directory).await?);
+    }
+    let mut replay = Replay::new(now);
+    let Replayed { ends, needed, unclean } = replay_files(&files, &mut replay);
+    let old = needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
+    drop(files);
+    let (mut logs, deleted) = replay.finish();
+    for log in &mut logs {
+        check_directory(log, &partitions);
+    }
+    let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
+    let unknown = partitions.into_iter().filter(|name| !known.contains(name)).collect();
+    manifest.start_counter += 1;
+    disk.replace_small(&manifest_path(), manifest.encode(), true)
+        .await
+        .map_err(io("writing the manifest"))?;
+    let start = StartId { counter: manifest.start_counter, random: rand::random() };
+    let (bytes, files_max) = (settings.journal_file_bytes, settings.journal_files_max);
+    let keeper = Keeper::new(start, manifest, old, shard_count, bytes, files_max);
+    Ok(RecoveredDirectory { keeper, logs, deleted, ends, unknown, unclean })
+}
+
+/// The directory of a log below its log directory.
+pub(crate) fn directory_name(identity: &LogIdentity) -> String {
+    format!("{}-{}", identity.topic, identity.partition)
+}
+
+fn is_partition(name: &str) -> bool {
+    let number = name.rsplit_once('-').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) {
+    let name = directory_name(&log.state.identity);
+    let written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
+    if written && !partitions.contains(&name) {
+        log.fault.get_or_insert(format!("its directory {name} is missing"));
+    }
+}
+
+async fn read_manifest<D: Disk>(
+    disk: &D,
+    directory: &str,
+    has_partitions: bool,
+) -> Result<Manifest, RecoveryError> {
+    match disk.read_small(&manifest_path(), MANIFEST_BYTES_MAX).await {
+        Ok(bytes) => Manifest::decode(&bytes)
+            .ok_or_else(|| RecoveryError::Manifest { directory: directory.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && has_partitions => {
+            Err(RecoveryError::NoJournal { directory: directory.to_owned() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
+        Err(source) => {
+            Err(RecoveryError::Io { what: "reading the manifest", directory: directory.to_owned(), source })
+        }
+    }
+}
+
+/// Reads a journal file whole, and syncs it: what it holds may have been in a volatile cache only. One that was never
+/// used is not read further than its first block.
+async fn read_file<D: Disk>(disk: &D, file: JournalFile, directory: &str) -> Result<Vec<u8>, RecoveryError> {
+    let missing = || RecoveryError::JournalMissing { directory: directory.to_owned(), name: file.name() };
+    let io = |what: &'static str| {
+        let directory = directory.to_owned();
+        move |source| RecoveryError::Io { what, directory, source }
+    };
+    let opened = match disk.open(&journal_path(file), OpenMode::Write).await {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+        Err(error) => return Err(io("opening a journal file")(error)),
+    };
+    if opened.bytes().await.map_err(io("measuring a journal file"))? < file.bytes {
+        return Err(missing());
+    }
+    opened.sync().await.map_err(io("syncing a journal file"))?;
+    let head = opened.read(0, BLOCK_BYTES).await.map_err(io("reading a journal file"))?;
+    if head.iter().all(|byte| *byte == 0) {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::with_capacity(file.bytes as usize);
+    while (bytes.len() as u64) < file.bytes {
+        let count = (file.bytes as usize - bytes.len()).min(IO_BYTES_MAX);
+        let piece = opened.read(bytes.len() as u64, count).await.map_err(io("reading a journal file"))?;
+        if piece.is_empty() {
+            return Err(missing());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}

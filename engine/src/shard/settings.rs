@@ -1,0 +1,48 @@
+//! What an engine is given at start.
+
+use std::path::PathBuf;
+
+/// Limits and sizes of one shard's engine; the same on every shard.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The log directories, each with its own journals.
+    pub directories: Vec<PathBuf>,
+    /// Length of a journal file. At least 16 MiB.
+    pub journal_file_bytes: u64,
+    /// Journal files per shard and directory, at most. At least 4.
+    pub journal_files_max: usize,
+    /// Payload of one commit, at most.
+    pub commit_bytes_max: usize,
+    /// A log that staged more than this writes its blocks straight to its segment.
+    pub large_run_bytes: u64,
+    /// Bound of write-back while the journal is not short of space; 0 is none.
+    pub write_back_bytes_per_s: u64,
+    /// Memory of the logs' tails on one shard.
+    pub tail_memory_bytes: usize,
+    /// Memory for pages read from segments on one shard.
+    pub cache_bytes: usize,
+    /// What one compressed batch may unfold to.
+    pub unpacked_bytes_max: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+    /// Open files of segments on one shard, at most.
+    pub open_files_max: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            directories: Vec::new(),
+            journal_file_bytes: 64 << 20,
+            journal_files_max: 8,
+            commit_bytes_max: 4 << 20,
+            large_run_bytes: 256 << 10,
+            write_back_bytes_per_s: 256 << 20,
+            tail_memory_bytes: 256 << 20,
+            cache_bytes: 128 << 20,
+            unpacked_bytes_max: 256 << 20,
+            producer_expiration_ms: 86_400_000,
+            open_files_max: 4096,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What an engine counts: written by its shard, read by anybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Durations in buckets that double from 1 us: bucket `n` counts those below `2^n` us.
+#[derive(Debug, Default)]
+pub struct Latency {
+    buckets: [AtomicU64; 32],
+    sum_us: AtomicU64,
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn record(&self, duration: Duration) {
+        let us = duration.as_micros() as u64;
+        let bucket = (64 - us.leading_zeros()).min(31) as usize;
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// The count of each bucket, and the sum of all in microseconds.
+    pub fn snapshot(&self) -> ([u64; 32], u64) {
+        (
+            std::array::from_fn(|at| self.buckets[at].load(Ordering::Relaxed)),
+            self.sum_us.load(Ordering::Relaxed),
+        )
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters and gauges of one shard's engine.
+        #[derive(Debug, Default)]
+        pub struct EngineStats {
+            $($(#[$doc])* pub $name: AtomicU64,)*
+            /// From staging a batch to its durability.
+            pub commit_latency: Latency,
+            /// A commit's write and sync.
+            pub device_latency: Latency,
+        }
+    };
+}
+
+stats! {
+    /// Commits written.
+    commits_total,
+    /// Bytes of commits written.
+    commit_bytes_total,
+    /// Batches appended.
+    batches_total,
+    /// Bytes of batches appended.
+    batch_bytes_total,
+    /// Bytes that large runs wrote straight to segments.
+    run_bytes_total,
+    /// Bytes that write-back wrote to segments.
+    write_back_bytes_total,
+    /// Laps of write-back.
+    laps_total,
+    /// Bytes read from segments.
+    read_bytes_total,
+    /// Pages found in the cache.
+    cache_hits_total,
+    /// Pages not found in the cache.
+    cache_misses_total,
+    /// Gauge: bytes staged, not yet synced.
+    unsynced_bytes,
+    /// Gauge: milliseconds since 1970 at which the oldest of them was staged; 0 when there is none.
+    unsynced_since_ms,
+    /// Gauge: memory of the tails.
+    tail_memory_bytes,
+    /// Gauge: memory of the page cache.
+    cache_bytes,
+    /// Gauge: logs served.
+    logs_online,
+    /// Gauge: logs fenced or offline.
+    logs_offline,
+    /// Gauge: journal files in use.
+    journal_files_used,
+    /// Gauge: log directories that stopped.
+    directories_stopped,
+}
+
+impl EngineStats {
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(gauge: &AtomicU64, value: u64) {
+        gauge.store(value, Ordering::Relaxed);
+    }
+}

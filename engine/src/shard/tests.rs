@@ -1,0 +1,171 @@
+//! The engine whole, on real files: what was acknowledged is there after every kind of end.
+
+use super::*;
+use crate::batch::{BatchBuilder, BatchHeader, Codec, Origin, ProducerFields};
+use crate::io::DmaDisk;
+use crate::log::{LogIdentity, LogSettings};
+use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
+use bytes::Bytes;
+use std::future::Future;
+use std::path::Path;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn settings(path: &Path) -> EngineSettings {
+    EngineSettings {
+        directories: vec![path.to_owned()],
+        journal_file_bytes: 16 << 20,
+        journal_files_max: 4,
+        tail_memory_bytes: 32 << 20,
+        cache_bytes: 4 << 20,
+        ..EngineSettings::default()
+    }
+}
+
+fn identity(number: u8) -> LogIdentity {
+    let (log_id, topic_id) = (LogId([number; 16]), [number; 16]);
+    LogIdentity { log_id, topic_id, topic: format!("topic{number}"), partition: 0 }
+}
+
+/// Runs one life of an engine on `path`, on one of `shard_count` shards' worth of journals.
+fn live<T: 'static, F: Future<Output = T> + 'static>(
+    path: &Path,
+    life: impl FnOnce(Engine, bool) -> F + 'static,
+) -> T {
+    let path = path.to_owned();
+    let begun = std::time::Instant::now();
+    let executor = glommio::LocalExecutorBuilder::default().make().unwrap();
+    executor.run(async move {
+        let settings = settings(&path);
+        let disk = DmaDisk::new(path.clone());
+        let recovered = recover(std::slice::from_ref(&disk), &settings, 1, Timestamp(NOW)).await.unwrap();
+        let unclean = recovered.unclean;
+        let share = recovered.split(1, |_| 0).pop().unwrap();
+        let engine = Engine::start(vec![disk], settings, share).await.unwrap();
+        eprintln!("ready after {:?}", begun.elapsed());
+        let out = life(engine, unclean).await;
+        eprintln!("ended after {:?}", begun.elapsed());
+        out
+    })
+}
+
+fn batch(number: i64, value_bytes: usize) -> Bytes {
+    let value: Vec<u8> = (0..value_bytes).map(|at| (at as i64 * 31 + number) as u8).collect();
+    let builder = BatchBuilder::new(Codec::None).record(Timestamp(NOW + number), Some(b"k"), Some(&value));
+    let producer = ProducerFields { producer_id: 7, producer_epoch: 0, base_sequence: number as i32 };
+    builder.build(producer).unwrap()
+}
+
+async fn append(engine: &Engine, log: u8, number: i64, value_bytes: usize) -> Staged {
+    let append = Append { records: batch(number, value_bytes), zstd_allowed: true, origin: Origin::Client };
+    let staged = engine.stage(LogId([log; 16]), &append, Timestamp(NOW)).await.unwrap();
+    engine.durable(LogId([log; 16]), staged.offset_end).await.unwrap();
+    staged
+}
+
+/// Reads a log whole and checks every batch against what `batch` makes; returns how many there are.
+async fn check_log(engine: &Engine, log: u8, value_bytes: impl Fn(i64) -> usize) -> i64 {
+    let log_id = LogId([log; 16]);
+    let mut offset = Offset::ZERO;
+    let end = engine.bounds(log_id).unwrap().high_watermark;
+    while offset < end {
+        let read =
+            Read { offset, bytes_max: 300_000, first_batch_whole: true, isolation: Isolation::Uncommitted };
+        let found = engine.read(log_id, read).await.unwrap();
+        assert!(found.bytes > 0, "nothing at {offset} of {end}");
+        let bytes = found.slices.concat();
+        let mut at = 0;
+        while at < bytes.len() {
+            let header = BatchHeader::read(&bytes[at..]).unwrap();
+            assert_eq!(header.base_offset, offset.as_i64());
+            let number = offset.as_i64();
+            let length = header.batch_bytes();
+            assert!(crate::batch::crc_matches(&bytes[at..at + length]), "batch {number}");
+            let expected = batch(number, value_bytes(number));
+            assert_eq!(bytes[at + 16..at + length], expected[16..], "batch {number}");
+            offset = offset.advance(1);
+            at += length;
+        }
+    }
+    end.as_i64()
+}
+
+fn mixed(number: i64) -> usize {
+    [10, 300, 5000, 70_000][(number % 4) as usize]
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_clean_stop_and_after_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = 0;
+    for life in 0..6 {
+        let clean = life % 2 == 0;
+        let end = live(directory.path(), move |engine, unclean| async move {
+            assert_eq!(unclean, life > 0 && life % 2 == 0, "life {life}");
+            if life == 0 {
+                engine.create(identity(1), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+            }
+            assert_eq!(check_log(&engine, 1, mixed).await, expected);
+            for number in expected..expected + 200 {
+                let staged = append(&engine, 1, number, mixed(number)).await;
+                assert_eq!((staged.base_offset.as_i64(), staged.duplicate), (number, false));
+            }
+            assert!(append(&engine, 1, expected + 197, mixed(expected + 197)).await.duplicate);
+            assert_eq!(check_log(&engine, 1, mixed).await, expected + 200);
+            if clean {
+                engine.stop().await.unwrap();
+            } else {
+                engine.abandon().await;
+            }
+            expected + 200
+        });
+        expected = end;
+        if clean {
+            let file = directory.path().join("topic1-0/00000000000000000000.log");
+            let bytes = std::fs::read(&file).unwrap();
+            let data: usize = (0..expected).map(|number| batch(number, mixed(number)).len()).sum();
+            assert_eq!(bytes.len(), data, "a clean stop cuts the file to its data");
+        }
+    }
+}
+
+#[test]
+fn the_journal_goes_round_under_many_logs_and_every_life_finds_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = 0;
+    for life in 0..3 {
+        expected = live(directory.path(), move |engine, _| async move {
+            for log in 1..=20 {
+                if life == 0 {
+                    let settings = LogSettings { segment_bytes: 3 << 20, ..LogSettings::default() };
+                    engine.create(identity(log), settings, LeaderEpoch(0)).await.unwrap();
+                }
+                engine
+                    .configure(
+                        LogId([log; 16]),
+                        LogSettings { segment_bytes: 3 << 20, ..LogSettings::default() },
+                    )
+                    .unwrap();
+                assert_eq!(check_log(&engine, log, |_| 30_000).await, expected);
+            }
+            for number in expected..expected + 150 {
+                let all = (1..=20).map(|log| {
+                    let engine = engine.clone();
+                    glommio::spawn_local(async move { append(&engine, log, number, 30_000).await })
+                });
+                for task in all.collect::<Vec<_>>() {
+                    assert_eq!(task.await.base_offset.as_i64(), number);
+                }
+            }
+            for log in 1..=20 {
+                assert_eq!(check_log(&engine, log, |_| 30_000).await, expected + 150);
+            }
+            if life == 1 {
+                engine.stop().await.unwrap();
+            } else {
+                engine.abandon().await;
+            }
+            expected + 150
+        });
+    }
+}

@@ -1,0 +1,380 @@
+//! Laps: what the journal holds goes to the segments in large pieces, is synced, and only then a checkpoint says so
+//! and journal files are free again.
+//!
+//! A lap serves the logs that need the oldest files, oldest first, a few at a time, slowly while there is room and as
+//! fast as the disk goes when there is none.
+
+use super::commit_loop::wall_ms;
+use super::directory::{Directory, Item, SharedLog};
+use super::signal::Done;
+use super::stats::EngineStats;
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
+use crate::journal::{Entry, EntryKind, FileSeq};
+use crate::log::WriteBack;
+use crate::units::{FilePos, LogId, Timestamp};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Logs written back at once.
+const WORKERS: usize = 4;
+/// How often sealed segments and expired producers are looked for.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+impl<D: Disk> Directory<D> {
+    /// The loop; ends when the directory closes or stops.
+    pub(crate) async fn write_back_loop(self: Rc<Self>) {
+        loop {
+            let upkeep = self.disk.sleep(UPKEEP_INTERVAL);
+            futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
+            if self.closing.get() || self.keeper.stopped().is_some() {
+                break;
+            }
+            self.expire_producers();
+            if let Err(error) = self.lap_if_needed().await {
+                self.fail("write-back", &error);
+                break;
+            }
+        }
+        self.lap_loop_done.set();
+    }
+
+    fn expire_producers(&self) {
+        let horizon = Timestamp(wall_ms() as i64 - self.settings.producer_expiration_ms);
+        for log in self.logs.borrow().values() {
+            log.borrow_mut().expire_producers(horizon);
+        }
+    }
+
+    async fn lap_if_needed(self: &Rc<Self>) -> io::Result<()> {
+        loop {
+            let short = self.keeper.available() <= self.settings.journal_files_max / 2;
+            let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
+            let dirty =
+                self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
+            let cut = {
+                let journal = self.journal.borrow();
+                let half = journal.used.len() / 2;
+                match journal.used.get(half.saturating_sub(1)) {
+                    _ if journal.needs_old => Some(FileSeq(0)),
+                    _ if dirty => journal.used.back().map(|(seq, _)| *seq),
+                    Some((seq, _)) if short && journal.used.len() > 1 => Some(*seq),
+                    _ => None,
+                }
+            };
+            let logs = match cut {
+                Some(cut) => self.logs_pinning(cut),
+                None => self.logs_to_seal(),
+            };
+            if logs.is_empty() && cut.is_none() {
+                return Ok(());
+            }
+            let before = (self.keeper.available(), self.journal.borrow().needs_old);
+            self.lap(logs, cut).await?;
+            if (self.keeper.available(), self.journal.borrow().needs_old) == before {
+                return Ok(()); // what is left is below a block each, or was staged meanwhile
+            }
+        }
+    }
+
+    /// Logs with bytes in files up to `cut` that are in no segment yet, the oldest first.
+    fn logs_pinning(&self, cut: FileSeq) -> Vec<LogId> {
+        let logs = self.logs.borrow();
+        let mut pinning: Vec<(FileSeq, LogId)> = logs
+            .iter()
+            .filter_map(|(log_id, log)| {
+                Some((log.borrow().pins.oldest().filter(|seq| *seq <= cut)?, *log_id))
+            })
+            .collect();
+        pinning.sort_unstable();
+        pinning.into_iter().map(|(_, log_id)| log_id).collect()
+    }
+
+    fn logs_to_seal(&self) -> Vec<LogId> {
+        let logs = self.logs.borrow();
+        let sealing = logs.iter().filter(|(_, log)| {
+            let log = log.borrow();
+            log.fault.is_none()
+                && log.segments.iter().any(|segment| segment.stage == crate::segment::Stage::Sealing)
+        });
+        sealing.map(|(log_id, _)| *log_id).collect()
+    }
+
+    /// Writes these logs back, checkpoints them, and frees the journal files that nobody needs then.
+    pub(crate) async fn lap(self: &Rc<Self>, logs: Vec<LogId>, cut: Option<FileSeq>) -> io::Result<()> {
+        EngineStats::add(&self.stats.laps_total, 1);
+        let waiting = Rc::new(RefCell::new(VecDeque::from(logs.clone())));
+        let outcome = Rc::new(RefCell::new(Ok(())));
+        let done: Vec<Rc<Done>> = (0..WORKERS).map(|_| Rc::new(Done::default())).collect();
+        for done in &done {
+            let (directory, waiting) = (Rc::clone(self), Rc::clone(&waiting));
+            let (outcome, done) = (Rc::clone(&outcome), Rc::clone(done));
+            self.disk.spawn(true, async move {
+                let result = directory.lap_worker(&waiting).await;
+                if result.is_err() {
+                    waiting.borrow_mut().clear();
+                    *outcome.borrow_mut() = result;
+                }
+                done.set();
+            });
+        }
+        for done in done {
+            done.wait().await;
+        }
+        outcome.replace(Ok(()))?;
+        self.checkpoint(&logs, cut).await;
+        self.free_files().await;
+        self.release_memory();
+        Ok(())
+    }
+
+    async fn lap_worker(self: &Rc<Self>, waiting: &RefCell<VecDeque<LogId>>) -> io::Result<()> {
+        loop {
+            let Some(log_id) = waiting.borrow_mut().pop_front() else { return Ok(()) };
+            let Some(log) = self.log(log_id) else { continue };
+            self.write_back(&log).await?;
+            self.disk.yield_now().await;
+        }
+    }
+
+    /// Writes all full blocks of a log to its segments, completes those that are to be sealed.
+    pub(crate) async fn write_back(self: &Rc<Self>, log: &SharedLog) -> io::Result<()> {
+        loop {
+            let Some(planned) = log.borrow_mut().plan_write_back() else { return Ok(()) };
+            let rate = if self.keeper.available() <= 1 || self.closing.get() {
+                0
+            } else {
+                self.settings.write_back_bytes_per_s
+            };
+            self.write_segment(log, &planned, rate).await?;
+            if planned.seal {
+                self.complete_segment(log, &planned).await?;
+            }
+            let (log_id, freed) = {
+                let mut log = log.borrow_mut();
+                (log.identity.log_id, log.on_written_back(&planned))
+            };
+            if planned.seal {
+                self.close_sealed(log_id, planned.base);
+            }
+            self.count_memory(0, freed);
+            self.commit_wanted.set(); // a large run of this log may have waited
+            self.releasable.borrow_mut().push_back(log_id);
+            EngineStats::add(
+                &self.stats.write_back_bytes_total,
+                planned.range.end.as_u64() - planned.range.start.as_u64(),
+            );
+        }
+    }
+
+    /// Writes a stretch of a tail to the segment's file and syncs it. The last block is padded with zeros.
+    pub(crate) async fn write_segment(
+        &self,
+        log: &SharedLog,
+        planned: &WriteBack,
+        rate: u64,
+    ) -> io::Result<()> {
+        if planned.range.start == planned.range.end {
+            return Ok(());
+        }
+        let file = self.segment_file(log, planned.base, true).await?;
+        let mut at = planned.range.start.as_u64();
+        let end = planned.range.end.as_u64();
+        let share = rate / WORKERS as u64;
+        let start = Instant::now();
+        let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();
+        let failed: Rc<RefCell<Option<io::Error>>> = Rc::default();
+        while at < end {
+            let piece_end = end.min(at + IO_BYTES_MAX as u64);
+            let mut blocks = file.buffer((aligned_up(piece_end) - at) as usize);
+            self.fill_blocks(log, planned, at, piece_end, blocks.as_mut());
+            let done = Rc::new(Done::default());
+            in_flight.push_back(Rc::clone(&done));
+            let (file, failed, position) = (Rc::clone(&file), Rc::clone(&failed), at);
+            self.disk.spawn(false, async move {
+                if let Err(error) = file.write(position, blocks).await {
+                    failed.borrow_mut().get_or_insert(error);
+                }
+                done.set();
+            });
+            at = piece_end;
+            if in_flight.len() >= 4 {
+                if let Some(first) = in_flight.pop_front() {
+                    first.wait().await;
+                }
+            }
+            let written = at - planned.range.start.as_u64();
+            if let Some(due_us) = (written * 1_000_000).checked_div(share) {
+                let ahead = Duration::from_micros(due_us).saturating_sub(start.elapsed());
+                if ahead > Duration::from_millis(1) {
+                    self.disk.sleep(ahead.min(Duration::from_millis(100))).await;
+                }
+            }
+        }
+        for done in in_flight {
+            done.wait().await;
+        }
+        if let Some(error) = failed.borrow_mut().take() {
+            return Err(error);
+        }
+        file.sync().await
+    }
+
+    fn fill_blocks(&self, log: &SharedLog, planned: &WriteBack, at: u64, end: u64, blocks: &mut [u8]) {
+        let log = log.borrow();
+        let Some(segment) = log.segment(planned.base) else { unreachable!("a segment being written stays") };
+        let (data, padding) = blocks.split_at_mut((end - at) as usize);
+        debug_assert!(padding.len() < BLOCK_BYTES);
+        segment.tail.copy_to(FilePos::new(at)..FilePos::new(end), data);
+        padding.fill(0);
+    }
+
+    /// Cuts a complete segment to its length and writes its index beside it.
+    async fn complete_segment(&self, log: &SharedLog, planned: &WriteBack) -> io::Result<()> {
+        let file = self.segment_file(log, planned.base, true).await?;
+        file.cut(planned.range.end.as_u64()).await?;
+        file.sync().await?;
+        let index = {
+            let log = log.borrow();
+            let segment = log.segment(planned.base);
+            segment.and_then(|segment| {
+                let bytes = segment.index.as_ref()?.encode(planned.range.end.as_u64());
+                Some((segment.index_path(&log.directory_name), bytes))
+            })
+        };
+        match index {
+            // Not synced: an index that does not check is built again.
+            Some((path, bytes)) => self.disk.replace_small(&path, bytes, false).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the logs' states into the journal, and what is left of tails that old files still hold.
+    pub(crate) async fn checkpoint(self: &Rc<Self>, logs: &[LogId], cut: Option<FileSeq>) {
+        for log_id in logs {
+            let Some(log) = self.log(*log_id) else { continue };
+            let mut log = log.borrow_mut();
+            log.state_wanted = true;
+            log.copy_wanted = cut.is_some_and(|cut| log.pins.oldest().is_some_and(|oldest| oldest <= cut));
+            self.enqueue(*log_id, &mut log);
+        }
+        self.barrier().await;
+    }
+
+    /// Resolves when all that is queued now has been carried once.
+    pub(crate) async fn barrier(&self) {
+        if self.keeper.stopped().is_some() {
+            return;
+        }
+        let done = Rc::new(Done::default());
+        self.queue.borrow_mut().push_back(Item::Barrier(Rc::clone(&done)));
+        self.commit_wanted.set();
+        done.wait().await;
+    }
+
+    /// Gives back the journal files that no log needs.
+    async fn free_files(self: &Rc<Self>) {
+        let oldest = self.logs.borrow().values().filter_map(|log| log.borrow().pins.oldest()).min();
+        if self.journal.borrow().needs_old && oldest.is_none_or(|oldest| oldest > FileSeq(0)) {
+            // Durable before a file of an earlier start is used again: a later recovery must not read what is left.
+            {
+                let mut journal = self.journal.borrow_mut();
+                journal.needs_old = false;
+                journal.older.clear();
+            }
+            let done = Rc::new(Done::default());
+            let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
+            self.queue.borrow_mut().push_back(Item::Control {
+                entry,
+                payload: Vec::new(),
+                done: Rc::clone(&done),
+            });
+            self.commit_wanted.set();
+            done.wait().await;
+            if self.keeper.stopped().is_none() {
+                self.keeper.old_done();
+            }
+        }
+        let mut journal = self.journal.borrow_mut();
+        while journal.used.len() > 1 {
+            let needed =
+                journal.used.front().is_some_and(|(seq, _)| oldest.is_some_and(|oldest| oldest <= *seq));
+            if needed {
+                break;
+            }
+            if let Some((_, file)) = journal.used.pop_front() {
+                self.keeper.free(file);
+            }
+        }
+        EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
+        drop(journal);
+        self.space_freed.set();
+        self.commit_wanted.set();
+    }
+}
+
+impl<D: Disk> Directory<D> {
+    /// The last lap of a clean stop: everything durable, full blocks written back, the last blocks padded, files cut
+    /// to their data, a checkpoint of all logs, the mark.
+    pub(crate) async fn stop(self: &Rc<Self>) -> Result<(), String> {
+        self.barrier_until_empty().await;
+        let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
+        let outcome = self.stop_orderly(&logs).await;
+        self.closing.set(true);
+        self.commit_wanted.set();
+        self.lap_wanted.set();
+        self.commit_loop_done.wait().await;
+        self.lap_loop_done.wait().await;
+        if let Some(reason) = self.keeper.stopped() {
+            return Err(reason);
+        }
+        outcome.map_err(|error| error.to_string())?;
+        self.write_clean_stop().await.map_err(|error| error.to_string())?;
+        self.close_all().await;
+        Ok(())
+    }
+
+    async fn barrier_until_empty(self: &Rc<Self>) {
+        while self.keeper.stopped().is_none() && (!self.queue.borrow().is_empty() || self.runs.get() > 0) {
+            self.barrier().await;
+            self.disk.sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn stop_orderly(self: &Rc<Self>, logs: &[LogId]) -> io::Result<()> {
+        self.lap(logs.to_vec(), None).await?;
+        for log_id in logs {
+            let Some(log) = self.log(*log_id) else { continue };
+            while log.borrow().writing {
+                self.disk.sleep(Duration::from_millis(1)).await;
+            }
+            self.write_last_block(&log).await?;
+        }
+        self.checkpoint(logs, None).await;
+        Ok(())
+    }
+
+    /// Writes the padded last block of the active segment and cuts the file to its data, so that others can read it
+    /// to the end. The journal still holds those bytes: the next start counts on them, not on this.
+    async fn write_last_block(self: &Rc<Self>, log: &SharedLog) -> io::Result<()> {
+        let planned = {
+            let log = log.borrow();
+            let active = log
+                .segments
+                .last()
+                .filter(|segment| log.fault.is_none() && segment.tail.durable_end() > FilePos::ZERO);
+            active.map(|active| WriteBack {
+                base: active.base,
+                range: active.tail.plan_write_back(true),
+                seal: false,
+            })
+        };
+        let Some(planned) = planned else { return Ok(()) };
+        self.write_segment(log, &planned, 0).await?;
+        let file = self.segment_file(log, planned.base, true).await?;
+        file.cut(planned.range.end.as_u64()).await?;
+        file.sync().await
+    }
+}

@@ -1,0 +1,194 @@
+//! ListOffsets and OffsetForLeaderEpoch.
+
+use super::{RequestContext, codes, counted};
+use crate::cluster::Partition;
+use crate::shard::Shard;
+use crate::wire::ErrorCode;
+use crate::wire::messages::{
+    EpochEndOffset, ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+    OffsetForLeaderTopicResult,
+};
+use futures_util::future::join_all;
+use std::rc::Rc;
+use thalweg_engine::shard::ReadError;
+use thalweg_engine::units::{LeaderEpoch, LogId, Timestamp};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// An offset with its record's timestamp and leader epoch; -1 is unknown.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: i64,
+    timestamp: i64,
+    leader_epoch: i32,
+}
+
+const NOWHERE: Place = Place { offset: -1, timestamp: -1, leader_epoch: -1 };
+
+/// ListOffsets 0-11.
+pub(super) async fn list_offsets(
+    shard: &Rc<Shard>,
+    context: &RequestContext,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let version = context.header.api_version;
+    let committed = request.isolation_level == 1;
+    let topics = request.topics.into_iter().map(|topic| async move {
+        let partitions = topic.partitions.iter().map(|partition| one(shard, version, &topic.name, partition, committed));
+        let partitions = join_all(partitions).await;
+        ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
+    });
+    ListOffsetsResponse { topics: join_all(topics).await, ..ListOffsetsResponse::default() }
+}
+
+async fn one(
+    shard: &Rc<Shard>,
+    version: i16,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    committed: bool,
+) -> ListOffsetsPartitionResponse {
+    let blank = ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..ListOffsetsPartitionResponse::default() };
+    let found = match locate(shard, topic, asked.partition_index, asked.current_leader_epoch) {
+        Ok(_) if !is_known(asked.timestamp, version) => Err(ErrorCode::UnsupportedVersion),
+        Ok(partition) => {
+            let (log_id, timestamp, max) = (partition.log_id, asked.timestamp, asked.max_num_offsets);
+            let call = shard.router.call(partition.owner, move |shard: Rc<Shard>| async move {
+                if version == 0 {
+                    return before(&shard, log_id, timestamp, max).await;
+                }
+                place(&shard, log_id, timestamp, committed).await.map(|place| vec![place])
+            });
+            match call.await {
+                Ok(Ok(places)) => Ok(places),
+                Ok(Err(error)) => Err(codes::of_read(&error)),
+                Err(_) => Err(ErrorCode::NotLeaderOrFollower),
+            }
+        }
+        Err(code) => Err(code),
+    };
+    match found {
+        Err(error_code) => ListOffsetsPartitionResponse { error_code: counted(shard, error_code), ..blank },
+        Ok(places) if version == 0 => {
+            let old_style_offsets = places.iter().map(|place| place.offset).collect();
+            ListOffsetsPartitionResponse { old_style_offsets, ..blank }
+        }
+        Ok(places) => {
+            let place = places.first().copied().unwrap_or(NOWHERE);
+            ListOffsetsPartitionResponse {
+                timestamp: place.timestamp,
+                offset: place.offset,
+                leader_epoch: place.leader_epoch,
+                ..blank
+            }
+        }
+    }
+}
+
+/// Which of the special times a version knows.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        LATEST | EARLIEST => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        EARLIEST_PENDING_UPLOAD => version >= 11,
+        other => other >= 0 || version <= 6,
+    }
+}
+
+fn locate(shard: &Shard, topic: &str, index: i32, epoch: i32) -> Result<Partition, ErrorCode> {
+    let image = shard.cluster.image();
+    let partition = image.topic(topic).and_then(|topic| topic.partition(index));
+    let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if epoch >= 0 && epoch < partition.leader_epoch {
+        return Err(ErrorCode::FencedLeaderEpoch);
+    }
+    if epoch > partition.leader_epoch {
+        return Err(ErrorCode::UnknownLeaderEpoch);
+    }
+    if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
+}
+
+/// On the owner: where a time lies.
+async fn place(shard: &Shard, log_id: LogId, timestamp: i64, committed: bool) -> Result<Place, ReadError> {
+    let bounds = shard.engine.bounds(log_id)?;
+    let at = |offset: thalweg_engine::units::Offset| -> Result<Place, ReadError> {
+        let epoch = shard.engine.epoch_at(log_id, offset)?;
+        Ok(Place { offset: offset.as_i64(), timestamp: -1, leader_epoch: epoch.map_or(-1, |epoch| epoch.0) })
+    };
+    let found = match timestamp {
+        LATEST => {
+            let end = if committed { bounds.last_stable } else { bounds.high_watermark };
+            return Ok(Place { leader_epoch: bounds.leader_epoch.0, ..at(end)? });
+        }
+        // Without tiers all that is there is local, and nothing waits for upload.
+        EARLIEST | EARLIEST_LOCAL => return at(bounds.log_start),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(NOWHERE),
+        MAX_TIMESTAMP => shard.engine.offset_of_max_timestamp(log_id).await?,
+        time => shard.engine.offset_for_time(log_id, Timestamp(time)).await?,
+    };
+    Ok(found.map_or(NOWHERE, |found| Place {
+        offset: found.offset.as_i64(),
+        timestamp: found.timestamp.0,
+        leader_epoch: found.leader_epoch.0,
+    }))
+}
+
+/// On the owner, for version 0: offsets at or before a time, the newest first.
+async fn before(shard: &Shard, log_id: LogId, timestamp: i64, max: i32) -> Result<Vec<Place>, ReadError> {
+    let bounds = shard.engine.bounds(log_id)?;
+    let of = |offset: i64| Place { offset, ..NOWHERE };
+    let mut places = match timestamp {
+        LATEST => vec![of(bounds.high_watermark.as_i64()), of(bounds.log_start.as_i64())],
+        EARLIEST => vec![of(bounds.log_start.as_i64())],
+        time => match shard.engine.offset_for_time(log_id, Timestamp(time)).await? {
+            Some(found) => vec![of(found.offset.as_i64()), of(bounds.log_start.as_i64())],
+            None => vec![of(bounds.high_watermark.as_i64()), of(bounds.log_start.as_i64())],
+        },
+    };
+    places.dedup_by_key(|place| place.offset);
+    places.truncate(max.max(0) as usize);
+    Ok(places)
+}
+
+/// OffsetForLeaderEpoch 2-4.
+pub(super) async fn offset_for_leader_epoch(
+    shard: &Rc<Shard>,
+    _context: &RequestContext,
+    request: OffsetForLeaderEpochRequest,
+) -> OffsetForLeaderEpochResponse {
+    let topics = request.topics.into_iter().map(|topic| async move {
+        let partitions = topic.partitions.iter().map(|partition| epoch_end(shard, &topic.topic, partition));
+        let partitions = join_all(partitions).await;
+        OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions }
+    });
+    OffsetForLeaderEpochResponse { topics: join_all(topics).await, ..OffsetForLeaderEpochResponse::default() }
+}
+
+async fn epoch_end(shard: &Rc<Shard>, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
+    let blank = EpochEndOffset { partition: asked.partition, ..EpochEndOffset::default() };
+    let found = match locate(shard, topic, asked.partition, asked.current_leader_epoch) {
+        Ok(partition) => {
+            let (log_id, epoch) = (partition.log_id, LeaderEpoch(asked.leader_epoch));
+            let ask = move |shard: Rc<Shard>| async move { shard.engine.epoch_end(log_id, epoch) };
+            match shard.router.call(partition.owner, ask).await {
+                Ok(Ok(found)) => Ok(found),
+                Ok(Err(error)) => Err(codes::of_log(&error)),
+                Err(_) => Err(ErrorCode::NotLeaderOrFollower),
+            }
+        }
+        Err(code) => Err(code),
+    };
+    match found {
+        Ok(Some(end)) => EpochEndOffset { leader_epoch: end.leader_epoch.0, end_offset: end.end.as_i64(), ..blank },
+        Ok(None) => blank,
+        Err(error_code) => EpochEndOffset { error_code: counted(shard, error_code), ..blank },
+    }
+}

@@ -1,0 +1,116 @@
+//! Starting and stopping: recover the directories once, one executor per core, rooms in order; the reverse to stop.
+
+use crate::api::fetch_sessions::FetchSessions;
+use crate::api::groups::Groups;
+use crate::cluster::{Cluster, View};
+use crate::config::Config;
+use crate::coordinator::Clock;
+use crate::group::GroupSettings;
+use crate::metrics::{Health, ShardMetrics};
+use crate::net::budget::Budget;
+use crate::route::{Inbox, Router, ShardId};
+use crate::shard::Shard;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use thalweg_engine::shard::{Engine, EngineSettings};
+
+/// Memory of the broker by purpose, each for one core.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryPlan {
+    /// Requests on their way in.
+    pub requests: usize,
+    /// The logs' tails.
+    pub tails: usize,
+    /// Pages read from segments.
+    pub cache: usize,
+}
+
+impl MemoryPlan {
+    /// Shares out `thalweg.memory.bytes`: a quarter of the machine's when it is 0, between 256 MiB and 4 GiB.
+    pub fn of(config: &Config, machine_bytes: u64, shard_count: usize) -> Self {
+        let chosen = match config.thalweg_memory_bytes {
+            0 => (machine_bytes / 4).clamp(256 << 20, 4 << 30),
+            bytes => bytes as u64,
+        };
+        let each = (chosen / shard_count.max(1) as u64) as usize;
+        let requests = match config.queued_max_request_bytes {
+            bytes if bytes > 0 => bytes as usize,
+            _ => each / 4,
+        };
+        Self { requests, tails: each / 2, cache: each / 4 }
+    }
+}
+
+/// What the engine is told.
+pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> EngineSettings {
+    EngineSettings {
+        directories: config.log_dirs.iter().map(PathBuf::from).collect(),
+        journal_file_bytes: config.thalweg_journal_file_bytes,
+        journal_files_max: config.thalweg_journal_files_max,
+        commit_bytes_max: config.thalweg_commit_bytes_max,
+        large_run_bytes: config.thalweg_large_run_bytes,
+        write_back_bytes_per_s: config.thalweg_write_back_bytes_per_s,
+        tail_memory_bytes: memory.tails,
+        cache_bytes: memory.cache,
+        unpacked_bytes_max: (config.message_max_bytes as usize).saturating_mul(64).clamp(64 << 20, 1 << 30),
+        producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
+        open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000) as usize,
+    }
+}
+
+fn group_settings(config: &Config) -> GroupSettings {
+    GroupSettings {
+        session_timeout_ms_min: config.group_min_session_timeout_ms,
+        session_timeout_ms_max: config.group_max_session_timeout_ms,
+        initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+        members_max: config.group_max_size as usize,
+        offset_metadata_bytes_max: config.offset_metadata_max_bytes.max(0) as usize,
+        offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+        offsets_check_interval_ms: config.offsets_retention_check_interval_ms as u64,
+        ..GroupSettings::default()
+    }
+}
+
+/// What all shards are made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// Checked.
+    pub config: Arc<Config>,
+    /// Of `meta.properties`.
+    pub cluster_id: String,
+    /// Memory of each shard.
+    pub memory: MemoryPlan,
+    /// All shards' inboxes, in order.
+    pub inboxes: Vec<Inbox>,
+    /// Where the image is published.
+    pub view: View,
+    /// The broker's start.
+    pub start: Instant,
+    /// What probes are told.
+    pub health: Arc<Health>,
+}
+
+/// Makes a shard around its engine.
+pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
+    let router = Router::new(id, parts.inboxes.clone());
+    let shard_count = parts.inboxes.len();
+    let sessions_max = (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
+    let shard = Rc::new(Shard {
+        id,
+        shard_count,
+        config: Arc::clone(&parts.config),
+        metrics: Arc::new(ShardMetrics::new(engine.stats())),
+        cluster: Cluster::new(parts.view.clone()),
+        groups: Groups::new(engine.clone(), Clock::since(parts.start), group_settings(&parts.config)),
+        sessions: RefCell::new(FetchSessions::new(sessions_max)),
+        router: router.clone(),
+        budget: Budget::new(parts.memory.requests),
+        cluster_id: parts.cluster_id.clone(),
+        engine,
+    });
+    router.attach(&shard);
+    shard
+}

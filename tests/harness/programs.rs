@@ -1,0 +1,160 @@
+//! Clients that are programs of their own: built or installed by the project's own files, once, at the first test that needs them.
+//!
+//! | client | from | built by |
+//! | --- | --- | --- |
+//! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
+//! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
+//! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | Java producer and consumer | `tests/clients/java` | `javac` against a release's jars |
+
+use crate::kafka_tools::Kafka;
+use crate::process::{self, Output, which};
+use crate::scratch::{repository, target_dir};
+use crate::skip;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+const BUILD_WITHIN: Duration = Duration::from_mins(25);
+const RUN_WITHIN: Duration = Duration::from_mins(3);
+
+/// One build at a time, and each only once.
+static BUILT: Mutex<Vec<(String, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
+
+/// The Go driver on Elastic's sarama; `None`, loudly, where it cannot be built.
+pub fn sarama() -> Option<PathBuf> {
+    once("sarama", || go_build("sarama"))
+}
+
+/// Filebeat; `None`, loudly, where it cannot be built.
+pub fn filebeat() -> Option<PathBuf> {
+    once("filebeat", || go_build("filebeat"))
+}
+
+/// kcat; `None`, loudly, where it is not installed and may not be.
+pub fn kcat() -> Option<PathBuf> {
+    once("kcat", || {
+        if let Some(found) = which("kcat").or_else(|| which("kafkacat")) {
+            return Ok(found);
+        }
+        if !rustix::process::geteuid().is_root() || which("apt-get").is_none() {
+            return Err(
+                "not installed, and installing Debian's package kcat takes root and apt-get".to_string()
+            );
+        }
+        let install = || apt_get(&["install", "-y", "-qq", "--no-install-recommends", "kcat"]);
+        install().or_else(|_| apt_get(&["update", "-qq"]).and_then(|()| install()))?;
+        which("kcat").ok_or_else(|| "the package kcat brought no kcat".to_string())
+    })
+}
+
+/// The Java driver against one release's clients; `None`, loudly, where it cannot be built.
+pub fn java_driver(release: &str) -> Option<JavaDriver> {
+    let kafka = Kafka::installed(release)?;
+    let classes = once(&format!("Java clients {release}"), || {
+        let classes = target_dir().join("test-clients").join(format!("java-{release}"));
+        fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
+        let mut javac = Command::new("javac");
+        javac.args(["-nowarn", "-cp", &kafka.class_path(), "-d"]).arg(&classes);
+        javac.arg(repository().join("tests/clients/java/Driver.java"));
+        built(&javac)?;
+        Ok(classes)
+    })?;
+    Some(JavaDriver { kafka, classes })
+}
+
+/// `tests/clients/java/Driver.java`, compiled.
+#[derive(Clone, Debug)]
+pub struct JavaDriver {
+    kafka: Kafka,
+    classes: PathBuf,
+}
+
+impl JavaDriver {
+    /// Runs one verb and reads the JSON it prints.
+    ///
+    /// # Panics
+    /// If the driver fails.
+    pub fn run(&self, arguments: &[&str]) -> serde_json::Value {
+        let class_path = format!("{}:{}", self.classes.display(), self.kafka.class_path());
+        let mut java = self.kafka.java_with("256m", &class_path, "Driver");
+        java.args(arguments);
+        json(&process::run(&java, b"", RUN_WITHIN).succeeded(&format!("java driver {arguments:?}")))
+    }
+}
+
+/// Runs a program of ours to its end and reads the line of JSON it prints.
+///
+/// # Panics
+/// If it fails.
+pub fn run_json(program: &PathBuf, arguments: &[&str]) -> serde_json::Value {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    json(&process::run(&command, b"", RUN_WITHIN).succeeded(&format!("{} {arguments:?}", program.display())))
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    let line = output.lines().last().copied().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", output.stderr))
+}
+
+/// Builds `tests/clients/<name>`. Go keeps what it compiled, so only the first build takes long.
+fn go_build(name: &str) -> Result<PathBuf, String> {
+    which("go").ok_or("go is not installed")?;
+    let binary = target_dir().join("test-clients").join(name);
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&binary).arg(".");
+    go.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false -mod=readonly").env("GOTOOLCHAIN", "local");
+    go.current_dir(repository().join("tests/clients").join(name));
+    built(&go)?;
+    Ok(binary)
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let mut apt = Command::new("apt-get");
+    apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    built(&apt)
+}
+
+fn built(command: &Command) -> Result<(), String> {
+    let output = process::run(command, b"", BUILD_WITHIN);
+    let last: Vec<&str> = output.stderr.lines().rev().take(3).collect();
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?}: {}: {}", output.status, last.join(" | ")))
+    }
+}
+
+fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option<PathBuf> {
+    let mut known = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let index = known.iter().position(|(name, _)| name == client).unwrap_or_else(|| {
+        known.push((client.to_string(), build()));
+        known.len() - 1
+    });
+    let outcome = known[index].1.clone();
+    drop(known);
+    outcome.map_err(|why| skip::skip_client(client, &why)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Runs before the behaviour tests, so that no build takes the cores away from under them.
+    use super::*;
+    use crate::kafka_tools::RELEASES;
+
+    #[test]
+    fn every_client_is_built_or_named_as_skipped() {
+        let ready = [
+            ("sarama", sarama().is_some()),
+            ("filebeat", filebeat().is_some()),
+            ("kcat", kcat().is_some()),
+            ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
+            ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
+        ];
+        let names: Vec<_> = ready.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        skip::loud(&format!("clients ready: {}", names.join(", ")));
+    }
+}
