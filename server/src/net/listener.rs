@@ -9,7 +9,7 @@ use crate::shard::Shard;
 use glommio::net::TcpListener;
 use rustc_hash::FxHashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,8 +70,26 @@ pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
         .map_err(told)?
         .next()
         .ok_or_else(|| told(io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
-    drop(std::net::TcpListener::bind(address).map_err(told)?);
+    if let Err(error) = std::net::TcpListener::bind(address) {
+        // Connections of a broker that ended a moment ago still hold the port, which is no reason to wait for them:
+        // only another listener is in the way.
+        let in_use = error.kind() == io::ErrorKind::AddrInUse;
+        if !in_use || TcpStream::connect(reachable(address)).is_ok() {
+            return Err(told(error));
+        }
+    }
     TcpListener::bind(address).map_err(|error| told(error.into()))
+}
+
+/// Where a listener on this address can be reached from this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// Accepts for one listener.
