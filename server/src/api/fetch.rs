@@ -5,9 +5,9 @@ use super::{Handled, RequestContext, codes, counted};
 use crate::cluster::Partition;
 use crate::route::ShardId;
 use crate::shard::Shard;
-use crate::wire::ErrorCode;
-use crate::wire::fetch::{FetchResponse, PartitionData, TopicData, answer};
+use crate::wire::fetch::{EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::wire::messages::{FetchPartition, FetchRequest, LeaderIdAndEpoch};
+use crate::wire::{Answer, ErrorCode};
 use futures_util::future::{join_all, select_all};
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -67,13 +67,16 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
-            let error_code = counted(shard, match error {
-                SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
-                SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
-                SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
-            });
+            let error_code = counted(
+                shard,
+                match error {
+                    SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+                    SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+                    SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
+                },
+            );
             let response = FetchResponse { error_code, ..FetchResponse::default() };
-            return Handled::Answer(answer(&context.header, response));
+            return Handled::Answer(Answer::of(&context.header, &response));
         }
     };
     let limits = Limits {
@@ -85,9 +88,9 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
     let Plan { partitions, session_id, incremental } = plan;
     let targets = resolve(shard, version, partitions);
     let data = read_until_enough(shard, &targets, limits).await;
-    let topics = gather(shard, targets, data, session_id, incremental);
-    let response = FetchResponse { error_code: ErrorCode::None, session_id, topics };
-    Handled::Answer(answer(&context.header, response))
+    let responses = gather(shard, targets, data, session_id, incremental);
+    let response = FetchResponse { session_id, responses, ..FetchResponse::default() };
+    Handled::Answer(Answer::of(&context.header, &response))
 }
 
 fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)>) -> Vec<Target> {
@@ -96,7 +99,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
     let find = |wanted: &Wanted, fetch: &FetchPartition| {
         let topic = if by_id { image.topic_by_id(wanted.topic_id) } else { image.topic(&wanted.topic) };
         let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
-        let partition = topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let partition =
+            topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let epoch = fetch.current_leader_epoch;
         if epoch >= 0 && epoch < partition.leader_epoch {
             return Err(ErrorCode::FencedLeaderEpoch);
@@ -106,7 +110,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
         }
         if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
     };
-    let target = |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
+    let target =
+        |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
     partitions.into_iter().map(target).collect()
 }
 
@@ -117,8 +122,8 @@ async fn read_until_enough(shard: &Rc<Shard>, targets: &[Target], limits: Limits
     let mut watches: BTreeMap<ShardId, Watch> = BTreeMap::new();
     loop {
         let data = read_all(shard, targets, &parts, limits).await;
-        let bytes: usize = data.iter().map(|partition| partition.records_bytes).sum();
-        let settled = data.iter().any(|data| data.error_code != ErrorCode::None || data.diverging_epoch.is_some());
+        let bytes: usize = data.iter().map(|partition| partition.records_bytes()).sum();
+        let settled = data.iter().any(|data| data.error_code != ErrorCode::None || data.diverging_epoch != EpochEndOffset::default());
         let left = limits.end.saturating_duration_since(Instant::now());
         if bytes >= limits.bytes_min || settled || left.is_zero() || parts.is_empty() {
             return data;
@@ -197,15 +202,14 @@ async fn read_all(
         };
         if let (Ok(known), ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) = (&target.found, partition.error_code) {
             let leader = LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch: known.leader_epoch };
-            partition.current_leader = Some(leader);
+            partition.current_leader = leader;
         }
         // Owners read side by side, each up to the whole limit: what is over it in all waits for the next fetch.
-        if partition.records_bytes > left && any {
+        if partition.records_bytes() > left && any {
             partition.records.clear();
-            partition.records_bytes = 0;
         }
-        any |= partition.records_bytes > 0;
-        left = left.saturating_sub(partition.records_bytes);
+        any |= partition.records_bytes() > 0;
+        left = left.saturating_sub(partition.records_bytes());
         data.push(partition);
     }
     data
@@ -261,12 +265,12 @@ fn of_found(index: i32, found: Found) -> PartitionData {
     };
     match found {
         Found::Read(outcome) => PartitionData {
-            records_bytes: outcome.bytes,
             records: outcome.slices,
             ..with_bounds(&outcome.bounds)
         },
         Found::Diverged(end, bounds) => {
-            PartitionData { diverging_epoch: Some((end.leader_epoch.0, end.end.as_i64())), ..with_bounds(&bounds) }
+            let diverging_epoch = EpochEndOffset { epoch: end.leader_epoch.0, end_offset: end.end.as_i64() };
+            PartitionData { diverging_epoch, ..with_bounds(&bounds) }
         }
         Found::Failed(error) => PartitionData::error(index, codes::of_read(&error)),
     }
@@ -278,22 +282,22 @@ fn gather(
     data: Vec<PartitionData>,
     session_id: i32,
     incremental: bool,
-) -> Vec<TopicData> {
-    let mut topics: Vec<TopicData> = Vec::new();
+) -> Vec<FetchableTopicResponse> {
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     let mut places: BTreeMap<(String, Uuid), usize> = BTreeMap::new();
     for (target, data) in targets.into_iter().zip(data) {
         counted(shard, data.error_code);
         if session_id != 0 {
             let told = Told { high_watermark: data.high_watermark, log_start: data.log_start_offset };
-            let failed = data.error_code != ErrorCode::None || data.diverging_epoch.is_some();
-            let new = shard.sessions.borrow_mut().tell(session_id, &target.wanted, told, data.records_bytes > 0, failed);
+            let failed = data.error_code != ErrorCode::None || data.diverging_epoch != EpochEndOffset::default();
+            let new = shard.sessions.borrow_mut().tell(session_id, &target.wanted, told, data.records_bytes() > 0, failed);
             if incremental && !new {
                 continue;
             }
         }
         let (topic, topic_id) = (target.wanted.topic, target.wanted.topic_id);
         let place = *places.entry((topic.clone(), topic_id)).or_insert_with(|| {
-            topics.push(TopicData { topic, topic_id, partitions: Vec::new() });
+            topics.push(FetchableTopicResponse { topic, topic_id, partitions: Vec::new() });
             topics.len() - 1
         });
         if let Some(topic) = topics.get_mut(place) {

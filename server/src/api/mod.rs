@@ -13,8 +13,9 @@ pub mod produce;
 pub mod producer_ids;
 mod versions;
 
+use crate::net::Class;
 use crate::shard::Shard;
-use crate::wire::{Answer, ApiKey, ErrorCode, Field, Reader, RequestHeader};
+use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -30,6 +31,8 @@ pub struct RequestContext {
     pub client_host: IpAddr,
     /// When its last byte had come.
     pub received: Instant,
+    /// Its connection: different for every connection of the broker's life.
+    pub connection_id: u64,
 }
 
 /// What came of a request.
@@ -41,6 +44,14 @@ pub enum Handled {
     Silent,
     /// There is no answer to this: the connection closes, for this reason.
     Close(String),
+}
+
+/// How a request gets along with others of its connection.
+pub fn class(header: &RequestHeader) -> Class {
+    match header.api_key {
+        ApiKey::Produce => Class::Overlapping,
+        _ => Class::Alone,
+    }
 }
 
 macro_rules! dispatch {
@@ -59,10 +70,9 @@ macro_rules! dispatch {
     };
 }
 
-fn read<T: Field>(context: &RequestContext, mut body: Reader) -> Result<T, String> {
-    let request = T::read(&mut body, context.header.context()).map_err(|error| error.to_string())?;
+fn read<T: Decode>(context: &RequestContext, mut body: Reader) -> Result<T, String> {
     // Kafka takes bytes behind the last field, too: some old clients send them.
-    Ok(request)
+    T::decode(&mut body, context.header.api_version).map_err(|error| error.to_string())
 }
 
 /// Decodes a request, acts on it, and lays out its answer.

@@ -2,17 +2,9 @@
 
 use super::RequestContext;
 use crate::shard::Shard;
-use crate::wire::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use crate::wire::{Answer, ApiKey, ErrorCode, RequestHeader};
+use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::{Answer, ErrorCode, RequestHeader, versions};
 use std::rc::Rc;
-
-fn all() -> Vec<ApiVersion> {
-    let entry = |api: &ApiKey| {
-        let listed = api.listed();
-        ApiVersion { api_key: *api as i16, min_version: *listed.start(), max_version: *listed.end() }
-    };
-    ApiKey::ALL.iter().map(entry).collect()
-}
 
 /// ApiVersions 0-4.
 pub(super) async fn api_versions(
@@ -23,29 +15,22 @@ pub(super) async fn api_versions(
     let named = |text: &str| {
         // KIP-511: letters, digits, '-' and '.', no separator at either end.
         let inner = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
-        let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric());
         inner && ends
     };
     let sound = context.header.api_version < 3
         || (named(&request.client_software_name) && named(&request.client_software_version));
     if !sound {
-        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest, ..ApiVersionsResponse::default() };
+        return ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest,
+            ..ApiVersionsResponse::default()
+        };
     }
-    ApiVersionsResponse { api_keys: all(), ..ApiVersionsResponse::default() }
+    versions::api_versions()
 }
 
 /// KIP-511: a version that is not served gets the error in version 0, with what is served of this API.
 pub(super) fn unsupported(header: &RequestHeader) -> Answer {
-    let served = ApiKey::ApiVersions.served();
-    let own = ApiVersion {
-        api_key: ApiKey::ApiVersions as i16,
-        min_version: *served.start(),
-        max_version: *served.end(),
-    };
-    let response = ApiVersionsResponse {
-        error_code: ErrorCode::UnsupportedVersion,
-        api_keys: vec![own],
-        ..ApiVersionsResponse::default()
-    };
-    Answer::of(&RequestHeader { api_version: 0, ..header.clone() }, &response)
+    Answer::of(&RequestHeader { api_version: 0, ..header.clone() }, &versions::api_versions_unsupported())
 }

@@ -15,7 +15,7 @@ use crate::coordinator::{Record, ReplayError};
 use crate::wire::messages::internal::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata as StoredMember, OffsetCommitKey, OffsetCommitValue,
 };
-use crate::wire::{Context, Field, Reader, WireError, Writer};
+use crate::wire::{Decode as _, Reader, WireError, stored};
 use bytes::Bytes;
 use thalweg_engine::units::Timestamp;
 use uuid::Uuid;
@@ -48,8 +48,6 @@ pub enum GroupRecord {
 const OFFSET_KEY_VERSION: i16 = 1;
 const GROUP_KEY_VERSION: i16 = 2;
 const GROUP_VALUE_VERSION: i16 = 3;
-/// The newest values known; both have compact types from here on.
-const VALUE_VERSION_MAX: i16 = 4;
 
 impl GroupRecord {
     /// An offset to keep, or to forget.
@@ -60,13 +58,13 @@ impl GroupRecord {
         stored: Option<&StoredOffset>,
     ) -> Record {
         let key = OffsetCommitKey { group: group_id.to_owned(), topic: topic.to_owned(), partition };
-        Record { key: write(OFFSET_KEY_VERSION, &key), value: stored.map(encode_stored) }
+        Record { key: stored::encode(&key, OFFSET_KEY_VERSION), value: stored.map(encode_stored) }
     }
 
     /// A group to keep, or to forget.
     pub fn encode_group(group_id: &str, metadata: Option<&GroupMetadata>) -> Record {
         let key = GroupMetadataKey { group: group_id.to_owned() };
-        Record { key: write(GROUP_KEY_VERSION, &key), value: metadata.map(encode_metadata) }
+        Record { key: stored::encode(&key, GROUP_KEY_VERSION), value: metadata.map(encode_metadata) }
     }
 
     /// Reads a record.
@@ -76,7 +74,7 @@ impl GroupRecord {
     pub fn decode(record: &Record) -> Result<Self, ReplayError> {
         let malformed = |what| move |_: WireError| ReplayError::Malformed { what };
         let mut key = Reader::new(record.key.clone());
-        let version = i16::read(&mut key, context(0)).map_err(malformed("key of a group record"))?;
+        let version = stored::version(&mut key).map_err(malformed("key of a group record"))?;
         match version {
             0 | OFFSET_KEY_VERSION => {
                 decode_offset(&mut key, version, record).map_err(malformed("offset commit"))
@@ -85,27 +83,6 @@ impl GroupRecord {
             _ => Ok(Self::Other),
         }
     }
-}
-
-fn context(version: i16) -> Context {
-    Context { version, flexible: version >= VALUE_VERSION_MAX }
-}
-
-fn write(version: i16, message: &impl Field) -> Bytes {
-    let mut writer = Writer::default();
-    version.write(&mut writer, context(version));
-    message.write(&mut writer, context(version));
-    writer.bytes.freeze()
-}
-
-/// Reads a value of any version known. What follows the last field is from a later minor release and is let be.
-fn read<T: Field>(value: &Bytes) -> Result<T, WireError> {
-    let mut reader = Reader::new(value.clone());
-    let version = i16::read(&mut reader, context(0))?;
-    if !(0..=VALUE_VERSION_MAX).contains(&version) {
-        return Err(WireError::Length { what: "record's version", length: i64::from(version) });
-    }
-    T::read(&mut reader, context(version))
 }
 
 fn encode_stored(stored: &StoredOffset) -> Bytes {
@@ -123,13 +100,13 @@ fn encode_stored(stored: &StoredOffset) -> Bytes {
         expire_timestamp: stored.expire_timestamp.map_or(-1, |at| at.0),
         topic_id,
     };
-    write(version, &value)
+    stored::encode(&value, version)
 }
 
 fn decode_offset(key: &mut Reader, version: i16, record: &Record) -> Result<GroupRecord, WireError> {
-    let key = OffsetCommitKey::read(key, context(version))?;
+    let key = OffsetCommitKey::decode(key, version)?;
     let stored =
-        record.value.as_ref().map(read::<OffsetCommitValue>).transpose()?.map(|value| StoredOffset {
+        record.value.as_ref().map(stored::decode::<OffsetCommitValue>).transpose()?.map(|value| StoredOffset {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
             metadata: value.metadata,
@@ -159,13 +136,13 @@ fn encode_metadata(metadata: &GroupMetadata) -> Bytes {
         current_state_timestamp: metadata.state_since.unwrap_or(Timestamp::NONE).0,
         members: metadata.members.iter().map(member).collect(),
     };
-    write(GROUP_VALUE_VERSION, &value)
+    stored::encode(&value, GROUP_VALUE_VERSION)
 }
 
 fn decode_group(key: &mut Reader, record: &Record) -> Result<GroupRecord, WireError> {
-    let key = GroupMetadataKey::read(key, context(GROUP_KEY_VERSION))?;
+    let key = GroupMetadataKey::decode(key, GROUP_KEY_VERSION)?;
     let metadata =
-        record.value.as_ref().map(read::<GroupMetadataValue>).transpose()?.map(|value| GroupMetadata {
+        record.value.as_ref().map(stored::decode::<GroupMetadataValue>).transpose()?.map(|value| GroupMetadata {
             protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
             generation: value.generation,
             protocol: value.protocol,

@@ -1,66 +1,55 @@
-//! An answer on its way out: pieces in order, each owned or shared with a log's tail or the cache.
+//! A whole answer, ready to be sent: owned pieces and slices of stored batches, in order.
+//!
+//! ```text
+//! | i32 length | header | body ...... | batches | ...... | batches | ... |
+//!   parts[0], owned                     slices    owned    slices    owned
+//! ```
+//! One pass over the body to measure, one to write; batches are neither copied nor looked at.
 
-use super::header::RequestHeader;
-use super::primitives::{Field, Writer};
+use super::Encode;
+use super::header::{RequestHeader, ResponseHeader};
+use super::writer::Writer;
 use bytes::Bytes;
 
-/// The bytes of one answer, length prefix included. Records in it are shared slices, never copied.
-#[derive(Clone, Debug, Default)]
+const LENGTH_BYTES: usize = size_of::<i32>();
+
+/// Bytes of one answer, length in front, as they go to the socket one part after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// In order.
+    /// The pieces, in order; none is empty. The owned ones share one allocation.
     pub parts: Vec<Bytes>,
-    /// Sum of the parts.
+    /// The sum of their lengths.
     pub bytes: usize,
 }
 
 impl Answer {
-    /// An answer of one message.
-    pub fn of(header: &RequestHeader, message: &impl Field) -> Self {
-        let mut writer = header.answer();
-        message.write(&mut writer, header.context());
-        Self::framed(vec![writer.bytes.freeze()])
+    /// The answer to a request with that header, in its version.
+    ///
+    /// Reserves exactly what the owned parts take.
+    ///
+    /// # Panics
+    /// On an answer of 2 GiB and more: what goes into one answer is bounded long before.
+    pub fn of(header: &RequestHeader, body: &impl Encode) -> Self {
+        let (key, version) = (header.api_key, header.api_version);
+        let size = body.measure(version);
+        let framed_bytes = ResponseHeader::encoded_bytes(key, version) + size.bytes;
+        assert!(i32::try_from(framed_bytes).is_ok(), "an answer of {framed_bytes} B to {key} v{version}");
+        let bytes = LENGTH_BYTES + framed_bytes;
+        let mut writer = Writer::with_capacity(bytes - size.slice_bytes);
+        writer.put(&(framed_bytes as i32).to_be_bytes());
+        ResponseHeader { correlation_id: header.correlation_id }.write(&mut writer, key, version);
+        body.encode(&mut writer, version);
+        let parts = writer.into_parts();
+        debug_assert_eq!(
+            parts.iter().map(Bytes::len).sum::<usize>(),
+            bytes,
+            "{key} v{version} was measured wrongly"
+        );
+        Self { parts, bytes }
     }
 
-    /// Puts the length in front.
-    pub fn framed(parts: Vec<Bytes>) -> Self {
-        let body: usize = parts.iter().map(Bytes::len).sum();
-        let mut framed = Vec::with_capacity(parts.len() + 1);
-        framed.push(Bytes::copy_from_slice(&(body as i32).to_be_bytes()));
-        framed.extend(parts);
-        Self { parts: framed, bytes: body + 4 }
-    }
-
-    /// The answer as one run of bytes: for tests.
+    /// The answer as one run of bytes, copied: for tests.
     pub fn concat(&self) -> Vec<u8> {
         self.parts.concat()
-    }
-}
-
-/// Collects an answer with record slices in it.
-#[derive(Default)]
-pub struct AnswerBuilder {
-    parts: Vec<Bytes>,
-    /// Where fields go next.
-    pub writer: Writer,
-}
-
-impl AnswerBuilder {
-    /// Begins with what was written so far.
-    pub fn new(writer: Writer) -> Self {
-        Self { parts: Vec::new(), writer }
-    }
-
-    /// Adds slices as they are.
-    pub fn slices(&mut self, slices: Vec<Bytes>) {
-        if !slices.is_empty() {
-            self.parts.push(self.writer.bytes.split().freeze());
-            self.parts.extend(slices);
-        }
-    }
-
-    /// The answer, framed.
-    pub fn finish(mut self) -> Answer {
-        self.parts.push(self.writer.bytes.split().freeze());
-        Answer::framed(self.parts)
     }
 }

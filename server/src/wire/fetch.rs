@@ -1,155 +1,119 @@
-//! The answer to Fetch, versions 4 to 18: fields around record slices that go out as they lie in memory.
+//! Fetch: the answer is written around slices of stored batches, which are never copied ([`Answer`](super::Answer)).
 
-use super::answer::{Answer, AnswerBuilder};
-use super::codes::ErrorCode;
-use super::header::RequestHeader;
-use super::messages::LeaderIdAndEpoch;
-use super::primitives::{Context, Field, Writer};
-use bytes::{BufMut, Bytes};
+use crate::wire::codes::ErrorCode;
+use crate::wire::produce::{LeaderIdAndEpoch, NodeEndpoint};
+use crate::wire::table::messages;
+use bytes::Bytes;
 use uuid::Uuid;
 
-/// What one partition answers.
-#[derive(Clone, Debug)]
-pub struct PartitionData {
-    /// Its number.
-    pub partition_index: i32,
-    /// 0 or an error.
-    pub error_code: ErrorCode,
-    /// -1 with an error.
-    pub high_watermark: i64,
-    /// -1 with an error.
-    pub last_stable_offset: i64,
-    /// -1 with an error.
-    pub log_start_offset: i64,
-    /// Since 12: epoch and end offset where the fetcher's log parts from this one.
-    pub diverging_epoch: Option<(i32, i64)>,
-    /// Since 12: who leads, with an error that asks for it.
-    pub current_leader: Option<LeaderIdAndEpoch>,
-    /// Whole batches.
-    pub records: Vec<Bytes>,
-    /// Sum of the slices.
-    pub records_bytes: usize,
-}
-
 impl PartitionData {
-    /// An answer without records.
+    /// A partition without records and, as Kafka spells "unknown", with bounds of -1.
     pub fn error(partition_index: i32, error_code: ErrorCode) -> Self {
-        Self {
-            partition_index,
-            error_code,
-            high_watermark: -1,
-            last_stable_offset: -1,
-            log_start_offset: -1,
-            diverging_epoch: None,
-            current_leader: None,
-            records: Vec::new(),
-            records_bytes: 0,
-        }
+        Self { partition_index, error_code, high_watermark: -1, ..Self::default() }
+    }
+
+    /// Bytes of all slices.
+    pub fn records_bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
     }
 }
 
-/// One topic of an answer.
-#[derive(Clone, Debug)]
-pub struct TopicData {
-    /// Up to 12.
-    pub topic: String,
-    /// Since 13.
-    pub topic_id: Uuid,
-    /// In the order asked for.
-    pub partitions: Vec<PartitionData>,
-}
+messages! {
+    /// Asks for batches. Without a session (KIP-227) `session_epoch` is -1 and `topics` is all that is read.
+    message FetchRequest (4..=18, flexible 12) {
+        replica_id: i32 [4..=14] = -1,
+        max_wait_ms: i32 [4..],
+        min_bytes: i32 [4..],
+        max_bytes: i32 [4..] = i32::MAX,
+        isolation_level: i8 [4..],
+        session_id: i32 [7..],
+        session_epoch: i32 [7..] = -1,
+        topics: Vec<FetchTopic> [4..],
+        forgotten_topics_data: Vec<ForgottenTopic> [7..],
+        rack_id: String [11..],
+        cluster_id: Option<String> [12..; null 12..; tag 0 = None],
+        replica_state: ReplicaState [15..; tag 1 = ReplicaState::default()],
+    }
 
-/// A whole answer.
-#[derive(Clone, Debug, Default)]
-pub struct FetchResponse {
-    /// Since 7.
-    pub error_code: ErrorCode,
-    /// Since 7.
-    pub session_id: i32,
-    /// Topics in order.
-    pub topics: Vec<TopicData>,
-}
+    /// Partitions of one topic: by name up to v12, by id from v13.
+    struct FetchTopic {
+        topic: String [4..=12],
+        topic_id: Uuid [13..],
+        partitions: Vec<FetchPartition> [4..],
+    }
 
-fn count(writer: &mut Writer, count: usize, flexible: bool) {
-    if flexible {
-        writer.varint(count as u32 + 1);
-    } else {
-        writer.bytes.put_i32(count as i32);
+    /// One partition and where to read on.
+    struct FetchPartition {
+        partition: i32 [4..],
+        current_leader_epoch: i32 [9..] = -1,
+        fetch_offset: i64 [4..],
+        last_fetched_epoch: i32 [12..] = -1,
+        log_start_offset: i64 [5..] = -1,
+        partition_max_bytes: i32 [4..],
+        replica_directory_id: Uuid [17..; tag 0 = Uuid::nil()],
+        high_watermark: i64 [18..; tag 1 = i64::MAX],
     }
-}
 
-/// Lays the answer out. No record is copied.
-pub fn answer(header: &RequestHeader, response: FetchResponse) -> Answer {
-    let context = header.context();
-    let Context { version, flexible } = context;
-    let mut builder = AnswerBuilder::new(header.answer());
-    0i32.write(&mut builder.writer, context); // throttle time
-    if version >= 7 {
-        response.error_code.write(&mut builder.writer, context);
-        response.session_id.write(&mut builder.writer, context);
+    /// Partitions that leave the session.
+    struct ForgottenTopic {
+        topic: String [7..=12],
+        topic_id: Uuid [13..],
+        partitions: Vec<i32> [7..],
     }
-    count(&mut builder.writer, response.topics.len(), flexible);
-    for topic in response.topics {
-        if version >= 13 {
-            topic.topic_id.write(&mut builder.writer, context);
-        } else {
-            topic.topic.write(&mut builder.writer, context);
-        }
-        count(&mut builder.writer, topic.partitions.len(), flexible);
-        for partition in topic.partitions {
-            write_partition(&mut builder, partition, context);
-        }
-        if flexible {
-            builder.writer.varint(0);
-        }
-    }
-    if flexible {
-        builder.writer.varint(0); // node endpoints are never needed: there is one node
-    }
-    builder.finish()
-}
 
-fn write_partition(builder: &mut AnswerBuilder, partition: PartitionData, context: Context) {
-    let Context { version, flexible } = context;
-    let writer = &mut builder.writer;
-    partition.partition_index.write(writer, context);
-    partition.error_code.write(writer, context);
-    partition.high_watermark.write(writer, context);
-    partition.last_stable_offset.write(writer, context);
-    if version >= 5 {
-        partition.log_start_offset.write(writer, context);
+    /// Which follower asks, from v15 in place of `replica_id`.
+    struct ReplicaState {
+        replica_id: i32 [15..] = -1,
+        replica_epoch: i64 [15..] = -1,
     }
-    // No aborted transactions: null as Kafka answers where isolation is not asked for, empty reads the same.
-    count(writer, 0, flexible);
-    if version >= 11 {
-        (-1i32).write(writer, context); // preferred read replica
-    }
-    count_bytes(writer, partition.records_bytes, flexible);
-    builder.slices(partition.records);
-    if flexible {
-        let writer = &mut builder.writer;
-        let tags =
-            u32::from(partition.diverging_epoch.is_some()) + u32::from(partition.current_leader.is_some());
-        writer.varint(tags);
-        if let Some((epoch, end_offset)) = partition.diverging_epoch {
-            let mut field = Writer::default();
-            epoch.write(&mut field, context);
-            end_offset.write(&mut field, context);
-            field.varint(0);
-            writer.tag(0, &field);
-        }
-        if let Some(leader) = partition.current_leader {
-            let mut field = Writer::default();
-            leader.write(&mut field, context);
-            writer.tag(1, &field);
-        }
-    }
-}
 
-fn count_bytes(writer: &mut Writer, bytes: usize, flexible: bool) {
-    if flexible {
-        writer.varint(bytes as u32 + 1);
-    } else {
-        writer.bytes.put_i32(bytes as i32);
+    /// Batches, as slices of where they are stored.
+    message FetchResponse (4..=18, flexible 12) {
+        throttle_time_ms: i32 [4..],
+        error_code: ErrorCode [7..],
+        session_id: i32 [7..],
+        responses: Vec<FetchableTopicResponse> [4..],
+        node_endpoints: Vec<NodeEndpoint> [16..; tag 0 = Vec::new()],
+    }
+
+    /// One topic: by name up to v12, by id from v13.
+    struct FetchableTopicResponse {
+        topic: String [4..=12],
+        topic_id: Uuid [13..],
+        partitions: Vec<PartitionData> [4..],
+    }
+
+    /// One partition: its bounds and its batches. `records`: the bytes of whole batches, in order, in any number of
+    /// slices; none is written as empty.
+    struct PartitionData {
+        partition_index: i32 [4..],
+        error_code: ErrorCode [4..],
+        high_watermark: i64 [4..],
+        last_stable_offset: i64 [4..] = -1,
+        log_start_offset: i64 [5..] = -1,
+        aborted_transactions: Option<Vec<AbortedTransaction>> [4..; null 4..] = Some(Vec::new()),
+        preferred_read_replica: i32 [11..] = -1,
+        records: Vec<Bytes> [4..],
+        diverging_epoch: EpochEndOffset [12..; tag 0 = EpochEndOffset::default()],
+        current_leader: LeaderIdAndEpoch [12..; tag 1 = LeaderIdAndEpoch::default()],
+        snapshot_id: SnapshotId [12..; tag 2 = SnapshotId::default()],
+    }
+
+    /// A transaction whose records the reader skips.
+    struct AbortedTransaction {
+        producer_id: i64 [4..],
+        first_offset: i64 [4..],
+    }
+
+    /// Where the reader's log and this one part (followers only).
+    struct EpochEndOffset {
+        epoch: i32 [12..] = -1,
+        end_offset: i64 [12..] = -1,
+    }
+
+    /// The snapshot a follower must read instead.
+    struct SnapshotId {
+        end_offset: i64 [12..] = -1,
+        epoch: i32 [12..] = -1,
     }
 }

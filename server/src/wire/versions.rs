@@ -1,84 +1,158 @@
-//! The one table: which API is served in which versions. `ApiVersions` is answered from it.
+//! Which requests are answered, in which versions: the one table, which `ApiVersions` prints.
 
+use super::codes::ErrorCode;
+use super::messages::{ApiVersion, ApiVersionsResponse};
+use std::fmt;
 use std::ops::RangeInclusive;
 
-macro_rules! apis {
-    ($($name:ident = $key:literal, $served:expr, flexible $flexible:literal;)*) => {
-        /// The APIs that are served.
+/// Versions that a client is told and that are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Service {
+    /// Answered and told.
+    Served(RangeInclusive<i16>),
+    /// Answered from the first number on, told from the second on.
+    ServedListedFrom(RangeInclusive<i16>, i16),
+    /// Can be read and written; not answered.
+    Codec,
+}
+
+macro_rules! api_keys {
+    ($($name:ident = $key:literal, flexible $flexible:literal, $service:expr;)*) => {
+        /// The kind of a request.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs, reason = "the names are those of Kafka's protocol guide")]
         #[repr(i16)]
-        pub enum ApiKey { $($name = $key,)* }
+        pub enum ApiKey {
+            $(
+                #[doc = concat!("Request kind ", stringify!($key), ", flexible from version ", stringify!($flexible), ".")]
+                $name = $key,
+            )*
+        }
 
         impl ApiKey {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            /// Every kind that is known, by rising number.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The API of a key.
+            /// The kind of that number, `None` if it is not known.
             pub fn from_i16(key: i16) -> Option<Self> {
-                match key { $($key => Some(Self::$name),)* _ => None }
+                match key {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
             }
 
-            /// Versions that are answered.
-            pub fn served(self) -> RangeInclusive<i16> {
-                match self { $(Self::$name => $served,)* }
+            /// Kafka's name of it, for logs and metrics.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
             }
 
             /// The first version with compact types and tagged fields.
             pub fn flexible_since(self) -> i16 {
-                match self { $(Self::$name => $flexible,)* }
+                match self {
+                    $(Self::$name => $flexible,)*
+                }
             }
 
-            /// Its name in metrics and logs.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
+            fn service(self) -> Service {
+                match self {
+                    $(Self::$name => $service,)*
+                }
             }
         }
     };
 }
 
-apis! {
-    Produce = 0, 3..=13, flexible 9;
-    Fetch = 1, 4..=18, flexible 12;
-    ListOffsets = 2, 0..=11, flexible 6;
-    Metadata = 3, 0..=13, flexible 9;
-    OffsetCommit = 8, 1..=10, flexible 8;
-    OffsetFetch = 9, 1..=10, flexible 6;
-    FindCoordinator = 10, 0..=6, flexible 3;
-    JoinGroup = 11, 0..=9, flexible 6;
-    Heartbeat = 12, 0..=4, flexible 4;
-    LeaveGroup = 13, 0..=5, flexible 4;
-    SyncGroup = 14, 0..=5, flexible 4;
-    ApiVersions = 18, 0..=4, flexible 3;
-    CreateTopics = 19, 0..=7, flexible 5;
-    DeleteTopics = 20, 0..=6, flexible 4;
-    InitProducerId = 22, 0..=5, flexible 2;
-    OffsetForLeaderEpoch = 23, 2..=4, flexible 4;
-    DescribeConfigs = 32, 0..=4, flexible 4;
-    AlterConfigs = 33, 0..=2, flexible 2;
-    CreatePartitions = 37, 0..=3, flexible 2;
-    IncrementalAlterConfigs = 44, 0..=1, flexible 1;
-    ListPartitionReassignments = 46, 0..=0, flexible 0;
-    DescribeCluster = 60, 0..=2, flexible 0;
+api_keys! {
+    // librdkafka takes "Produce v0 is listed" for "the broker can compress": as in Kafka 4, 0-2 are told and close the
+    // connection when asked.
+    Produce = 0, flexible 9, Service::ServedListedFrom(3..=13, 0);
+    Fetch = 1, flexible 12, Service::Served(4..=18);
+    ListOffsets = 2, flexible 6, Service::Served(0..=11);
+    Metadata = 3, flexible 9, Service::Served(0..=13);
+    OffsetCommit = 8, flexible 8, Service::Served(1..=10);
+    OffsetFetch = 9, flexible 6, Service::Served(1..=10);
+    FindCoordinator = 10, flexible 3, Service::Served(0..=6);
+    JoinGroup = 11, flexible 6, Service::Served(0..=9);
+    Heartbeat = 12, flexible 4, Service::Served(0..=4);
+    LeaveGroup = 13, flexible 4, Service::Served(0..=5);
+    SyncGroup = 14, flexible 4, Service::Served(0..=5);
+    DescribeGroups = 15, flexible 5, Service::Codec;
+    ListGroups = 16, flexible 3, Service::Codec;
+    ApiVersions = 18, flexible 3, Service::Served(0..=4);
+    CreateTopics = 19, flexible 5, Service::Served(0..=7);
+    DeleteTopics = 20, flexible 4, Service::Served(0..=6);
+    InitProducerId = 22, flexible 2, Service::Served(0..=5);
+    OffsetForLeaderEpoch = 23, flexible 4, Service::Served(2..=4);
+    DescribeConfigs = 32, flexible 4, Service::Served(0..=4);
+    AlterConfigs = 33, flexible 2, Service::Served(0..=2);
+    CreatePartitions = 37, flexible 2, Service::Served(0..=3);
+    DeleteGroups = 42, flexible 2, Service::Codec;
+    IncrementalAlterConfigs = 44, flexible 1, Service::Served(0..=1);
+    ListPartitionReassignments = 46, flexible 0, Service::Codec;
+    DescribeCluster = 60, flexible 0, Service::Served(0..=2);
 }
 
 impl ApiKey {
-    /// Whether a version is answered.
-    pub fn is_served(self, version: i16) -> bool {
-        self.served().contains(&version)
+    /// The number.
+    pub const fn code(self) -> i16 {
+        self as i16
     }
 
-    /// Whether a version has compact types and tagged fields.
+    /// Versions that are answered, `None` if none is.
+    pub fn served(self) -> Option<RangeInclusive<i16>> {
+        match self.service() {
+            Service::Served(versions) | Service::ServedListedFrom(versions, _) => Some(versions),
+            Service::Codec => None,
+        }
+    }
+
+    /// Versions that clients are told, `None` if they are told nothing.
+    pub fn listed(self) -> Option<RangeInclusive<i16>> {
+        match self.service() {
+            Service::Served(versions) => Some(versions),
+            Service::ServedListedFrom(versions, start) => Some(start..=*versions.end()),
+            Service::Codec => None,
+        }
+    }
+
+    /// Whether a request of that version is answered.
+    pub fn is_served(self, version: i16) -> bool {
+        self.served().is_some_and(|versions| versions.contains(&version))
+    }
+
+    /// Whether that version has compact types and tagged fields.
     pub fn is_flexible(self, version: i16) -> bool {
         version >= self.flexible_since()
     }
 
-    /// The versions that `ApiVersions` names. Produce is listed from 0: librdkafka takes Produce 0 in the list for
-    /// "the broker can compress" and never sends it.
-    pub fn listed(self) -> RangeInclusive<i16> {
-        match self {
-            Self::Produce => 0..=*self.served().end(),
-            _ => self.served(),
-        }
+    fn listing(self) -> Option<ApiVersion> {
+        let versions = self.listed()?;
+        Some(ApiVersion {
+            api_key: self.code(),
+            min_version: *versions.start(),
+            max_version: *versions.end(),
+        })
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The answer to `ApiVersions` in a version that is served. No features are told: none is served yet that needs one.
+pub fn api_versions() -> ApiVersionsResponse {
+    let api_keys = ApiKey::ALL.iter().filter_map(|key| key.listing()).collect();
+    ApiVersionsResponse { api_keys, ..ApiVersionsResponse::default() }
+}
+
+/// The answer to `ApiVersions` in a version that is not served: to be written as version 0 (KIP-511).
+pub fn api_versions_unsupported() -> ApiVersionsResponse {
+    ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion,
+        api_keys: ApiKey::ApiVersions.listing().into_iter().collect(),
+        ..ApiVersionsResponse::default()
     }
 }

@@ -1,177 +1,113 @@
-//! Groups and their offsets.
+//! `JoinGroup`, `SyncGroup`, Heartbeat and `LeaveGroup`: membership of classic groups.
 
 use crate::wire::codes::ErrorCode;
-use crate::wire::primitives::message;
+use crate::wire::table::messages;
 use bytes::Bytes;
-use uuid::Uuid;
 
-message! {
-    JoinGroupRequest {
-        [0..] group_id: String,
-        [0..] session_timeout_ms: i32,
-        [1..] rebalance_timeout_ms: i32 = -1,
-        [0..] member_id: String,
-        [5..] group_instance_id: Option<String>,
-        [0..] protocol_type: String,
-        [0..] protocols: Vec<JoinGroupRequestProtocol>,
-        [8..] reason: Option<String>,
+messages! {
+    /// A member joins or rejoins.
+    message JoinGroupRequest (0..=9, flexible 6) {
+        group_id: String [0..],
+        session_timeout_ms: i32 [0..],
+        rebalance_timeout_ms: i32 [1..] = -1,
+        member_id: String [0..],
+        group_instance_id: Option<String> [5..; null 5..],
+        protocol_type: String [0..],
+        protocols: Vec<JoinGroupRequestProtocol> [0..],
+        reason: Option<String> [8..; null 8..],
     }
-    JoinGroupRequestProtocol {
-        [0..] name: String,
-        [0..] metadata: Bytes,
+
+    /// One assignment strategy that the member knows, with its subscription in the strategy's own bytes.
+    struct JoinGroupRequestProtocol {
+        name: String [0..],
+        metadata: Bytes [0..],
     }
-    JoinGroupResponse {
-        [2..] throttle_time_ms: i32,
-        [0..] error_code: ErrorCode,
-        [0..] generation_id: i32 = -1,
-        [7..] protocol_type: Option<String>,
-        [0..] protocol_name: Option<String>,
-        [0..] leader: String,
-        [9..] skip_assignment: bool,
-        [0..] member_id: String,
-        [0..] members: Vec<JoinGroupResponseMember>,
+
+    /// The generation joined; `members` only for the leader.
+    message JoinGroupResponse (0..=9, flexible 6) {
+        throttle_time_ms: i32 [2..],
+        error_code: ErrorCode [0..],
+        generation_id: i32 [0..] = -1,
+        protocol_type: Option<String> [7..; null 7..],
+        protocol_name: Option<String> [0..; null 7..] = Some(String::new()),
+        leader: String [0..],
+        skip_assignment: bool [9..],
+        member_id: String [0..],
+        members: Vec<JoinGroupResponseMember> [0..],
     }
-    JoinGroupResponseMember {
-        [0..] member_id: String,
-        [5..] group_instance_id: Option<String>,
-        [0..] metadata: Bytes,
+
+    /// One member, told to the leader.
+    struct JoinGroupResponseMember {
+        member_id: String [0..],
+        group_instance_id: Option<String> [5..; null 5..],
+        metadata: Bytes [0..],
     }
-    SyncGroupRequest {
-        [0..] group_id: String,
-        [0..] generation_id: i32,
-        [0..] member_id: String,
-        [3..] group_instance_id: Option<String>,
-        [5..] protocol_type: Option<String>,
-        [5..] protocol_name: Option<String>,
-        [0..] assignments: Vec<SyncGroupRequestAssignment>,
+
+    /// A member asks for its assignment; the leader brings everyone's.
+    message SyncGroupRequest (0..=5, flexible 4) {
+        group_id: String [0..],
+        generation_id: i32 [0..],
+        member_id: String [0..],
+        group_instance_id: Option<String> [3..; null 3..],
+        protocol_type: Option<String> [5..; null 5..],
+        protocol_name: Option<String> [5..; null 5..],
+        assignments: Vec<SyncGroupRequestAssignment> [0..],
     }
-    SyncGroupRequestAssignment {
-        [0..] member_id: String,
-        [0..] assignment: Bytes,
+
+    /// What one member shall read, in the strategy's own bytes.
+    struct SyncGroupRequestAssignment {
+        member_id: String [0..],
+        assignment: Bytes [0..],
     }
-    SyncGroupResponse {
-        [1..] throttle_time_ms: i32,
-        [0..] error_code: ErrorCode,
-        [5..] protocol_type: Option<String>,
-        [5..] protocol_name: Option<String>,
-        [0..] assignment: Bytes,
+
+    /// What the member shall read.
+    message SyncGroupResponse (0..=5, flexible 4) {
+        throttle_time_ms: i32 [1..],
+        error_code: ErrorCode [0..],
+        protocol_type: Option<String> [5..; null 5..],
+        protocol_name: Option<String> [5..; null 5..],
+        assignment: Bytes [0..],
     }
-    HeartbeatRequest {
-        [0..] group_id: String,
-        [0..] generation_id: i32,
-        [0..] member_id: String,
-        [3..] group_instance_id: Option<String>,
+
+    /// A member is alive.
+    message HeartbeatRequest (0..=4, flexible 4) {
+        group_id: String [0..],
+        generation_id: i32 [0..],
+        member_id: String [0..],
+        group_instance_id: Option<String> [3..; null 3..],
     }
-    HeartbeatResponse {
-        [1..] throttle_time_ms: i32,
-        [0..] error_code: ErrorCode,
+
+    /// Whether the generation still stands.
+    message HeartbeatResponse (0..=4, flexible 4) {
+        throttle_time_ms: i32 [1..],
+        error_code: ErrorCode [0..],
     }
-    LeaveGroupRequest {
-        [0..] group_id: String,
-        [0..=2] member_id: String,
-        [3..] members: Vec<MemberIdentity>,
+
+    /// Members leave: one up to v2 (`member_id`), several from v3 (`members`).
+    message LeaveGroupRequest (0..=5, flexible 4) {
+        group_id: String [0..],
+        member_id: String [0..=2],
+        members: Vec<MemberIdentity> [3..],
     }
-    MemberIdentity {
-        [3..] member_id: String,
-        [3..] group_instance_id: Option<String>,
-        [5..] reason: Option<String>,
+
+    /// One member that leaves.
+    struct MemberIdentity {
+        member_id: String [3..],
+        group_instance_id: Option<String> [3..; null 3..],
+        reason: Option<String> [5..; null 5..],
     }
-    LeaveGroupResponse {
-        [1..] throttle_time_ms: i32,
-        [0..] error_code: ErrorCode,
-        [3..] members: Vec<MemberResponse>,
+
+    /// How leaving went.
+    message LeaveGroupResponse (0..=5, flexible 4) {
+        throttle_time_ms: i32 [1..],
+        error_code: ErrorCode [0..],
+        members: Vec<MemberResponse> [3..],
     }
-    MemberResponse {
-        [3..] member_id: String,
-        [3..] group_instance_id: Option<String>,
-        [3..] error_code: ErrorCode,
-    }
-    OffsetCommitRequest {
-        [0..] group_id: String,
-        [1..] generation_id_or_member_epoch: i32 = -1,
-        [1..] member_id: String,
-        [7..] group_instance_id: Option<String>,
-        [2..=4] retention_time_ms: i64 = -1,
-        [0..] topics: Vec<OffsetCommitRequestTopic>,
-    }
-    OffsetCommitRequestTopic {
-        [0..=9] name: String,
-        [10..] topic_id: Uuid,
-        [0..] partitions: Vec<OffsetCommitRequestPartition>,
-    }
-    OffsetCommitRequestPartition {
-        [0..] partition_index: i32,
-        [0..] committed_offset: i64,
-        [6..] committed_leader_epoch: i32 = -1,
-        [1..=1] commit_timestamp: i64 = -1,
-        [0..] committed_metadata: Option<String>,
-    }
-    OffsetCommitResponse {
-        [3..] throttle_time_ms: i32,
-        [0..] topics: Vec<OffsetCommitResponseTopic>,
-    }
-    OffsetCommitResponseTopic {
-        [0..=9] name: String,
-        [10..] topic_id: Uuid,
-        [0..] partitions: Vec<OffsetCommitResponsePartition>,
-    }
-    OffsetCommitResponsePartition {
-        [0..] partition_index: i32,
-        [0..] error_code: ErrorCode,
-    }
-    OffsetFetchRequest {
-        [0..=7] group_id: String,
-        [0..=7] topics: Option<Vec<OffsetFetchRequestTopic>>,
-        [8..] groups: Vec<OffsetFetchRequestGroup>,
-        [7..] require_stable: bool,
-    }
-    OffsetFetchRequestTopic {
-        [0..=7] name: String,
-        [0..=7] partition_indexes: Vec<i32>,
-    }
-    OffsetFetchRequestGroup {
-        [8..] group_id: String,
-        [9..] member_id: Option<String>,
-        [9..] member_epoch: i32 = -1,
-        [8..] topics: Option<Vec<OffsetFetchRequestTopics>>,
-    }
-    OffsetFetchRequestTopics {
-        [8..=9] name: String,
-        [10..] topic_id: Uuid,
-        [8..] partition_indexes: Vec<i32>,
-    }
-    OffsetFetchResponse {
-        [3..] throttle_time_ms: i32,
-        [0..=7] topics: Vec<OffsetFetchResponseTopic>,
-        [2..=7] error_code: ErrorCode,
-        [8..] groups: Vec<OffsetFetchResponseGroup>,
-    }
-    OffsetFetchResponseTopic {
-        [0..=7] name: String,
-        [0..=7] partitions: Vec<OffsetFetchResponsePartition>,
-    }
-    OffsetFetchResponsePartition {
-        [0..=7] partition_index: i32,
-        [0..=7] committed_offset: i64,
-        [5..=7] committed_leader_epoch: i32 = -1,
-        [0..=7] metadata: Option<String>,
-        [0..=7] error_code: ErrorCode,
-    }
-    OffsetFetchResponseGroup {
-        [8..] group_id: String,
-        [8..] topics: Vec<OffsetFetchResponseTopics>,
-        [8..] error_code: ErrorCode,
-    }
-    OffsetFetchResponseTopics {
-        [8..=9] name: String,
-        [10..] topic_id: Uuid,
-        [8..] partitions: Vec<OffsetFetchResponsePartitions>,
-    }
-    OffsetFetchResponsePartitions {
-        [8..] partition_index: i32,
-        [8..] committed_offset: i64,
-        [8..] committed_leader_epoch: i32 = -1,
-        [8..] metadata: Option<String>,
-        [8..] error_code: ErrorCode,
+
+    /// How leaving went for one member.
+    struct MemberResponse {
+        member_id: String [3..],
+        group_instance_id: Option<String> [3..; null 3..] = Some(String::new()),
+        error_code: ErrorCode [3..],
     }
 }
