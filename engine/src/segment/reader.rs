@@ -59,11 +59,11 @@ impl Gathered {
             let Some(part) = slice.get(skip as usize..) else { return false };
             skip = 0;
             let count = part.len().min(target.len() - filled);
-            let (Some(target), Some(part)) = (target.get_mut(filled..filled + count), part.get(..count))
+            let (Some(place), Some(part)) = (target.get_mut(filled..filled + count), part.get(..count))
             else {
                 return false;
             };
-            target.copy_from_slice(part);
+            place.copy_from_slice(part);
             filled += count;
             if filled == target.len() {
                 return true;
