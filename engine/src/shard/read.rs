@@ -4,7 +4,7 @@ use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{find_max_timestamp, find_timestamp};
+use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::PartitionLog;
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
@@ -175,7 +175,7 @@ impl<D: Disk> Directory<D> {
                         cursor.gathered = Gathered { start: cursor.at, ..Gathered::default() };
                     }
                     let before = cursor.gathered.end();
-                    self.gather(log, cursor, before.advance(1)).await?;
+                    self.gather(log, cursor, cursor.at.advance(HEADER_BYTES as u64)).await?;
                     if cursor.gathered.end() == before {
                         return Ok(None);
                     }
