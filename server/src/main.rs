@@ -16,8 +16,8 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::{Config, CoreSet, Source, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
-use thalweg_server::net::{Acceptor, Doors, bind, pulse, serve_http};
-use thalweg_server::route::{Inbox, ShardId, owner, serve};
+use thalweg_server::net::{Acceptor, Connections, Doors, bind, pulse, serve_http};
+use thalweg_server::route::{Paths, ShardId, owner};
 use thalweg_server::shard::Shard;
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::{ground, identity};
@@ -57,7 +57,6 @@ fn main() -> ExitCode {
 struct Plan {
     parts: Parts,
     settings: EngineSettings,
-    doors: Arc<Doors>,
     unclean: bool,
     stop: Arc<AtomicBool>,
     stopped: Arc<AtomicUsize>,
@@ -105,13 +104,13 @@ fn run(arguments: Arguments) -> Result<(), String> {
         config: Arc::new(config),
         cluster_id,
         memory,
-        inboxes: (0..shard_count).map(|_| Inbox::default()).collect(),
+        paths: Paths::new(shard_count),
+        doors: Doors::new(shard_count),
         view: View::default(),
         start,
         health: Arc::new(Health::default()),
     };
     let plan = Arc::new(Plan {
-        doors: Arc::new(Doors::new(shard_count)),
         unclean: recovered.unclean,
         stop,
         stopped: Arc::default(),
@@ -126,14 +125,17 @@ fn run(arguments: Arguments) -> Result<(), String> {
 
 fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
     let quiet = Arc::new(AtomicBool::new(false));
-    pulse(plan.parts.inboxes.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
+    pulse(plan.parts.paths.clone(), Arc::clone(&quiet))
+        .map_err(|error| format!("no thread can be started: {error}"))?;
     let shares = recovered.split(shard_count, |identity| {
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
     let mut threads = Vec::new();
     for (shard, share) in shares.into_iter().enumerate() {
         let plan = Arc::clone(plan);
-        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(shard, share, &plan));
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{shard}"))
+            .spawn(move || run_shard(shard, share, &plan));
         threads.push(thread.map_err(|error| format!("no thread can be started: {error}"))?);
     }
     for thread in threads {
@@ -162,7 +164,8 @@ fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBui
 
 /// Reads the journals on an executor of its own, before any shard runs.
 fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered, String> {
-    let executor = builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
+    let executor =
+        builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
     executor.run(async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -205,8 +208,9 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
     let engine = engine.map_err(|error| error.to_string())?;
     let shard = make_shard(id, engine, &plan.parts);
     plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).push((id.0, Arc::clone(&shard.metrics)));
-    let inbox = plan.parts.inboxes[id.0].clone();
-    shard.router.spawn("the mesh", serve(Rc::clone(&shard), inbox.clone()));
+    let (router, own) = (shard.router.clone(), Rc::clone(&shard));
+    shard.router.spawn("the mesh", async move { router.run(&own).await });
+    shard.router.spawn("the sweeper", Connections::sweep(Rc::clone(&shard)));
     if id.0 == 0 {
         lead(&shard, &plan).await?;
     }
@@ -214,7 +218,7 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
     while !plan.stop.load(Ordering::SeqCst) {
         shard.router.sleep(Duration::from_millis(20)).await;
     }
-    stop_shard(&shard, &plan, &inbox).await
+    stop_shard(&shard, &plan).await
 }
 
 /// Shard 0 also opens the metadata log and the doors.
@@ -225,18 +229,31 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     let mut sockets = Vec::new();
     for listener in &config.listeners_parsed {
         let bound = bind(&listener.bind_host, listener.bind_port);
-        sockets.push(bound.map_err(|error| format!("listener {}: {error}; another program has the port, or the address is not this machine's", listener.name))?);
+        sockets.push(bound.map_err(|error| {
+            format!(
+                "listener {}: {error}; another program has the port, or the address is not this machine's",
+                listener.name
+            )
+        })?);
     }
     for (listener, socket) in sockets.into_iter().enumerate() {
-        let acceptor = Acceptor { listener, socket, doors: Arc::clone(&plan.doors) };
-        shard.router.spawn("a listener", acceptor.run(Rc::clone(shard)));
+        let acceptor = Acceptor { listener, socket, doors: Arc::clone(&plan.parts.doors) };
+        let accepting = acceptor.run(Rc::clone(shard));
+        shard.router.spawn("a listener", async move {
+            if let Err(error) = accepting.await {
+                tracing::error!(listener, %error, "a listener stopped");
+            }
+        });
     }
     if config.thalweg_http_listener != "none" {
         open_http(shard, plan)?;
     }
     plan.parts.health.ready.store(true, Ordering::SeqCst);
-    let names: Vec<String> =
-        config.listeners_parsed.iter().map(|l| format!("{}://{}:{}", l.name, l.bind_host, l.bind_port)).collect();
+    let names: Vec<String> = config
+        .listeners_parsed
+        .iter()
+        .map(|l| format!("{}://{}:{}", l.name, l.bind_host, l.bind_port))
+        .collect();
     let ready_ms = plan.parts.start.elapsed().as_millis() as u64;
     tracing::info!(listeners = names.join(","), unclean = plan.unclean, ready_ms, "ready");
     Ok(())
@@ -256,15 +273,11 @@ fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
 }
 
 /// Stops accepting, lets started requests end, then the engine: in that order on every shard.
-async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>, inbox: &Inbox) -> Result<(), String> {
+async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     plan.parts.health.ready.store(false, Ordering::SeqCst);
-    plan.doors.closing.store(true, Ordering::SeqCst);
+    plan.parts.doors.close();
     let start = Instant::now();
-    // Requests that wait for records end with their own time; those that write are fast.
-    while shard.engine.stats().unsynced_bytes.load(Ordering::Relaxed) > 0 && start.elapsed() < DRAIN {
-        shard.router.sleep(Duration::from_millis(5)).await;
-    }
-    shard.router.sleep(Duration::from_millis(20)).await;
+    shard.connections.stop(shard, DRAIN).await;
     if shard.id.0 == 0 {
         shard.cluster.stop();
     }
@@ -273,7 +286,7 @@ async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>, inbox: &Inbox) -> Resul
     while plan.stopped.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
         shard.router.sleep(Duration::from_millis(1)).await;
     }
-    inbox.close();
+    shard.router.stop();
     shard.engine.stop().await.map_err(|reason| format!("shard {} did not stop cleanly: {reason}", shard.id.0))
 }
 
@@ -281,7 +294,8 @@ async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>, inbox: &Inbox) -> Resul
 fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let flag = Arc::clone(&stop);
     let (ready, is_ready) = mpsc::channel();
     let watch = move || {
@@ -312,9 +326,19 @@ fn machine_memory() -> u64 {
 
 fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
     let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), kernel = ground.kernel, node_id = config.node_id, cluster_id, "thalweg");
-    let directories: Vec<String> =
-        config.log_dirs.iter().zip(&ground.file_systems).map(|(path, system)| format!("{path} ({system})")).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        kernel = ground.kernel,
+        node_id = config.node_id,
+        cluster_id,
+        "thalweg"
+    );
+    let directories: Vec<String> = config
+        .log_dirs
+        .iter()
+        .zip(&ground.file_systems)
+        .map(|(path, system)| format!("{path} ({system})"))
+        .collect();
     tracing::info!(
         log_dirs = directories.join(", "),
         block_bytes = thalweg_engine::io::BLOCK_BYTES,

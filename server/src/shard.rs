@@ -5,7 +5,7 @@ use crate::api::groups::Groups;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::ShardMetrics;
-use crate::net::budget::Budget;
+use crate::net::Connections;
 use crate::route::{Router, ShardId};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Shard {
     pub router: Router,
     /// What it counts.
     pub metrics: Arc<ShardMetrics>,
-    /// Memory that requests may hold.
-    pub budget: Budget,
+    /// Its connections and the memory their requests may hold.
+    pub connections: Connections,
     /// Identity of the cluster, kept in the log directories.
     pub cluster_id: String,
 }

@@ -7,13 +7,14 @@ use crate::config::Config;
 use crate::coordinator::Clock;
 use crate::group::GroupSettings;
 use crate::metrics::{Health, ShardMetrics};
-use crate::net::budget::Budget;
-use crate::route::{Inbox, Router, ShardId};
+use crate::net::{Budget, Connections, Doors};
+use crate::route::{Paths, Router, ShardId};
 use crate::shard::Shard;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use thalweg_engine::shard::{Engine, EngineSettings};
 
@@ -57,7 +58,8 @@ pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> E
         cache_bytes: memory.cache,
         unpacked_bytes_max: (config.message_max_bytes as usize).saturating_mul(64).clamp(64 << 20, 1 << 30),
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
-        open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000) as usize,
+        open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000)
+            as usize,
     }
 }
 
@@ -83,8 +85,10 @@ pub struct Parts {
     pub cluster_id: String,
     /// Memory of each shard.
     pub memory: MemoryPlan,
-    /// All shards' inboxes, in order.
-    pub inboxes: Vec<Inbox>,
+    /// Between the shards.
+    pub paths: Paths,
+    /// What connections share.
+    pub doors: Arc<Doors>,
     /// Where the image is published.
     pub view: View,
     /// The broker's start.
@@ -95,19 +99,26 @@ pub struct Parts {
 
 /// Makes a shard around its engine.
 pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
-    let router = Router::new(id, parts.inboxes.clone());
-    let shard_count = parts.inboxes.len();
-    let sessions_max = (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
+    let router = Router::new(id, parts.paths.clone());
+    let shard_count = parts.paths.shard_count();
+    let sessions_max =
+        (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
+    let metrics = Arc::new(ShardMetrics::new(engine.stats()));
+    let (load, held) = (parts.doors.load(id), Arc::clone(&metrics));
+    let budget = Budget::new(parts.memory.requests, move |bytes| {
+        load.request_bytes.store(bytes, Ordering::Relaxed);
+        held.request_memory.store(bytes as i64, Ordering::Relaxed);
+    });
     let shard = Rc::new(Shard {
         id,
         shard_count,
         config: Arc::clone(&parts.config),
-        metrics: Arc::new(ShardMetrics::new(engine.stats())),
+        metrics,
         cluster: Cluster::new(parts.view.clone()),
         groups: Groups::new(engine.clone(), Clock::since(parts.start), group_settings(&parts.config)),
         sessions: RefCell::new(FetchSessions::new(sessions_max)),
         router: router.clone(),
-        budget: Budget::new(parts.memory.requests),
+        connections: Connections::new(budget),
         cluster_id: parts.cluster_id.clone(),
         engine,
     });

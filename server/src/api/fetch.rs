@@ -67,11 +67,14 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
-            let error_code = counted(shard, match error {
-                SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
-                SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
-                SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
-            });
+            let error_code = counted(
+                shard,
+                match error {
+                    SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+                    SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+                    SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
+                },
+            );
             let response = FetchResponse { error_code, ..FetchResponse::default() };
             return Handled::Answer(Answer::of(&context.header, &response));
         }
@@ -96,7 +99,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
     let find = |wanted: &Wanted, fetch: &FetchPartition| {
         let topic = if by_id { image.topic_by_id(wanted.topic_id) } else { image.topic(&wanted.topic) };
         let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
-        let partition = topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let partition =
+            topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let epoch = fetch.current_leader_epoch;
         if epoch >= 0 && epoch < partition.leader_epoch {
             return Err(ErrorCode::FencedLeaderEpoch);
@@ -106,7 +110,8 @@ fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)
         }
         if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
     };
-    let target = |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
+    let target =
+        |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
     partitions.into_iter().map(target).collect()
 }
 

@@ -117,7 +117,13 @@ impl FetchSessions {
         }
     }
 
-    fn full(&mut self, request: &FetchRequest, version: i16, now: Instant, mut draw: impl FnMut() -> i32) -> Plan {
+    fn full(
+        &mut self,
+        request: &FetchRequest,
+        version: i16,
+        now: Instant,
+        mut draw: impl FnMut() -> i32,
+    ) -> Plan {
         let partitions = asked(request);
         let fits = version >= 7 && !partitions.is_empty() && partitions.len() <= PARTITIONS_MAX;
         if !fits || !self.make_room(now) {
@@ -130,7 +136,13 @@ impl FetchSessions {
             }
         };
         let cached = partitions.iter().cloned().map(|(wanted, fetch)| Cached { wanted, fetch, told: None });
-        let session = Session { epoch: 1, uses_ids: version >= 13, partitions: cached.collect(), created: now, used: now };
+        let session = Session {
+            epoch: 1,
+            uses_ids: version >= 13,
+            partitions: cached.collect(),
+            created: now,
+            used: now,
+        };
         self.sessions.insert(session_id, session);
         Plan { partitions, session_id, incremental: false }
     }
@@ -146,7 +158,13 @@ impl FetchSessions {
         evicted.is_some_and(|id| self.sessions.remove(&id).is_some())
     }
 
-    fn next(&mut self, request: &FetchRequest, version: i16, epoch: i32, now: Instant) -> Result<Plan, SessionError> {
+    fn next(
+        &mut self,
+        request: &FetchRequest,
+        version: i16,
+        epoch: i32,
+        now: Instant,
+    ) -> Result<Plan, SessionError> {
         let session = self.sessions.get_mut(&request.session_id).ok_or(SessionError::NotFound)?;
         if session.epoch != epoch {
             return Err(SessionError::Epoch);
@@ -164,7 +182,11 @@ impl FetchSessions {
         }
         for topic in &request.forgotten_topics_data {
             let gone = |cached: &Cached| {
-                let same = if session.uses_ids { cached.wanted.topic_id == topic.topic_id } else { cached.wanted.topic == topic.topic };
+                let same = if session.uses_ids {
+                    cached.wanted.topic_id == topic.topic_id
+                } else {
+                    cached.wanted.topic == topic.topic
+                };
                 same && topic.partitions.contains(&cached.wanted.partition)
             };
             session.partitions.retain(|cached| !gone(cached));
@@ -176,14 +198,24 @@ impl FetchSessions {
             self.sessions.remove(&session_id);
             return Ok(Plan { partitions: Vec::new(), session_id: 0, incremental: true });
         }
-        let partitions = session.partitions.iter().map(|cached| (cached.wanted.clone(), cached.fetch.clone())).collect();
+        let partitions =
+            session.partitions.iter().map(|cached| (cached.wanted.clone(), cached.fetch.clone())).collect();
         Ok(Plan { partitions, session_id, incremental: true })
     }
 
     /// Whether a partition's answer says something new, which is noted; one that had records is served last next time.
-    pub fn tell(&mut self, session_id: i32, wanted: &Wanted, told: Told, has_records: bool, has_error: bool) -> bool {
+    pub fn tell(
+        &mut self,
+        session_id: i32,
+        wanted: &Wanted,
+        told: Told,
+        has_records: bool,
+        has_error: bool,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(&session_id) else { return true };
-        let Some(at) = session.partitions.iter().position(|cached| cached.wanted == *wanted) else { return true };
+        let Some(at) = session.partitions.iter().position(|cached| cached.wanted == *wanted) else {
+            return true;
+        };
         let Some(cached) = session.partitions.get_mut(at) else { return true };
         let changed = cached.told != Some(told);
         cached.told = if has_error { None } else { Some(told) };
@@ -240,7 +272,8 @@ mod tests {
         let second = sessions.plan(&request(77, 1, &[(1, 9)]), 12, now, || 0).unwrap();
         assert_eq!((numbers(&second), second.incremental), (vec![(0, 5), (1, 9)], true));
         let mut forget = request(77, 2, &[]);
-        forget.forgotten_topics_data = vec![ForgottenTopic { topic: "t".to_owned(), partitions: vec![0], ..ForgottenTopic::default() }];
+        forget.forgotten_topics_data =
+            vec![ForgottenTopic { topic: "t".to_owned(), partitions: vec![0], ..ForgottenTopic::default() }];
         assert_eq!(numbers(&sessions.plan(&forget, 12, now, || 0).unwrap()), [(1, 9)]);
     }
 

@@ -13,6 +13,7 @@ pub mod produce;
 pub mod producer_ids;
 mod versions;
 
+use crate::net::Class;
 use crate::shard::Shard;
 use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
 use std::net::IpAddr;
@@ -30,6 +31,8 @@ pub struct RequestContext {
     pub client_host: IpAddr,
     /// When its last byte had come.
     pub received: Instant,
+    /// Its connection: different for every connection of the broker's life.
+    pub connection_id: u64,
 }
 
 /// What came of a request.
@@ -41,6 +44,14 @@ pub enum Handled {
     Silent,
     /// There is no answer to this: the connection closes, for this reason.
     Close(String),
+}
+
+/// How a request gets along with others of its connection.
+pub fn class(header: &RequestHeader) -> Class {
+    match header.api_key {
+        ApiKey::Produce => Class::Overlapping,
+        _ => Class::Alone,
+    }
 }
 
 macro_rules! dispatch {

@@ -5,9 +5,9 @@ use crate::cluster::Partition;
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
-    EpochEndOffset, ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopicResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
-    OffsetForLeaderTopicResult,
+    EpochEndOffset, ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest,
+    ListOffsetsResponse, ListOffsetsTopicResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -40,7 +40,8 @@ pub(super) async fn list_offsets(
     let version = context.header.api_version;
     let committed = request.isolation_level == 1;
     let topics = request.topics.into_iter().map(|topic| async move {
-        let partitions = topic.partitions.iter().map(|partition| one(shard, version, &topic.name, partition, committed));
+        let partitions =
+            topic.partitions.iter().map(|partition| one(shard, version, &topic.name, partition, committed));
         let partitions = join_all(partitions).await;
         ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
     });
@@ -54,7 +55,10 @@ async fn one(
     asked: &ListOffsetsPartition,
     committed: bool,
 ) -> ListOffsetsPartitionResponse {
-    let blank = ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..ListOffsetsPartitionResponse::default() };
+    let blank = ListOffsetsPartitionResponse {
+        partition_index: asked.partition_index,
+        ..ListOffsetsPartitionResponse::default()
+    };
     let found = match locate(shard, topic, asked.partition_index, asked.current_leader_epoch) {
         Ok(_) if !is_known(asked.timestamp, version) => Err(ErrorCode::UnsupportedVersion),
         Ok(partition) => {
@@ -187,7 +191,9 @@ async fn epoch_end(shard: &Rc<Shard>, topic: &str, asked: &OffsetForLeaderPartit
         Err(code) => Err(code),
     };
     match found {
-        Ok(Some(end)) => EpochEndOffset { leader_epoch: end.leader_epoch.0, end_offset: end.end.as_i64(), ..blank },
+        Ok(Some(end)) => {
+            EpochEndOffset { leader_epoch: end.leader_epoch.0, end_offset: end.end.as_i64(), ..blank }
+        }
         Ok(None) => blank,
         Err(error_code) => EpochEndOffset { error_code: counted(shard, error_code), ..blank },
     }

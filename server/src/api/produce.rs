@@ -51,7 +51,11 @@ pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request
 }
 
 fn blank(topics: &[TopicProduceData]) -> ProduceResponse {
-    let partition = |index: i32| PartitionProduceResponse { index, base_offset: -1, ..PartitionProduceResponse::default() };
+    let partition = |index: i32| PartitionProduceResponse {
+        index,
+        base_offset: -1,
+        ..PartitionProduceResponse::default()
+    };
     let topic = |topic: &TopicProduceData| TopicProduceResponse {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
@@ -66,7 +70,12 @@ fn fail_all(response: &mut ProduceResponse, code: ErrorCode) {
     }
 }
 
-async fn store(shard: &Rc<Shard>, context: &RequestContext, topics: Vec<TopicProduceData>, response: &mut ProduceResponse) {
+async fn store(
+    shard: &Rc<Shard>,
+    context: &RequestContext,
+    topics: Vec<TopicProduceData>,
+    response: &mut ProduceResponse,
+) {
     let version = context.header.api_version;
     let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
     for (at, topic) in topics.into_iter().enumerate() {
@@ -92,16 +101,25 @@ async fn store(shard: &Rc<Shard>, context: &RequestContext, topics: Vec<TopicPro
     for (places, done) in join_all(asked).await {
         match done {
             Ok(done) => done.into_iter().for_each(|(place, outcome)| answer(response, place, outcome)),
-            Err(_) => places.into_iter().for_each(|place| set_error(response, place, ErrorCode::NotLeaderOrFollower)),
+            Err(_) => places
+                .into_iter()
+                .for_each(|place| set_error(response, place, ErrorCode::NotLeaderOrFollower)),
         }
     }
 }
 
-fn find(shard: &Shard, version: i16, name: &str, topic_id: uuid::Uuid, index: i32) -> Result<Partition, ErrorCode> {
+fn find(
+    shard: &Shard,
+    version: i16,
+    name: &str,
+    topic_id: uuid::Uuid,
+    index: i32,
+) -> Result<Partition, ErrorCode> {
     let image = shard.cluster.image();
     let by_id = version >= 13;
     let topic = if by_id { image.topic_by_id(topic_id) } else { image.topic(name) };
-    let topic = topic.ok_or(if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition })?;
+    let topic =
+        topic.ok_or(if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition })?;
     if topic.internal {
         return Err(ErrorCode::InvalidTopicException);
     }
@@ -129,7 +147,10 @@ async fn append(shard: Rc<Shard>, parts: Vec<Part>) -> Vec<PartDone> {
     done
 }
 
-fn partition(response: &mut ProduceResponse, (topic, number): (usize, usize)) -> Option<&mut PartitionProduceResponse> {
+fn partition(
+    response: &mut ProduceResponse,
+    (topic, number): (usize, usize),
+) -> Option<&mut PartitionProduceResponse> {
     response.responses.get_mut(topic)?.partition_responses.get_mut(number)
 }
 
@@ -150,7 +171,10 @@ fn answer(response: &mut ProduceResponse, place: (usize, usize), outcome: Result
         Err(error) => {
             partition.error_code = codes::of_append(&error);
             partition.error_message = Some(error.to_string());
-            if let AppendError::Batch(BatchError::Invalid { records, .. } | BatchError::Timestamp { records, .. }) = error {
+            if let AppendError::Batch(
+                BatchError::Invalid { records, .. } | BatchError::Timestamp { records, .. },
+            ) = error
+            {
                 partition.record_errors = records
                     .into_iter()
                     .map(|record| BatchIndexAndErrorMessage {

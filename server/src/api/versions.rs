@@ -15,13 +15,17 @@ pub(super) async fn api_versions(
     let named = |text: &str| {
         // KIP-511: letters, digits, '-' and '.', no separator at either end.
         let inner = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
-        let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric());
         inner && ends
     };
     let sound = context.header.api_version < 3
         || (named(&request.client_software_name) && named(&request.client_software_version));
     if !sound {
-        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest, ..ApiVersionsResponse::default() };
+        return ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest,
+            ..ApiVersionsResponse::default()
+        };
     }
     versions::api_versions()
 }

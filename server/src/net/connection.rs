@@ -1,202 +1,363 @@
-//! The loop of one connection: read, cut frames, hand to the APIs, send. Nothing else.
+//! The loop of one connection: read, cut frames, start requests, send answers. Nothing else.
+//!
+//! ```text
+//!            ┌──────────── one task ────────────┐
+//! socket ──► │ read: frame, memory, may it start │──► running requests, first polled in order
+//! socket ◄── │ answer: outbox ◄── done, in order │◄──┘
+//!            └──────────────────────────────────┘
+//! ```
+//! Both halves are polled at every wake-up. Requests are polled while the socket takes nothing, too: one may hold a place
+//! in a log's order that others wait for. A request that has begun ends also when its client is gone, except a fetch.
 
-use super::budget::Grant;
-use super::frame::Growth;
-use super::listener::Doors;
-use super::pipeline::Pipeline;
-use super::send::send;
+use super::budget::Charge;
+use super::connections::{CloseReason, Connections};
+use super::frame::Frames;
+use super::pipeline::{Class, Pipeline};
+use super::send::Outbox;
+use super::socket::{Received, Socket};
 use crate::api::{self, Handled, RequestContext};
 use crate::metrics::add;
 use crate::shard::Shard;
 use crate::wire::{ApiKey, Reader, RequestHeader};
-use bytes::{Bytes, BytesMut};
-use futures_lite::{AsyncWriteExt, FutureExt};
-use futures_util::io::{AsyncReadExt, ReadHalf, WriteHalf};
-use glommio::net::TcpStream;
-use std::collections::VecDeque;
-use std::io;
+use bytes::Bytes;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use glommio::io::PollState;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// A frame that has begun goes on within this, or its memory is taken back.
-const STALL_MAX: Duration = Duration::from_secs(30);
-/// Memory for small frames; several pipelined ones come with one read.
-const RECEIVE_BYTES: usize = 16 << 10;
+/// Time that requests of a connection that is gone get to end.
+const AFTERLIFE: Duration = Duration::from_secs(30);
 
-/// Serves a connection until it ends, for whatever reason.
-pub(super) async fn serve_connection(
-    shard: &Rc<Shard>,
-    stream: TcpStream,
-    listener: usize,
-    address: IpAddr,
-    doors: &Doors,
-) {
-    shard.metrics.connections.fetch_add(1, Ordering::Relaxed);
-    add(&shard.metrics.connections_total, 1);
-    let _ = stream.set_nodelay(true);
-    let idle_ms = shard.config.connections_max_idle_ms;
-    let idle = (idle_ms >= 0).then(|| Duration::from_millis(idle_ms.max(1) as u64));
-    let _ = stream.set_read_timeout(idle);
-    let _ = stream.set_write_timeout(Some(STALL_MAX));
-    let pipeline = Rc::new(Pipeline::default());
-    let (read_half, mut write_half) = stream.split();
-    let reader = FrameReader { shard, read_half, buffer: BytesMut::new(), growth: Growth::new() };
-    let reading = async {
-        let outcome = read_requests(shard, reader, listener, address, &pipeline, doors).await;
-        pipeline.end();
-        if let Err(error) = outcome {
-            note_end(shard, address, &error);
-            if error.kind() == io::ErrorKind::InvalidData {
-                pipeline.idle().await;
+type Running = Pin<Box<dyn Future<Output = Handled>>>;
+
+/// What is known of a connection when it comes to its shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Different for every connection of the broker's life.
+    pub(super) id: u64,
+    /// Index of its listener.
+    pub(super) listener: usize,
+    /// Who is on the other side.
+    pub(super) address: IpAddr,
+}
+
+/// One connection. Owned by its task; the sweeper of its shard looks at it.
+pub(super) struct Connection {
+    pub(super) arrival: Arrival,
+    socket: Socket,
+    frame_bytes_max: usize,
+    pipeline: RefCell<Pipeline>,
+    running: RefCell<FuturesOrdered<Running>>,
+    outbox: RefCell<Outbox>,
+    /// When the first answer in the outbox was ready.
+    ready_since: Cell<Option<Instant>>,
+    /// What the next request needs to start, if it is here.
+    waits_for: Cell<Option<Class>>,
+    is_fetching: Cell<bool>,
+    /// Bytes of a large frame are here, more are to come.
+    pub(super) is_in_frame: Cell<bool>,
+    pub(super) last_read: Cell<Instant>,
+    pub(super) last_sent: Cell<Instant>,
+    close: RefCell<Option<CloseReason>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Connection {
+    pub(super) fn new(arrival: Arrival, socket: Socket, frame_bytes_max: usize) -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            arrival,
+            socket,
+            frame_bytes_max,
+            pipeline: RefCell::default(),
+            running: RefCell::default(),
+            outbox: RefCell::default(),
+            ready_since: Cell::new(None),
+            waits_for: Cell::new(None),
+            is_fetching: Cell::new(false),
+            is_in_frame: Cell::new(false),
+            last_read: Cell::new(now),
+            last_sent: Cell::new(now),
+            close: RefCell::new(None),
+            waker: RefCell::new(None),
+        })
+    }
+
+    /// Ends the connection from outside of its task.
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.close.borrow_mut().get_or_insert(reason);
+        self.wake();
+    }
+
+    /// Has its task look around.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether no request runs and no answer waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pipeline.borrow().running() == 0 && self.outbox.borrow().is_empty()
+    }
+
+    /// Whether answers wait for the client to read.
+    pub(super) fn has_answers(&self) -> bool {
+        !self.outbox.borrow().is_empty()
+    }
+
+    /// Serves until the end; says why it ended.
+    pub(super) async fn serve(self: &Rc<Self>, shard: &Rc<Shard>) -> CloseReason {
+        let mut reading = pin!(self.read(shard));
+        let mut read_end = None;
+        let mut sending = PollState::new();
+        let reason = poll_fn(|context| {
+            self.note_waker(context.waker());
+            if let Some(reason) = self.close.borrow_mut().take() {
+                return Poll::Ready(reason);
+            }
+            loop {
+                if read_end.is_none() {
+                    if let Poll::Ready(reason) = reading.as_mut().poll(context) {
+                        read_end = Some(reason);
+                    }
+                }
+                if let Err(reason) = self.poll_answers(shard, context, &mut sending) {
+                    return Poll::Ready(reason);
+                }
+                if let Some(reason) = read_end.take_if(|reason| self.is_over(reason)) {
+                    return Poll::Ready(reason);
+                }
+                // An answer may have let the next request start: then the reader is not asleep.
+                let may_start = self.waits_for.get().is_some_and(|class| self.may_start(class));
+                if read_end.is_some() || !may_start {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        shard.connections.budget().leave(self.arrival.id);
+        self.outlive(shard);
+        reason
+    }
+
+    fn note_waker(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if known.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    /// Whether nothing is left to do after the reader ended.
+    fn is_over(&self, reason: &CloseReason) -> bool {
+        match reason {
+            // The client is gone: what it sent is still carried out, what it wanted to know is of no use.
+            CloseReason::Ended => self.is_idle() || self.is_fetching.get(),
+            CloseReason::Stopping => self.is_idle(),
+            _ => true,
+        }
+    }
+
+    fn may_start(&self, class: Class) -> bool {
+        self.pipeline.borrow().may_start(class, self.outbox.borrow().bytes())
+    }
+
+    /// Lets requests that have begun come to their end without the connection.
+    fn outlive(&self, shard: &Rc<Shard>) {
+        let mut running = self.running.take();
+        if running.is_empty() || self.is_fetching.get() {
+            return;
+        }
+        let late = Rc::clone(shard);
+        shard.router.spawn("requests of a client that is gone", async move {
+            let ended = async { while running.next().await.is_some() {} };
+            futures_lite::future::or(ended, late.router.sleep(AFTERLIFE)).await;
+        });
+    }
+
+    async fn read(self: &Rc<Self>, shard: &Rc<Shard>) -> CloseReason {
+        let mut inlet = Inlet::new(self, &shard.connections);
+        loop {
+            let (frame, charge) = match inlet.next().await {
+                Ok(frame) => frame,
+                Err(reason) => return reason,
+            };
+            let received = Instant::now();
+            add(&shard.metrics.request_bytes, frame.len() as u64 + 4);
+            let mut body = Reader::new(frame);
+            let header = match RequestHeader::read(&mut body) {
+                Ok(header) => header,
+                Err(error) => return CloseReason::Malformed(error.to_string()),
+            };
+            let class = api::class(&header);
+            self.wait_for(class).await;
+            if shard.connections.is_stopping() {
+                return CloseReason::Stopping;
+            }
+            let Arrival { id, listener, address } = self.arrival;
+            let context =
+                RequestContext { header, listener, client_host: address, received, connection_id: id };
+            self.start(shard, class, context, body, charge);
+            shard.router.yield_if_needed().await;
+        }
+    }
+
+    async fn wait_for(&self, class: Class) {
+        self.waits_for.set(Some(class));
+        // Polled again by `serve`, after each answer.
+        poll_fn(|_| if self.may_start(class) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.waits_for.set(None);
+    }
+
+    fn start(
+        &self,
+        shard: &Rc<Shard>,
+        class: Class,
+        context: RequestContext,
+        body: Reader,
+        charge: Rc<Charge>,
+    ) {
+        self.pipeline.borrow_mut().start(class);
+        self.is_fetching.set(context.header.api_key == ApiKey::Fetch);
+        let shard = Rc::clone(shard);
+        self.running.borrow_mut().push_back(Box::pin(async move {
+            shard.metrics.queue.record(context.received.elapsed());
+            let handled = api::handle(&shard, &context, body).await;
+            drop(charge);
+            shard.metrics.request(context.header.api_key, context.received.elapsed());
+            match handled {
+                Handled::Close(reason) => {
+                    let RequestHeader { api_key, api_version, .. } = context.header;
+                    Handled::Close(format!("{} v{api_version}: {reason}", api_key.name()))
+                }
+                handled => handled,
+            }
+        }));
+    }
+
+    /// Polls what runs, takes answers that are next in order, and sends as far as the socket takes.
+    fn poll_answers(
+        &self,
+        shard: &Shard,
+        context: &mut Context<'_>,
+        sending: &mut PollState,
+    ) -> Result<(), CloseReason> {
+        let mut running = self.running.borrow_mut();
+        let mut outbox = self.outbox.borrow_mut();
+        while let Poll::Ready(Some(handled)) = running.poll_next_unpin(context) {
+            self.pipeline.borrow_mut().finish();
+            self.is_fetching.set(false);
+            match handled {
+                Handled::Answer(answer) => {
+                    if outbox.is_empty() {
+                        let now = Instant::now();
+                        self.ready_since.set(Some(now));
+                        self.last_sent.set(now);
+                    }
+                    outbox.push(answer);
+                }
+                Handled::Silent => {}
+                Handled::Close(reason) => return Err(CloseReason::Refused(reason)),
             }
         }
-        std::future::pending::<()>().await;
-    };
-    let writing = async {
-        if let Err(error) = write_answers(shard, &mut write_half, &pipeline).await {
-            note_end(shard, address, &error);
-        }
-    };
-    reading.or(writing).await;
-    pipeline.fail();
-    let _ = write_half.close().await;
-    shard.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-}
-
-fn note_end(shard: &Shard, address: IpAddr, error: &io::Error) {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::TimedOut => {
-            tracing::debug!(%address, %error, "a connection ended");
-        }
-        _ => {
-            add(&shard.metrics.connections_failed, 1);
-            tracing::warn!(%address, %error, "a connection is closed");
-        }
-    }
-}
-
-async fn write_answers(shard: &Shard, stream: &mut WriteHalf<TcpStream>, pipeline: &Pipeline) -> io::Result<()> {
-    while let Some((answers, ready)) = pipeline.next().await {
-        let bytes: usize = answers.iter().map(|answer| answer.bytes).sum();
-        let mut parts: VecDeque<Bytes> = answers.into_iter().flat_map(|answer| answer.parts).collect();
-        send(stream, &mut parts).await?;
-        pipeline.sent(bytes);
-        add(&shard.metrics.response_bytes, bytes as u64);
-        shard.metrics.answer.record(ready.elapsed());
-    }
-    Ok(())
-}
-
-async fn read_requests(
-    shard: &Rc<Shard>,
-    mut reader: FrameReader<'_>,
-    listener: usize,
-    address: IpAddr,
-    pipeline: &Rc<Pipeline>,
-    doors: &Doors,
-) -> io::Result<()> {
-    while pipeline.room().await {
-        let Some((frame, grant)) = reader.next().await? else { return Ok(()) };
-        if doors.closing.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let received = Instant::now();
-        add(&shard.metrics.request_bytes, frame.len() as u64 + 4);
-        let mut body = Reader::new(frame);
-        let header = RequestHeader::read(&mut body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let context = RequestContext { header, listener, client_host: address, received };
-        // Produces overlap; everything else waits for what came before, as on Kafka's one-at-a-time connections.
-        let overlaps = context.header.api_key == ApiKey::Produce;
-        if !overlaps {
-            pipeline.idle().await;
-        }
-        start(shard, pipeline, context, body, grant);
-        if !overlaps {
-            pipeline.idle().await;
-        }
-        glommio::yield_if_needed().await;
-    }
-    Ok(())
-}
-
-fn start(shard: &Rc<Shard>, pipeline: &Rc<Pipeline>, context: RequestContext, body: Reader, grant: Grant) {
-    let slot = pipeline.begin();
-    let (own, pipeline) = (Rc::clone(shard), Rc::clone(pipeline));
-    shard.router.spawn("a request", async move {
-        own.metrics.queue.record(context.received.elapsed());
-        let handled = api::handle(&own, &context, body).await;
-        drop(grant);
-        own.metrics.request(context.header.api_key, context.received.elapsed());
-        match handled {
-            Handled::Answer(answer) => slot.finish(Some(answer)),
-            Handled::Silent => slot.finish(None),
-            Handled::Close(reason) => {
-                let (api, version) = (context.header.api_key.name(), context.header.api_version);
-                tracing::warn!(address = %context.client_host, api, version, reason, "a connection is closed");
-                add(&own.metrics.connections_failed, 1);
-                pipeline.fail();
+        while !outbox.is_empty() {
+            match self.socket.poll_send(context, sending, &mut outbox) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(CloseReason::Broken(error.to_string())),
+                Poll::Ready(Ok(count)) => {
+                    self.last_sent.set(Instant::now());
+                    add(&shard.metrics.response_bytes, count as u64);
+                }
             }
         }
-    });
+        if let Some(ready) = self.ready_since.take() {
+            shard.metrics.answer.record(ready.elapsed());
+        }
+        Ok(())
+    }
 }
 
-struct FrameReader<'a> {
-    shard: &'a Rc<Shard>,
-    read_half: ReadHalf<TcpStream>,
-    buffer: BytesMut,
-    growth: Growth,
+/// Where the frames of one connection come in.
+struct Inlet<'a> {
+    connection: &'a Connection,
+    connections: &'a Connections,
+    frames: Frames,
+    /// Of the shared buffer, its frames hold it too; or of the frame that is coming in.
+    shared: Option<Rc<Charge>>,
+    own: Option<Charge>,
+    /// The last read took all there was: the next waits before it looks.
+    is_drained: bool,
 }
 
-impl FrameReader<'_> {
-    /// The next frame, with the memory it was granted; `None` when the client has gone between two frames.
-    async fn next(&mut self) -> io::Result<Option<(Bytes, Grant)>> {
-        let limit = self.shard.config.socket_request_max_bytes as usize;
-        while self.buffer.len() < 4 {
-            if self.fill(RECEIVE_BYTES).await? == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-            }
-        }
-        let mut prefix = [0; 4];
-        prefix.copy_from_slice(&self.buffer[..4]);
-        let length = Growth::length(prefix, limit)?;
-        let mut grant = self.shard.budget.grant();
-        grant.grow(length.min(RECEIVE_BYTES)).await;
-        while self.buffer.len() < 4 + length {
-            let wanted = self.growth.next(length, self.buffer.len());
-            grant.grow(wanted).await;
-            self.note_memory();
-            // The rest of this frame, and not more: what follows would pin its memory.
-            let target = (4 + wanted).max(RECEIVE_BYTES).min((4 + length).max(RECEIVE_BYTES));
-            let stalled = self.shard.router.sleep(STALL_MAX);
-            let filled = async { Some(self.fill(target).await) }.or(async {
-                stalled.await;
-                None
-            });
-            match filled.await {
-                None => return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame that stalled")),
-                Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(read) => drop(read?),
-            }
-        }
-        self.growth.complete(length);
-        let mut frame = self.buffer.split_to(4 + length);
-        let _ = frame.split_to(4);
-        self.note_memory();
-        Ok(Some((frame.freeze(), grant)))
+impl<'a> Inlet<'a> {
+    fn new(connection: &'a Connection, connections: &'a Connections) -> Self {
+        let frames = Frames::new(connection.frame_bytes_max);
+        Self { connection, connections, frames, shared: None, own: None, is_drained: true }
     }
 
-    fn note_memory(&self) {
-        self.shard.metrics.request_memory.store(self.shard.budget.held() as i64, Ordering::Relaxed);
+    /// The next frame, with the memory it holds.
+    async fn next(&mut self) -> Result<(Bytes, Rc<Charge>), CloseReason> {
+        loop {
+            if let Some(frame) = self.cut()? {
+                return Ok(frame);
+            }
+            if self.is_drained {
+                let stopping = self.connections.stopped();
+                let readable = async { self.connection.socket.readable().await.map_err(CloseReason::broken) };
+                let stopping = async {
+                    stopping.await;
+                    Err(CloseReason::Stopping)
+                };
+                futures_lite::future::or(readable, stopping).await?;
+            }
+            self.take_memory().await;
+            let received = self.connection.socket.receive(self.frames.target());
+            match received.map_err(CloseReason::broken)? {
+                Received::Nothing => self.is_drained = true,
+                Received::End if self.frames.is_between() => return Err(CloseReason::Ended),
+                Received::End => return Err(CloseReason::Cut),
+                Received::Bytes { count, is_full } => {
+                    self.is_drained = !is_full;
+                    self.frames.received(count);
+                    self.connection.last_read.set(Instant::now());
+                }
+            }
+        }
     }
 
-    /// Reads what is there, up to `target` bytes in the buffer.
-    async fn fill(&mut self, target: usize) -> io::Result<usize> {
-        let filled = self.buffer.len();
-        self.buffer.resize(target.max(filled + 1), 0);
-        let read = self.read_half.read(&mut self.buffer[filled..]).await;
-        self.buffer.truncate(filled + read.as_ref().copied().unwrap_or(0));
-        read
+    fn cut(&mut self) -> Result<Option<(Bytes, Rc<Charge>)>, CloseReason> {
+        let is_large = self.frames.is_large();
+        let frame = self.frames.cut().map_err(|error| CloseReason::Malformed(error.to_string()))?;
+        let charge = match &frame {
+            Some(_) if is_large => self.own.take().map(Rc::new),
+            Some(_) => self.shared.clone(),
+            None => None,
+        };
+        if self.frames.is_between() {
+            self.shared = None;
+        }
+        self.connection.is_in_frame.set(self.own.is_some());
+        Ok(frame.map(|frame| (frame, charge.unwrap_or_else(|| Rc::new(self.connections.budget().nothing())))))
+    }
+
+    /// Waits until the shard has memory for what is read next.
+    async fn take_memory(&mut self) {
+        let wanted_bytes = self.frames.wanted_bytes();
+        if wanted_bytes > 0 {
+            let budget = self.connections.budget();
+            if self.frames.is_large() {
+                let own = self.own.take();
+                self.own = Some(budget.large(self.connection.arrival.id, wanted_bytes, own).await);
+                self.connection.is_in_frame.set(true);
+            } else {
+                self.shared = Some(Rc::new(budget.small(wanted_bytes).await));
+            }
+        }
+        self.frames.grow();
     }
 }

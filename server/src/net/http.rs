@@ -1,48 +1,87 @@
-//! The port of `/metrics`, `/health` and `/ready`.
+//! The port of `/metrics`, `/health` and `/ready`: few connections, short requests, one answer each.
 
+use super::frame::Target;
+use super::send::Outbox;
+use super::socket::{Received, Socket};
 use crate::metrics::{Health, ShardMetrics, respond};
 use crate::shard::Shard;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use glommio::net::TcpListener;
+use crate::wire::Answer;
+use bytes::Bytes;
+use glommio::io::{PollState, PollableFd};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections served at once.
+/// Connections served at once; more are closed unheard.
 const CONNECTIONS_MAX: usize = 64;
+/// Time that one request may take, from its connection to the last byte of its answer.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// Pause after an error of the system.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the executor ends.
-pub async fn serve_http(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc<ShardMetrics>>, health: Arc<Health>) {
-    let open = Rc::new(std::cell::Cell::new(0usize));
-    let shards = Rc::new(shards);
+pub async fn serve_http(
+    shard: Rc<Shard>,
+    listener: TcpListener,
+    shards: Vec<Arc<ShardMetrics>>,
+    health: Arc<Health>,
+) {
+    let Ok(listener) = PollableFd::new(listener) else { return };
+    let (open, shards) = (Rc::new(Cell::new(0usize)), Rc::new(shards));
     loop {
-        let Ok(mut stream) = listener.accept().await else {
-            shard.router.sleep(Duration::from_millis(100)).await;
+        let Ok((stream, _)) = listener.get_ref().accept() else {
+            if listener.readable().await.is_err() {
+                shard.router.sleep(ERROR_PAUSE).await;
+            }
             continue;
         };
         if open.get() >= CONNECTIONS_MAX {
             continue;
         }
+        let Ok(socket) = Socket::new(stream) else { continue };
         open.set(open.get() + 1);
-        let (open, shards, health) = (Rc::clone(&open), Rc::clone(&shards), Arc::clone(&health));
-        let now_ms = shard.now().0 as u64;
+        let (own, open) = (Rc::clone(&shard), Rc::clone(&open));
+        let (shards, health) = (Rc::clone(&shards), Arc::clone(&health));
         shard.router.spawn("an HTTP request", async move {
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
-            let mut request = Vec::new();
-            let mut piece = [0; 1024];
-            while let Ok(count) = stream.read(&mut piece).await {
-                request.extend_from_slice(&piece[..count]);
-                if let Some(answer) = respond(&request, &shards, &health, now_ms) {
-                    let _ = stream.write_all(&answer).await;
-                    break;
-                }
-                if count == 0 {
-                    break;
-                }
-            }
-            let _ = stream.close().await;
+            let served = async {
+                // A client that goes away in between is of no interest.
+                let _ = serve_one(&own, &socket, &shards, &health).await;
+            };
+            futures_lite::future::or(served, own.router.sleep(REQUEST_TIME_MAX)).await;
             open.set(open.get() - 1);
         });
     }
+}
+
+async fn serve_one(
+    shard: &Shard,
+    socket: &Socket,
+    shards: &[Arc<ShardMetrics>],
+    health: &Health,
+) -> io::Result<()> {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    let answer = loop {
+        match socket.receive(Target::Slice(&mut piece))? {
+            Received::Nothing => socket.readable().await?,
+            Received::End => return Ok(()),
+            Received::Bytes { count, .. } => {
+                request.extend_from_slice(piece.get(..count).unwrap_or_default());
+                if let Some(answer) = respond(&request, shards, health, shard.now().0 as u64) {
+                    break answer;
+                }
+            }
+        }
+    };
+    let mut outbox = Outbox::default();
+    outbox.push(Answer { bytes: answer.len(), parts: vec![Bytes::from(answer)] });
+    let mut sending = PollState::new();
+    while !outbox.is_empty() {
+        poll_fn(|context| socket.poll_send(context, &mut sending, &mut outbox)).await?;
+    }
+    Ok(())
 }

@@ -1,64 +1,115 @@
-//! One acceptor for each listener, on shard 0; it hands sockets to the shards by load.
+//! One acceptor per listener hands sockets to the shards by load.
 //!
 //! The kernel's own spreading by hash puts a few fat connections on one core and none on another.
 
-use super::connection::serve_connection;
+use super::connection::Arrival;
 use crate::metrics::add;
 use crate::route::ShardId;
 use crate::shard::Shard;
-use glommio::net::TcpListener;
+use glommio::io::PollableFd;
 use rustc_hash::FxHashMap;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What all acceptors and connections of the broker share.
-#[derive(Default)]
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 1024;
+/// Request memory that weighs as much as a connection when a shard is chosen.
+const LOAD_BYTES: usize = 256 << 10;
+/// Pause after an error of the system: out of descriptors, most likely, and waiting lets connections end.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// Accepted sockets in a row before other tasks of the core get their turn.
+const ACCEPTS_IN_A_ROW: usize = 64;
+
+/// How busy one shard is, as far as its connections go.
+#[derive(Debug, Default)]
+pub struct Load {
+    connections: AtomicUsize,
+    /// Memory that its requests hold.
+    pub request_bytes: AtomicUsize,
+}
+
+impl Load {
+    fn weight(&self) -> usize {
+        self.connections.load(Ordering::Relaxed) + self.request_bytes.load(Ordering::Relaxed) / LOAD_BYTES
+    }
+}
+
+/// What all acceptors and connections of the broker share. A broker view.
+#[derive(Debug, Default)]
 pub struct Doors {
-    /// Connections of each shard.
-    pub loads: Vec<AtomicUsize>,
+    loads: Vec<Arc<Load>>,
     /// Connections of each address.
     addresses: Mutex<FxHashMap<IpAddr, usize>>,
-    /// No new connections, no new requests.
-    pub closing: AtomicBool,
+    id_next: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+/// A connection's place among the limits; given up when dropped, on any core.
+#[derive(Debug)]
+pub struct Place {
+    doors: Arc<Doors>,
+    /// The shard that serves it.
+    shard: usize,
+    address: IpAddr,
 }
 
 impl Doors {
     /// Doors to so many shards.
-    pub fn new(shard_count: usize) -> Self {
-        Self { loads: (0..shard_count).map(|_| AtomicUsize::new(0)).collect(), ..Self::default() }
+    pub fn new(shard_count: usize) -> Arc<Self> {
+        let loads = (0..shard_count).map(|_| Arc::default()).collect();
+        Arc::new(Self { loads, ..Self::default() })
     }
 
-    fn enter(&self, address: IpAddr, max: usize, max_per_address: usize) -> Option<usize> {
-        let total: usize = self.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum();
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = addresses.entry(address).or_insert(0);
-        if total >= max || *of_address >= max_per_address {
+    /// The load of one shard.
+    ///
+    /// # Panics
+    /// When there is no such shard.
+    pub fn load(&self, shard: ShardId) -> Arc<Load> {
+        Arc::clone(&self.loads[shard.0])
+    }
+
+    /// Nobody is let in any more.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// A place on the shard that has least to do, unless a limit is reached.
+    pub fn enter(self: &Arc<Self>, address: IpAddr, max: usize, max_per_address: usize) -> Option<Place> {
+        if self.is_closed.load(Ordering::SeqCst) {
             return None;
         }
-        *of_address += 1;
-        let loads = self.loads.iter().enumerate();
-        let (shard, load) = loads.min_by_key(|(_, load)| load.load(Ordering::Relaxed))?;
-        load.fetch_add(1, Ordering::Relaxed);
-        Some(shard)
-    }
-
-    pub(super) fn leave(&self, shard: usize, address: IpAddr) {
-        self.loads[shard].fetch_sub(1, Ordering::Relaxed);
+        let total: usize = self.loads.iter().map(|load| load.connections.load(Ordering::Relaxed)).sum();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&address) {
+        let of_address = addresses.get(&address).copied().unwrap_or(0);
+        if total >= max || of_address >= max_per_address {
+            return None;
+        }
+        addresses.insert(address, of_address + 1);
+        let (shard, load) = self.loads.iter().enumerate().min_by_key(|(_, load)| load.weight())?;
+        load.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Place { doors: Arc::clone(self), shard, address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.doors.loads[self.shard].connections.fetch_sub(1, Ordering::Relaxed);
+        let mut addresses = self.doors.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&address);
+                addresses.remove(&self.address);
             }
         }
     }
 }
 
-/// Binds an address, failing when another process has it: the runtime's own bind would share the port silently.
+/// Binds an address that nobody else has: the port is never shared, so a second broker fails here, in words.
 ///
 /// # Errors
 /// Those of the system, with the address.
@@ -70,8 +121,18 @@ pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
         .map_err(told)?
         .next()
         .ok_or_else(|| told(io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
-    drop(std::net::TcpListener::bind(address).map_err(told)?);
-    TcpListener::bind(address).map_err(|error| told(error.into()))
+    listen(address).map_err(told)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // A port in TIME_WAIT after a restart may be bound again; one that somebody listens on may not.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// Accepts for one listener.
@@ -85,38 +146,87 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the executor ends.
-    pub async fn run(self, shard: Rc<Shard>) {
-        loop {
-            let accepted = match self.socket.shared_accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of descriptors, most likely: waiting lets connections end.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    shard.router.sleep(Duration::from_millis(50)).await;
-                    continue;
+    /// Accepts until the doors close.
+    ///
+    /// # Errors
+    /// When the ring does not take the socket.
+    pub async fn run(self, shard: Rc<Shard>) -> io::Result<()> {
+        let Self { listener, socket, doors } = self;
+        let socket = PollableFd::new(socket)?;
+        while !doors.is_closed.load(Ordering::SeqCst) {
+            socket.readable().await?;
+            for _ in 0..ACCEPTS_IN_A_ROW {
+                match socket.get_ref().accept() {
+                    Ok((stream, peer)) => hand_over(&shard, &doors, listener, stream, peer.ip()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        shard.router.sleep(ERROR_PAUSE).await;
+                        break;
+                    }
                 }
-            };
-            let (listener, doors) = (self.listener, Arc::clone(&self.doors));
-            let peer = accepted.peer_addr();
-            let address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-            let limits = (shard.config.max_connections as usize, shard.config.max_connections_per_ip as usize);
-            let entered = if doors.closing.load(Ordering::Relaxed) { None } else { doors.enter(address, limits.0, limits.1) };
-            let Some(owner) = entered else {
-                add(&shard.metrics.connections_refused, 1);
-                drop(accepted.bind_to_executor());
-                continue;
-            };
-            let handed = shard.router.call(ShardId(owner), move |shard: Rc<Shard>| async move {
-                let stream = accepted.bind_to_executor();
-                let own = Rc::clone(&shard);
-                shard.router.spawn("a connection", async move {
-                    serve_connection(&own, stream, listener, address, &doors).await;
-                    doors.leave(own.id.0, address);
-                });
-            });
-            // Local calls start when polled; a shard that has stopped drops the socket.
-            let _ = handed.await;
+            }
+            shard.router.yield_if_needed().await;
         }
+        Ok(())
+    }
+}
+
+fn hand_over(shard: &Rc<Shard>, doors: &Arc<Doors>, listener: usize, stream: TcpStream, address: IpAddr) {
+    let (max, max_per_address) = (shard.config.max_connections, shard.config.max_connections_per_ip);
+    let Some(place) = doors.enter(address, max as usize, max_per_address as usize) else {
+        add(&shard.metrics.connections_refused, 1);
+        tracing::debug!(%address, "a connection is refused: a limit is reached");
+        return; // dropped: the client sees it closed
+    };
+    let id = doors.id_next.fetch_add(1, Ordering::Relaxed);
+    let arrival = Arrival { id, listener, address };
+    // A shard that has stopped drops socket and place.
+    shard.router.tell(ShardId(place.shard), move |shard: Rc<Shard>| async move {
+        shard.connections.clone().adopt(&shard, stream, arrival, place);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn connections_go_where_least_is_to_do() {
+        let doors = Doors::new(3);
+        let mut places: Vec<Place> = (0..6).filter_map(|_| doors.enter(HERE, 100, 100)).collect();
+        let mut shards: Vec<usize> = places.iter().map(|place| place.shard).collect();
+        shards.sort_unstable();
+        assert_eq!(shards, [0, 0, 1, 1, 2, 2]);
+        places.retain(|place| place.shard != 1);
+        doors.load(ShardId(1)).request_bytes.store(64 * LOAD_BYTES, Ordering::Relaxed);
+        let next = doors.enter(HERE, 100, 100).unwrap();
+        assert_ne!(next.shard, 1, "few connections, but they hold much");
+    }
+
+    #[test]
+    fn limits_hold_in_all_and_for_each_address_until_places_are_given_up() {
+        let doors = Doors::new(2);
+        let other = IpAddr::from([10, 0, 0, 1]);
+        let first = doors.enter(HERE, 3, 2).unwrap();
+        let _second = doors.enter(HERE, 3, 2).unwrap();
+        assert!(doors.enter(HERE, 3, 2).is_none(), "two of this address");
+        let _third = doors.enter(other, 3, 2).unwrap();
+        assert!(doors.enter(other, 3, 2).is_none(), "three in all");
+        drop(first);
+        assert!(doors.enter(other, 3, 2).is_some());
+        doors.close();
+        assert!(doors.enter(HERE, 3, 2).is_none());
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_is_refused_in_words() {
+        let first = bind("127.0.0.1", 0).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let refused = bind("127.0.0.1", port).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(refused.to_string().contains(&port.to_string()));
     }
 }

@@ -1,14 +1,22 @@
 //! How do requests enter and answers leave?
+//!
+//! One acceptor per listener hands sockets to shards; each connection is one task on its shard. Machines (`frame`,
+//! `pipeline`, `budget`, `send`) decide; `socket`, `connection` and `listener` carry out.
 
-pub mod budget;
+mod budget;
 mod connection;
+mod connections;
 mod frame;
 mod http;
 mod listener;
 mod pipeline;
 mod pulse;
 mod send;
+mod socket;
 
+pub use budget::Budget;
+pub use connections::{CloseReason, Connections};
 pub use http::serve_http;
-pub use listener::{Acceptor, Doors, bind};
+pub use listener::{Acceptor, Doors, Load, bind};
+pub use pipeline::Class;
 pub use pulse::pulse;

@@ -1,69 +1,91 @@
-//! Answers to the socket: all pieces that are ready in as few system calls as it takes, none of them copied.
+//! Answers on their way out: gathered writes of their parts as they lie in memory.
+//!
+//! The one place where ways to send are tried. Answers that are ready together leave in one call of the kernel; what the
+//! socket does not take stays, and no byte is copied in user space.
 
+use crate::wire::Answer;
 use bytes::{Buf, Bytes};
-use futures_lite::AsyncWrite;
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io::IoSlice;
 
-/// Pieces in one system call; the kernel takes 1024 at most.
-const SLICES_MAX: usize = 256;
+/// Parts that one call gathers; more wait for the next.
+pub(super) const PARTS_MAX: usize = 128;
 
-/// Writes all of it.
-pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), parts: &mut VecDeque<Bytes>) -> io::Result<()> {
-    while !parts.is_empty() {
-        let written = {
-            let slices: Vec<IoSlice<'_>> = parts.iter().take(SLICES_MAX).map(|part| IoSlice::new(part)).collect();
-            poll_fn(|context| Pin::new(&mut *stream).poll_write_vectored(context, &slices)).await?
-        };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        forget(parts, written);
-    }
-    Ok(())
+/// What is to be sent on one connection, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    parts: VecDeque<Bytes>,
+    bytes: usize,
 }
 
-fn forget(parts: &mut VecDeque<Bytes>, mut written: usize) {
-    while let Some(first) = parts.front_mut() {
-        if written < first.len() {
-            first.advance(written);
-            return;
+impl Outbox {
+    /// Puts an answer behind the others.
+    pub(super) fn push(&mut self, answer: Answer) {
+        self.bytes += answer.bytes;
+        self.parts.extend(answer.parts.into_iter().filter(|part| !part.is_empty()));
+    }
+
+    /// Bytes that are not sent yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether all is sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Points `slices` at the next parts; returns how many.
+    pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PARTS_MAX]) -> usize {
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(part);
         }
-        written -= first.len();
-        parts.pop_front();
+        self.parts.len().min(PARTS_MAX)
+    }
+
+    /// The socket took `count` bytes.
+    ///
+    /// # Panics
+    /// If that is more than there were.
+    pub(super) fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.bytes, "the socket took {count} B of {}", self.bytes);
+        self.bytes -= count;
+        while let Some(part) = self.parts.front_mut().filter(|_| count > 0) {
+            let taken = count.min(part.len());
+            part.advance(taken);
+            count -= taken;
+            if part.is_empty() {
+                self.parts.pop_front();
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::{Context, Poll};
 
-    /// Takes a few bytes at a time, from as many slices as they span.
-    struct Trickle(Vec<u8>);
-
-    impl AsyncWrite for Trickle {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            let count = bytes.len().min(7);
-            self.0.extend_from_slice(&bytes[..count]);
-            Poll::Ready(Ok(count))
-        }
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
+    fn answer(parts: &[&'static str]) -> Answer {
+        let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::from_static(part.as_bytes())).collect();
+        Answer { bytes: parts.iter().map(Bytes::len).sum(), parts }
     }
 
     #[test]
-    fn a_socket_that_takes_little_at_a_time_gets_everything_in_order() {
-        let mut parts: VecDeque<Bytes> = (0..50u8).map(|number| Bytes::from(vec![number; usize::from(number)])).collect();
-        let expected = parts.iter().flat_map(|part| part.to_vec()).collect::<Vec<u8>>();
-        let mut stream = Trickle(Vec::new());
-        futures_lite::future::block_on(send(&mut stream, &mut parts)).unwrap();
-        assert_eq!(stream.0, expected);
+    fn partial_writes_go_on_where_they_stopped() {
+        for step in 1..20 {
+            let mut outbox = Outbox::default();
+            outbox.push(answer(&["head", "", "records", "tail"]));
+            outbox.push(answer(&["next"]));
+            let mut sent = Vec::new();
+            while !outbox.is_empty() {
+                let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+                let count = outbox.gather(&mut slices);
+                let joined: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+                let taken = joined.len().min(step);
+                sent.extend_from_slice(&joined[..taken]);
+                outbox.advance(taken);
+            }
+            assert_eq!((sent.as_slice(), outbox.bytes()), (&b"headrecordstailnext"[..], 0));
+        }
     }
 }

@@ -1,84 +1,67 @@
-//! One value from one core to another, once.
+//! The way back of one piece of work: a slot that is filled once, on any core.
 
+use futures_util::task::AtomicWaker;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-enum State<T> {
-    Waiting(Option<Waker>),
-    Sent(T),
-    Gone,
+/// The core that owns what was asked for has stopped, or the work panicked: the outcome is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the owning core is gone")]
+pub struct ShardGone;
+
+struct Slot<R> {
+    outcome: Mutex<Option<Result<R, ShardGone>>>,
+    waker: AtomicWaker,
 }
 
-/// The end that answers. Dropped without an answer, it says so.
-pub(super) struct Replier<T>(Arc<Mutex<State<T>>>);
-
-/// The end that waits.
-pub(super) struct Reply<T>(Arc<Mutex<State<T>>>);
-
-pub(super) fn reply<T>() -> (Replier<T>, Reply<T>) {
-    let state = Arc::new(Mutex::new(State::Waiting(None)));
-    (Replier(Arc::clone(&state)), Reply(state))
+/// Fills the slot; dropped unfilled, it says `ShardGone`.
+pub(super) struct Reply<R, K: Fn(Waker)> {
+    slot: Arc<Slot<R>>,
+    /// How the one who waits is woken on its own core.
+    wake: K,
 }
 
-fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Waits for the slot.
+pub(super) struct Answer<R>(Arc<Slot<R>>);
 
-impl<T> Replier<T> {
-    pub(super) fn send(self, value: T) {
-        self.end(State::Sent(value));
+impl<R, K: Fn(Waker)> Reply<R, K> {
+    pub(super) fn new(wake: K) -> (Self, Answer<R>) {
+        let slot = Arc::new(Slot { outcome: Mutex::new(None), waker: AtomicWaker::new() });
+        (Self { slot: Arc::clone(&slot), wake }, Answer(slot))
     }
 
-    fn end(&self, end: State<T>) {
-        let before = {
-            let mut state = lock(&self.0);
-            match *state {
-                State::Waiting(_) => std::mem::replace(&mut *state, end),
-                State::Sent(_) | State::Gone => return,
+    pub(super) fn send(self, value: R) {
+        self.fill(Ok(value));
+    }
+
+    fn fill(&self, outcome: Result<R, ShardGone>) {
+        {
+            let mut slot = self.slot.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.is_some() {
+                return;
             }
-        };
-        if let State::Waiting(Some(waker)) = before {
-            waker.wake();
+            *slot = Some(outcome);
+        }
+        if let Some(waker) = self.slot.waker.take() {
+            (self.wake)(waker);
         }
     }
 }
 
-impl<T> Drop for Replier<T> {
+impl<R, K: Fn(Waker)> Drop for Reply<R, K> {
     fn drop(&mut self) {
-        self.end(State::Gone);
+        self.fill(Err(ShardGone));
     }
 }
 
-impl<T> Future for Reply<T> {
-    type Output = Option<T>;
+impl<R> Future for Answer<R> {
+    type Output = Result<R, ShardGone>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut state = lock(&self.0);
-        match std::mem::replace(&mut *state, State::Gone) {
-            State::Sent(value) => Poll::Ready(Some(value)),
-            State::Gone => Poll::Ready(None),
-            State::Waiting(_) => {
-                *state = State::Waiting(Some(context.waker().clone()));
-                Poll::Pending
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_arrives_from_another_thread_and_an_end_without_one_is_told() {
-        let (replier, waiting) = reply();
-        let thread = std::thread::spawn(move || replier.send(7));
-        assert_eq!(futures_lite::future::block_on(waiting), Some(7));
-        thread.join().unwrap();
-        let (replier, waiting) = reply::<u8>();
-        std::thread::spawn(move || drop(replier)).join().unwrap();
-        assert_eq!(futures_lite::future::block_on(waiting), None);
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.waker.register(context.waker());
+        let outcome = self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }
