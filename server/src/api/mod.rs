@@ -4,6 +4,7 @@
 //! to its function.
 
 pub mod codes;
+pub mod configs;
 pub mod fetch;
 pub mod fetch_sessions;
 pub mod groups;
@@ -11,6 +12,7 @@ pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
+pub mod topics;
 mod versions;
 
 use crate::net::Class;
@@ -65,7 +67,7 @@ macro_rules! dispatch {
                 Ok(request) => $handler($shard, $context, request).await,
                 Err(reason) => Handled::Close(reason),
             },)*
-            _ => Handled::Close("not yet".to_owned()),
+            _ => Handled::Close("this API is not served".to_owned()),
         }
     };
 }
@@ -98,6 +100,13 @@ pub async fn handle(shard: &Rc<Shard>, context: &RequestContext, body: Reader) -
         OffsetCommit => groups::offset_commit,
         OffsetFetch => groups::offset_fetch,
         ApiVersions => versions::api_versions,
+        CreateTopics => topics::create_topics,
+        DeleteTopics => topics::delete_topics,
+        CreatePartitions => topics::create_partitions,
+        ListPartitionReassignments => topics::list_partition_reassignments,
+        DescribeConfigs => configs::describe_configs,
+        AlterConfigs => configs::alter_configs,
+        IncrementalAlterConfigs => configs::incremental_alter_configs,
         InitProducerId => producer_ids::init_producer_id,
         ;
         special Produce => produce::produce,
