@@ -75,7 +75,7 @@ fn walk(target: &Target, options: &Options) -> ExitCode {
     let began = Instant::now();
     let end = began + Duration::from_secs(options.seconds);
     let mut tries = 0_u64;
-    while tries < options.tries_max && (tries % 64 != 0 || Instant::now() < end) {
+    while tries < options.tries_max && (!tries.is_multiple_of(64) || Instant::now() < end) {
         // The seeds themselves come first.
         let mut input = match target.seeds.get(tries as usize) {
             Some(seed) => seed.clone(),

@@ -45,7 +45,7 @@ fn change(input: &mut Vec<u8>, pool: &[Vec<u8>], random: &mut Random) {
     let end = (at + 1 + random.below(16)).min(input.len());
     match random.below(9) {
         0 => with_byte(input, at, |byte, random| byte ^ (1 << random.below(8)), random),
-        1 => with_byte(input, at, |_, random| random.next() as u8, random),
+        1 => with_byte(input, at, |_, random| random.next_u64() as u8, random),
         // Counts and lengths that are a little wrong.
         2 => with_byte(
             input,
