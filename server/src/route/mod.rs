@@ -61,6 +61,17 @@ impl<S> Paths<S> {
     pub fn nudge(&self) {
         self.mesh.nudge();
     }
+
+    /// Carries a future to its end though its core may park with work to do: the pulse wakes it. For what comes before the
+    /// core's mesh runs, which then waits in the same place.
+    pub async fn nudged<F: Future>(&self, shard: ShardId, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|context| {
+            self.mesh.expect_nudge(shard.0, context.waker());
+            future.as_mut().poll(context)
+        })
+        .await
+    }
 }
 
 /// One core's way to the others. Cheap to clone; stays on its core.
