@@ -83,11 +83,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let mut flags = arguments.set;
     flags.extend(arguments.cores.map(|cores| format!("thalweg.cores={cores}")));
     let source = Source { file: arguments.config, environment: std::env::vars().collect(), flags };
-    let (config, ignored) = load(&source).map_err(|error| error.to_string())?;
-    let log = start_log(&config)?;
-    if !ignored.is_empty() {
-        tracing::info!(keys = ignored.join(", "), "settings without a meaning here");
-    }
+    let loaded = load(&source).map_err(|error| error.to_string())?;
+    let log = start_log(&loaded.config)?;
+    loaded.tell();
+    let config = loaded.config;
     let ground = ground::check(&config)?;
     let cluster_id = identity::open(&config)?;
     let shard_count = config.thalweg_cores.count();
@@ -180,9 +179,9 @@ fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     let placement = match &plan.parts.config.thalweg_cores {
         CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
-        CoreSet::Count(count) => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            if *count <= cores { Placement::Fixed(shard) } else { Placement::Unbound }
+        cores @ (CoreSet::All | CoreSet::Count(_)) => {
+            let available = std::thread::available_parallelism().map_or(1, usize::from);
+            if cores.count() <= available { Placement::Fixed(shard) } else { Placement::Unbound }
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
