@@ -1,4 +1,6 @@
 //! Whole runs against a broker that keeps its promises, and against one that breaks each of them.
+#![expect(clippy::unwrap_used, reason = "what fails in a helper of a test fails the test")]
+
 mod fake;
 
 use std::path::{Path, PathBuf};

@@ -1,108 +1,139 @@
-//! The 61 bytes in front of every batch, read in place.
+//! The 61 bytes before a batch's records, read in place; and the walk from one header to the next.
 //!
 //! ```text
-//!  0 base offset 8 | 8 length 4 | 12 leader epoch 4 | 16 magic 1 | 17 crc 4 | 21 attributes 2
-//! 23 last offset delta 4 | 27 base timestamp 8 | 35 max timestamp 8
-//! 43 producer id 8 | 51 producer epoch 2 | 53 base sequence 4 | 57 record count 4 | 61 records
+//!  0        8        12       16  17       21   23       27       35       43       51   53       57       61
+//!  +--------+--------+--------+---+--------+----+--------+--------+--------+--------+----+--------+--------+---
+//!  | base   | length | leader | m | crc    | at | last   | base   | max    | produ- | ep | base   | record | records
+//!  | offset | after  | epoch  | a | of all | tr | offset | time-  | time-  | cer id | oc | sequ-  | count  |
+//!  |        | here   |        | g | behind | .  | delta  | stamp  | stamp  |        | h  | ence   |        |
+//!  +--------+--------+--------+---+--------+----+--------+--------+--------+--------+----+--------+--------+---
+//!                                          | the checksum (CRC-32C) covers everything from here to the end
 //! ```
-//! Big-endian. The checksum covers everything from the attributes on; offset and leader epoch lie before it.
+//! All numbers are big-endian. `base offset` and `leader epoch` lie before the checksum's range, which is what lets a
+//! broker write them into bytes that a producer made.
 
 use super::codec::Codec;
 use super::error::BatchError;
+use crate::units::{Offset, Timestamp};
 
-/// Bytes before the records.
+/// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;
-/// Bytes that the length field does not count.
-pub(super) const LENGTH_PREFIX_BYTES: usize = 12;
+/// Bytes of a batch up to and including the length field, which does not count them.
+pub(super) const PREFIX_BYTES: usize = 12;
+/// The only format that is stored.
+pub(super) const MAGIC: i8 = 2;
 /// Where the checksum's range begins.
 pub(super) const CRC_START: usize = 21;
 
-/// Whose clock a record's timestamp is.
+/// Kafka reads a length below this as corruption, whatever the format (header of the oldest one).
+const LENGTH_MIN: i32 = 14;
+
+/// What the bits of the attributes above the codec's three mean; the rest mean nothing.
+pub(super) mod bit {
+    pub(in crate::batch) const LOG_APPEND_TIME: i16 = 0x08;
+    pub(in crate::batch) const TRANSACTIONAL: i16 = 0x10;
+    pub(in crate::batch) const CONTROL: i16 = 0x20;
+    pub(in crate::batch) const DELETE_HORIZON: i16 = 0x40;
+}
+
+/// Whose clock the timestamps of a batch are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimestampType {
-    /// The producer's.
+    /// The producer's, one per record.
     Create,
-    /// The broker's, set on append.
+    /// The broker's: one for the batch, in the field of the maximum.
     LogAppend,
 }
 
-/// A batch's header, each field as on the wire.
+/// The fields of one batch header, as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// Offset of the first record.
+    /// Offset of the first record; 0 from a producer.
     pub base_offset: i64,
-    /// Bytes behind the length field.
+    /// Bytes after this field: 12 less than the whole batch.
     pub batch_length: i32,
-    /// Leader epoch of the append.
+    /// Epoch of the leader that stored it; -1 from a producer.
     pub partition_leader_epoch: i32,
-    /// 2.
+    /// Format: always 2 here.
     pub magic: i8,
-    /// CRC-32C of everything from the attributes on.
+    /// CRC-32C of everything from `attributes` to the end.
     pub crc: u32,
-    /// Codec (bits 0-2), timestamp type (3), transactional (4), control (5), delete horizon (6).
+    /// Codec, timestamp type, transactional, control, delete horizon.
     pub attributes: i16,
-    /// Offset of the last record less that of the first.
+    /// Offset of the last record, counted from the base; it stays when compaction removes records.
     pub last_offset_delta: i32,
-    /// Milliseconds; the records' deltas count from it.
+    /// What the records' timestamps are counted from (or the delete horizon, see `delete_horizon`).
     pub base_timestamp: i64,
-    /// The greatest timestamp, or the append time.
+    /// Largest timestamp of the records, or the broker's time under `LogAppendTime`.
     pub max_timestamp: i64,
-    /// -1 without idempotence.
+    /// -1 if the producer is not idempotent.
     pub producer_id: i64,
-    /// -1 without idempotence.
+    /// -1 if the producer is not idempotent.
     pub producer_epoch: i16,
-    /// -1 without idempotence.
+    /// Number of the first record in the producer's own count; -1 if it does not count.
     pub base_sequence: i32,
-    /// Records in the batch.
+    /// Records that follow.
     pub record_count: i32,
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..at + N).and_then(|field| field.try_into().ok()).unwrap_or([0; N])
-}
-
 impl BatchHeader {
-    /// Reads a header; the batch itself may be longer than `bytes`. Does not look at the checksum.
+    /// Reads the header at the start of `bytes`; the records need not be there.
+    ///
+    /// Checks the length field and the magic, in Kafka's order. Does not look at the checksum: see [`crc_matches`].
     ///
     /// # Errors
-    /// `Truncated` for fewer than 61 bytes or a length that cannot be; `Invalid` for another magic than 2.
+    /// `Truncated` below 61 bytes; `Corrupt` for a length or a magic that cannot be; `Invalid` for magic 0 and 1.
     pub fn read(bytes: &[u8]) -> Result<Self, BatchError> {
-        let magic = bytes.get(16).copied().ok_or(BatchError::Truncated { bytes: bytes.len() })? as i8;
-        if magic != 2 {
-            return Err(BatchError::invalid(format!("message format {magic} is not supported, only 2 is")));
+        let mut fields = Fields { bytes };
+        let short = || BatchError::Truncated { bytes: bytes.len() };
+        let base_offset = fields.take().map(i64::from_be_bytes).ok_or_else(short)?;
+        let batch_length = fields.take().map(i32::from_be_bytes).ok_or_else(short)?;
+        if batch_length < LENGTH_MIN {
+            return Err(implausible(batch_length));
         }
-        if bytes.len() < HEADER_BYTES {
-            return Err(BatchError::Truncated { bytes: bytes.len() });
+        let partition_leader_epoch = fields.take().map(i32::from_be_bytes).ok_or_else(short)?;
+        let magic = fields.take().map(i8::from_be_bytes).ok_or_else(short)?;
+        match magic {
+            MAGIC => {}
+            0 | 1 => {
+                let reason = format!("only record batches with magic version 2 are accepted, not {magic}");
+                return Err(BatchError::invalid(reason));
+            }
+            _ => {
+                return Err(BatchError::Corrupt {
+                    reason: format!("Invalid magic found in record: {magic}"),
+                });
+            }
         }
-        let header = Self {
-            base_offset: i64::from_be_bytes(field(bytes, 0)),
-            batch_length: i32::from_be_bytes(field(bytes, 8)),
-            partition_leader_epoch: i32::from_be_bytes(field(bytes, 12)),
+        if (batch_length as usize) < HEADER_BYTES - PREFIX_BYTES {
+            return Err(implausible(batch_length));
+        }
+        Ok(Self {
+            base_offset,
+            batch_length,
+            partition_leader_epoch,
             magic,
-            crc: u32::from_be_bytes(field(bytes, 17)),
-            attributes: i16::from_be_bytes(field(bytes, 21)),
-            last_offset_delta: i32::from_be_bytes(field(bytes, 23)),
-            base_timestamp: i64::from_be_bytes(field(bytes, 27)),
-            max_timestamp: i64::from_be_bytes(field(bytes, 35)),
-            producer_id: i64::from_be_bytes(field(bytes, 43)),
-            producer_epoch: i16::from_be_bytes(field(bytes, 51)),
-            base_sequence: i32::from_be_bytes(field(bytes, 53)),
-            record_count: i32::from_be_bytes(field(bytes, 57)),
-        };
-        if header.batch_length < (HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 {
-            return Err(BatchError::Truncated { bytes: bytes.len() });
-        }
-        Ok(header)
+            crc: fields.take().map(u32::from_be_bytes).ok_or_else(short)?,
+            attributes: fields.take().map(i16::from_be_bytes).ok_or_else(short)?,
+            last_offset_delta: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
+            base_timestamp: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
+            max_timestamp: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
+            producer_id: fields.take().map(i64::from_be_bytes).ok_or_else(short)?,
+            producer_epoch: fields.take().map(i16::from_be_bytes).ok_or_else(short)?,
+            base_sequence: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
+            record_count: fields.take().map(i32::from_be_bytes).ok_or_else(short)?,
+        })
     }
 
-    /// The header's bytes.
-    pub(super) fn write(&self) -> [u8; HEADER_BYTES] {
+    /// The header as bytes, with the checksum as it stands in the field.
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
-        let mut rest = &mut out[..];
-        let mut put = |bytes: &[u8]| {
-            let (field, tail) = std::mem::take(&mut rest).split_at_mut(bytes.len());
-            field.copy_from_slice(bytes);
-            rest = tail;
+        let mut rest = out.as_mut_slice();
+        let mut put = |field: &[u8]| {
+            if let Some((front, behind)) = std::mem::take(&mut rest).split_at_mut_checked(field.len()) {
+                front.copy_from_slice(field);
+                rest = behind;
+            }
         };
         put(&self.base_offset.to_be_bytes());
         put(&self.batch_length.to_be_bytes());
@@ -120,37 +151,134 @@ impl BatchHeader {
         out
     }
 
-    /// Bytes of the whole batch, header included.
+    /// Size of the whole batch in bytes, header included.
     pub fn batch_bytes(&self) -> usize {
-        self.batch_length.max(0) as usize + LENGTH_PREFIX_BYTES
+        PREFIX_BYTES + self.batch_length as usize
     }
 
     /// How the records are compressed.
     ///
     /// # Errors
-    /// `Invalid` for a number that names no codec.
+    /// `UnknownCodec` for the numbers 5 to 7.
     pub fn codec(&self) -> Result<Codec, BatchError> {
         Codec::from_attributes(self.attributes)
     }
 
-    /// Whose clock the timestamps are.
+    /// Whose clock the timestamps are of.
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes & 8 == 0 { TimestampType::Create } else { TimestampType::LogAppend }
+        if self.attributes & bit::LOG_APPEND_TIME == 0 {
+            TimestampType::Create
+        } else {
+            TimestampType::LogAppend
+        }
     }
 
     /// Part of a transaction.
     pub fn is_transactional(&self) -> bool {
-        self.attributes & 16 != 0
+        self.attributes & bit::TRANSACTIONAL != 0
     }
 
-    /// Markers, not records.
+    /// Holds a marker that no application sees.
     pub fn is_control(&self) -> bool {
-        self.attributes & 32 != 0
+        self.attributes & bit::CONTROL != 0
+    }
+
+    /// From when on compaction may drop the tombstones (KIP-534): it then stands in place of the base timestamp.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        (self.attributes & bit::DELETE_HORIZON != 0).then_some(Timestamp(self.base_timestamp))
+    }
+
+    /// The offset behind the batch: base + last delta + 1.
+    ///
+    /// # Panics
+    /// On a negative one: a stored batch has none, and [`walk`] lets none through.
+    pub fn offset_end(&self) -> Offset {
+        Offset::new(self.base_offset.saturating_add(i64::from(self.last_offset_delta)).saturating_add(1))
     }
 }
 
-/// Whether a whole batch's checksum is right.
+fn implausible(batch_length: i32) -> BatchError {
+    BatchError::Corrupt { reason: format!("record batch with a length field of {batch_length}") }
+}
+
+/// Bytes still to be read as fields.
+struct Fields<'a> {
+    bytes: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.bytes.split_first_chunk()?;
+        self.bytes = rest;
+        Some(*field)
+    }
+}
+
+/// Whether a whole batch's bytes are those its checksum was made of; `false` also if they are not one whole batch.
+///
+/// Reads every byte behind the checksum field. The base offset and the leader epoch are not covered.
 pub fn crc_matches(batch: &[u8]) -> bool {
-    let found = u32::from_be_bytes(field(batch, 17));
-    batch.get(CRC_START..).is_some_and(|covered| crc32c::crc32c(covered) == found)
+    BatchHeader::read(batch).is_ok_and(|header| {
+        header.batch_bytes() == batch.len()
+            && batch.get(CRC_START..).is_some_and(|covered| crc32c::crc32c(covered) == header.crc)
+    })
+}
+
+/// Walks stored batches that lie end to end, from header to header; no checksum is computed.
+///
+/// Yields where each batch starts, counted in bytes from the start of `bytes`, and its header. The bytes of every
+/// batch that comes out are whole, its offsets not negative. A batch that is cut off by the end of `bytes`, and
+/// anything that is not a batch, comes out as one error, and then the walk has ended.
+pub fn walk(bytes: &[u8]) -> BatchWalk<'_> {
+    BatchWalk { bytes, at: 0 }
+}
+
+/// See [`walk`].
+#[derive(Clone, Debug)]
+pub struct BatchWalk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl BatchWalk<'_> {
+    /// Where the next batch starts; after an error: where the bytes start that are not a batch.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    fn read_next(&self) -> Result<BatchHeader, BatchError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let header = BatchHeader::read(rest)?;
+        if header.batch_bytes() > rest.len() {
+            return Err(BatchError::Truncated { bytes: rest.len() });
+        }
+        let offset_end = header.base_offset.checked_add(i64::from(header.last_offset_delta) + 1);
+        if header.base_offset < 0 || header.last_offset_delta < 0 || offset_end.is_none() {
+            let (base, delta) = (header.base_offset, header.last_offset_delta);
+            let reason = format!("stored batch with base offset {base} and last offset delta {delta}");
+            return Err(BatchError::Corrupt { reason });
+        }
+        Ok(header)
+    }
+}
+
+impl Iterator for BatchWalk<'_> {
+    type Item = Result<(usize, BatchHeader), BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let start = self.at;
+        match self.read_next() {
+            Ok(header) => {
+                self.at += header.batch_bytes();
+                Some(Ok((start, header)))
+            }
+            Err(error) => {
+                self.bytes = self.bytes.get(..start).unwrap_or_default(); // the walk ends here
+                Some(Err(error))
+            }
+        }
+    }
 }

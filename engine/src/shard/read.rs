@@ -4,7 +4,7 @@ use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{find_max_timestamp, find_timestamp};
+use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::PartitionLog;
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
@@ -31,7 +31,8 @@ pub(crate) struct PageRead {
 /// Why a read did not end as hoped, before it is told to the server.
 enum Trouble {
     Io(io::Error),
-    Corrupt,
+    /// What did not check, and where.
+    Corrupt(String),
     Gone,
 }
 
@@ -88,8 +89,8 @@ impl<D: Disk> Directory<D> {
         let log_id = log.identity.log_id;
         match trouble {
             Trouble::Gone => super::api::LogError::Unknown { log_id }.into(),
-            Trouble::Corrupt => {
-                let reason = format!("stored bytes near offset {offset} do not check");
+            Trouble::Corrupt(what) => {
+                let reason = format!("stored bytes near offset {offset} do not check: {what}");
                 tracing::error!(
                     topic = log.identity.topic,
                     partition = log.identity.partition,
@@ -134,7 +135,7 @@ impl<D: Disk> Directory<D> {
             }
             self.gather(log, &mut cursor, located.end).await?;
             if cursor.gathered.end() < located.end {
-                return Err(Trouble::Corrupt);
+                return Err(Trouble::Corrupt(format!("a batch from {} to {} is cut", located.start, located.end)));
             }
             first = Some(start);
             end = located.end;
@@ -156,14 +157,17 @@ impl<D: Disk> Directory<D> {
                 View::Batch(located) => {
                     let limit = self.readable_end(log, cursor.base)?;
                     if located.end > limit {
-                        return if cursor.at >= limit { Ok(None) } else { Err(Trouble::Corrupt) };
+                        return match cursor.at >= limit {
+                            true => Ok(None),
+                            false => Err(cursor.corrupt("a batch passes the durable end")),
+                        };
                     }
                     cursor.at = located.end;
                     cursor.offset_min = located.offset_end();
                     return Ok(Some(located));
                 }
                 View::Corrupt if cursor.at < self.readable_end(log, cursor.base)? => {
-                    return Err(Trouble::Corrupt);
+                    return Err(cursor.corrupt("the segment ends inside a batch"));
                 }
                 View::Corrupt => return Ok(None),
                 View::Short => {
@@ -171,7 +175,7 @@ impl<D: Disk> Directory<D> {
                         cursor.gathered = Gathered { start: cursor.at, ..Gathered::default() };
                     }
                     let before = cursor.gathered.end();
-                    self.gather(log, cursor, before.advance(1)).await?;
+                    self.gather(log, cursor, cursor.at.advance(HEADER_BYTES as u64)).await?;
                     if cursor.gathered.end() == before {
                         return Ok(None);
                     }
@@ -212,7 +216,7 @@ impl<D: Disk> Directory<D> {
                 let page = self.page(log, cursor.base, at.as_u64() / PAGE_BYTES).await?;
                 let skip = (at.as_u64() % PAGE_BYTES) as usize;
                 let slice = page.get(skip..).filter(|rest| !rest.is_empty()).map(|_| page.slice(skip..));
-                let slice = slice.ok_or(Trouble::Corrupt)?;
+                let slice = slice.ok_or_else(|| cursor.corrupt("the file is shorter than what was written to it"))?;
                 let limit = (self.readable_end(log, cursor.base)?.as_u64() - at.as_u64()) as usize;
                 cursor.from_disk += slice.len() as u64;
                 let length = slice.len().min(limit);
@@ -316,7 +320,7 @@ impl<D: Disk> Directory<D> {
                 Some(Ok(_)) | None => {}
             }
         }
-        Err(Trouble::Corrupt)
+        Err(Trouble::Corrupt(format!("page {page} of segment {base} cannot be read whole")))
     }
 
     /// Asks the segment's index; reads or builds that of a sealed segment first.
@@ -412,14 +416,14 @@ impl<D: Disk> Directory<D> {
                 continue;
             }
             self.gather(log, &mut cursor, located.end).await?;
-            let batch = cursor.gathered.contiguous(located.start..located.end).ok_or(Trouble::Corrupt)?;
+            let batch = cursor.gathered.contiguous(located.start..located.end).ok_or_else(|| cursor.corrupt("a batch is cut"))?;
             let unpacked_bytes_max = self.settings.unpacked_bytes_max;
             let found = if greatest {
                 find_max_timestamp(&batch, unpacked_bytes_max)
             } else {
                 find_timestamp(&batch, time, unpacked_bytes_max)
             };
-            if let Some((offset, timestamp)) = found.map_err(|_| Trouble::Corrupt)? {
+            if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);
                 return Ok(Some(TimedOffset { offset, timestamp, leader_epoch }));
             }
@@ -451,6 +455,10 @@ fn read_memory(segment: &Segment, offset: Offset, visible_end: Offset, read: &Re
 }
 
 impl Cursor {
+    fn corrupt(&self, what: &str) -> Trouble {
+        Trouble::Corrupt(format!("{what}, at {} of segment {}, after offset {}", self.at, self.base, self.offset_min))
+    }
+
     fn new(base: Offset, at: FilePos) -> Self {
         let gathered = Gathered { start: at, ..Gathered::default() };
         Self { base, at, offset_min: base, gathered, from_disk: 0 }

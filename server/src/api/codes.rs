@@ -15,9 +15,11 @@ pub fn of_log(error: &LogError) -> ErrorCode {
 /// The code of a batch that was refused.
 pub fn of_batch(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Truncated { .. } | BatchError::Checksum { .. } => ErrorCode::CorruptMessage,
-        BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
-        BatchError::Invalid { .. } | BatchError::Bomb { .. } => ErrorCode::InvalidRecord,
+        BatchError::Truncated { .. } | BatchError::Corrupt { .. } | BatchError::Checksum { .. } => {
+            ErrorCode::CorruptMessage
+        },
+        BatchError::TooLarge { .. } | BatchError::Bomb { .. } => ErrorCode::MessageTooLarge,
+        BatchError::Invalid { .. } => ErrorCode::InvalidRecord,
         BatchError::Timestamp { .. } => ErrorCode::InvalidTimestamp,
         BatchError::Compression => ErrorCode::UnsupportedCompressionType,
     }

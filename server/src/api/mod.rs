@@ -4,6 +4,7 @@
 //! to its function.
 
 pub mod codes;
+pub mod configs;
 pub mod fetch;
 pub mod fetch_sessions;
 pub mod groups;
@@ -11,10 +12,12 @@ pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
+pub mod topics;
 mod versions;
 
 use crate::net::Class;
 use crate::shard::Shard;
+use crate::wire::produce::NodeEndpoint;
 use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -65,7 +68,7 @@ macro_rules! dispatch {
                 Ok(request) => $handler($shard, $context, request).await,
                 Err(reason) => Handled::Close(reason),
             },)*
-            _ => Handled::Close("not yet".to_owned()),
+            _ => Handled::Close("this API is not served".to_owned()),
         }
     };
 }
@@ -98,10 +101,28 @@ pub async fn handle(shard: &Rc<Shard>, context: &RequestContext, body: Reader) -
         OffsetCommit => groups::offset_commit,
         OffsetFetch => groups::offset_fetch,
         ApiVersions => versions::api_versions,
+        CreateTopics => topics::create_topics,
+        DeleteTopics => topics::delete_topics,
+        CreatePartitions => topics::create_partitions,
+        ListPartitionReassignments => topics::list_partition_reassignments,
+        DescribeConfigs => configs::describe_configs,
+        AlterConfigs => configs::alter_configs,
+        IncrementalAlterConfigs => configs::incremental_alter_configs,
         InitProducerId => producer_ids::init_producer_id,
         ;
         special Produce => produce::produce,
         special Fetch => fetch::fetch,
+    }
+}
+
+/// Where this broker is, for who came by the request's listener (KIP-951).
+pub(crate) fn own_endpoint(shard: &Shard, context: &RequestContext) -> NodeEndpoint {
+    let told = shard.config.advertised(context.listener);
+    NodeEndpoint {
+        node_id: shard.config.node_id,
+        host: told.host.clone(),
+        port: i32::from(told.port),
+        rack: None,
     }
 }
 

@@ -89,7 +89,7 @@ api_keys! {
     CreatePartitions = 37, flexible 2, Service::Served(0..=3);
     DeleteGroups = 42, flexible 2, Service::Codec;
     IncrementalAlterConfigs = 44, flexible 1, Service::Served(0..=1);
-    ListPartitionReassignments = 46, flexible 0, Service::Codec;
+    ListPartitionReassignments = 46, flexible 0, Service::Served(0..=0);
     DescribeCluster = 60, flexible 0, Service::Served(0..=2);
 }
 

@@ -219,7 +219,7 @@ async fn fetch_group(
         Some(_) => Vec::new(),
         None => fetched.into_iter().filter_map(|topic| known(image, by_id, topic)).collect(),
     };
-    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: error_code }
+    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code }
 }
 
 /// Puts the offsets in the order asked; what has no name is an unknown id.
@@ -260,7 +260,7 @@ fn unfetched(one: Wanted, error_code: ErrorCode) -> OffsetFetchResponseTopics {
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some(String::new()),
-        error_code: error_code,
+        error_code,
     });
     OffsetFetchResponseTopics {
         name: one.topic.name,
