@@ -83,16 +83,17 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let mut flags = arguments.set;
     flags.extend(arguments.cores.map(|cores| format!("thalweg.cores={cores}")));
     let source = Source { file: arguments.config, environment: std::env::vars().collect(), flags };
-    let (config, ignored) = load(&source).map_err(|error| error.to_string())?;
-    let log = start_log(&config)?;
-    if !ignored.is_empty() {
-        tracing::info!(keys = ignored.join(", "), "settings without a meaning here");
+    let loaded = load(&source).map_err(|error| error.to_string())?;
+    let log = start_log(&loaded.config)?;
+    loaded.tell();
+    let config = loaded.config;
+    let ground = ground::check(&config).map_err(|error| error.to_string())?;
+    for warning in &ground.warnings {
+        tracing::warn!("{warning}");
     }
-    let ground = ground::check(&config)?;
     let cluster_id = identity::open(&config)?;
     let shard_count = config.thalweg_cores.count();
-    let machine_bytes = machine_memory();
-    let memory = MemoryPlan::of(&config, machine_bytes, shard_count);
+    let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count);
     let settings = engine_settings(&config, memory, ground.files_max);
     tell(&config, &ground, memory, &cluster_id);
     let stop = watch_signals(log)?;
@@ -186,9 +187,9 @@ fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> R
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     let placement = match &plan.parts.config.thalweg_cores {
         CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
-        CoreSet::Count(count) => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            if *count <= cores { Placement::Fixed(shard) } else { Placement::Unbound }
+        cores @ (CoreSet::All | CoreSet::Count(_)) => {
+            let available = std::thread::available_parallelism().map_or(1, usize::from);
+            if cores.count() <= available { Placement::Fixed(shard) } else { Placement::Unbound }
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
@@ -326,11 +327,6 @@ fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
     Ok(stop)
 }
 
-fn machine_memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    info.totalram as u64 * u64::from(info.mem_unit)
-}
-
 fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
     let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
     tracing::info!(
@@ -340,11 +336,10 @@ fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id
         cluster_id,
         "thalweg"
     );
-    let directories: Vec<String> = config
-        .log_dirs
+    let directories: Vec<String> = ground
+        .directories
         .iter()
-        .zip(&ground.file_systems)
-        .map(|(path, system)| format!("{path} ({system})"))
+        .map(|directory| format!("{} ({} on {})", directory.path, directory.file_system, directory.device))
         .collect();
     tracing::info!(
         log_dirs = directories.join(", "),

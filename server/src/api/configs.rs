@@ -154,7 +154,7 @@ fn broker_entry(shard: &Shard, key: &KeyInfo, synonyms: bool, docs: bool) -> Des
         if is_set {
             known.push(synonym(key.name, &value, SOURCE_STATIC_BROKER));
         }
-        known.push(synonym(key.name, &key.default, SOURCE_DEFAULT));
+        known.extend(key.default.as_ref().map(|default| synonym(key.name, default, SOURCE_DEFAULT)));
     }
     DescribeConfigsResourceResult {
         name: key.name.to_owned(),
