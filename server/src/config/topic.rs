@@ -190,17 +190,51 @@ fn check_type(key: &TopicKey, value: &str) -> Result<(), ConfigError> {
     let fits = match key.kind {
         Int => value.trim().parse::<i32>().is_ok(),
         Long => value.trim().parse::<i64>().is_ok(),
-        Double => value.trim().parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
+        Double => value.trim().parse::<f64>().is_ok(),
         Boolean => matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false"),
         Text | List => true,
     };
     let wanted = match key.kind {
-        Int => "a whole number of 32 bits is wanted",
-        Long => "a whole number of 64 bits is wanted",
-        Double => "a number from 0 to 1 is wanted",
-        _ => "true or false is wanted",
+        Int => "Not a number of type INT",
+        Long => "Not a number of type LONG",
+        Double => "Not a number of type DOUBLE",
+        _ => "Expected value to be either true or false",
     };
     if fits { Ok(()) } else { Err(ConfigError::value(key.name, value, wanted)) }
+}
+
+/// Kafka's bounds of what is kept for the tools and acts on nothing here.
+const BOUNDS_OF_THE_IDLE: [(&str, i64); 6] = [
+    ("delete.retention.ms", 0),
+    ("file.delete.delay.ms", 0),
+    ("flush.messages", 1),
+    ("flush.ms", 0),
+    ("local.retention.bytes", -2),
+    ("local.retention.ms", -2),
+];
+
+fn check_idle(texts: &Texts<'_>) -> Result<(), ConfigError> {
+    for (name, min) in BOUNDS_OF_THE_IDLE {
+        texts.number(name, min, i64::MAX)?;
+    }
+    texts.number("segment.index.bytes", 4, i64::from(i32::MAX))?;
+    let ratio = texts.text("min.cleanable.dirty.ratio");
+    if !ratio.trim().parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)) {
+        let wanted = "Value must be at least 0 and no more than 1";
+        return Err(ConfigError::value("min.cleanable.dirty.ratio", ratio, wanted));
+    }
+    for name in ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"] {
+        let is_pair = |pair: &str| {
+            let mut ends = pair.split(':').map(|end| end.trim().parse::<u32>().is_ok());
+            (ends.next(), ends.next(), ends.next()) == (Some(true), Some(true), None)
+        };
+        let text = texts.text(name).trim();
+        if !text.is_empty() && text != "*" && !text.split(',').all(is_pair) {
+            let wanted = "it must be the literal '*' or a list of [partitionId]:[brokerId]";
+            return Err(ConfigError::value(name, text, wanted));
+        }
+    }
+    Ok(())
 }
 
 struct Texts<'a>(&'a BTreeMap<&'static str, String>);
@@ -213,7 +247,11 @@ impl Texts<'_> {
     fn number(&self, name: &'static str, min: i64, max: i64) -> Result<i64, ConfigError> {
         let text = self.text(name);
         let number = text.trim().parse::<i64>().ok().filter(|number| (min..=max).contains(number));
-        number.ok_or_else(|| ConfigError::value(name, text, format!("it must lie in {min} to {max}")))
+        let outside = || match text.trim().parse::<i64>() {
+            Ok(number) if number > max => format!("Value must be no more than {max}"),
+            _ => format!("Value must be at least {min}"),
+        };
+        number.ok_or_else(|| ConfigError::value(name, text, outside()))
     }
 }
 
@@ -224,7 +262,7 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         return Err(ConfigError::value(
             "cleanup.policy",
             texts.text("cleanup.policy"),
-            "delete, compact or both are wanted",
+            "String must be one of: compact, delete",
         ));
     }
     let timestamp_type = match texts.text("message.timestamp.type") {
@@ -234,13 +272,14 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
             return Err(ConfigError::value(
                 "message.timestamp.type",
                 other,
-                "CreateTime or LogAppendTime is wanted",
+                "String must be one of: CreateTime, LogAppendTime",
             ));
         }
     };
     if texts.text("remote.storage.enable").trim().eq_ignore_ascii_case("true") {
         return Err(ConfigError::value("remote.storage.enable", "true", "there is no remote storage"));
     }
+    check_idle(texts)?;
     texts.number("retention.ms", -1, i64::MAX)?;
     texts.number("retention.bytes", i64::MIN, i64::MAX)?;
     texts.number("min.insync.replicas", 1, i64::from(i32::MAX))?;
@@ -270,12 +309,16 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
 
 fn compression(texts: &Texts<'_>) -> Result<TargetCompression, ConfigError> {
     let gzip = texts.number("compression.gzip.level", -1, 9)?;
+    if gzip == 0 {
+        let wanted = "Value must be between 1 and 9 or equal to -1";
+        return Err(ConfigError::value("compression.gzip.level", "0", wanted));
+    }
     let zstd = texts.number("compression.zstd.level", -131_072, 22)?;
     texts.number("compression.lz4.level", 1, 17)?;
     match texts.text("compression.type") {
         "producer" => Ok(TargetCompression::Producer),
         name => {
-            let wanted = "producer, uncompressed, gzip, snappy, lz4 or zstd is wanted";
+            let wanted = "String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer";
             let known = Codec::from_name(name).filter(|_| name != "none");
             let codec = known.ok_or_else(|| ConfigError::value("compression.type", name, wanted))?;
             let level = match codec {
@@ -327,6 +370,10 @@ mod tests {
             ("message.timestamp.type", "Now"),
             ("remote.storage.enable", "true"),
             ("min.cleanable.dirty.ratio", "2"),
+            ("compression.gzip.level", "0"),
+            ("flush.messages", "0"),
+            ("file.delete.delay.ms", "-1"),
+            ("leader.replication.throttled.replicas", "0:1,x"),
         ] {
             assert!(settings(&[refused]).is_err(), "{refused:?}");
         }
