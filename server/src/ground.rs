@@ -81,19 +81,25 @@ fn check_memlock(bytes: u64) -> Result<(), String> {
     if bytes >= MEMLOCK_BYTES_MIN {
         return Ok(());
     }
-    Err(format!("only {bytes} B of memory may be locked, {MEMLOCK_BYTES_MIN} are needed: LimitMEMLOCK=infinity in the unit, or ulimit -l"))
+    Err(format!(
+        "only {bytes} B of memory may be locked, {MEMLOCK_BYTES_MIN} are needed: LimitMEMLOCK=infinity in the unit, or ulimit -l"
+    ))
 }
 
 fn check_files(count: u64) -> Result<(), String> {
     if count >= FILES_MIN {
         return Ok(());
     }
-    Err(format!("only {count} files may be open, {FILES_MIN} are needed and 100000 recommended: LimitNOFILE=100000 in the unit, or ulimit -n"))
+    Err(format!(
+        "only {count} files may be open, {FILES_MIN} are needed and 100000 recommended: LimitNOFILE=100000 in the unit, or ulimit -n"
+    ))
 }
 
 fn lock(directory: &Path) -> Result<File, String> {
     let path = directory.join(".lock");
-    let told = |error: io::Error| format!("{}: {error}; the user that runs the broker must be able to write there", path.display());
+    let told = |error: io::Error| {
+        format!("{}: {error}; the user that runs the broker must be able to write there", path.display())
+    };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(told)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -114,7 +120,8 @@ fn check_file_system(directory: &Path, cow_allowed: bool) -> Result<String, Stri
         ));
     }
     let probe = directory.join(".direct-io-probe");
-    let opened = rustix::fs::open(&probe, OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT, Mode::RUSR | Mode::WUSR);
+    let opened =
+        rustix::fs::open(&probe, OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT, Mode::RUSR | Mode::WUSR);
     let _ = std::fs::remove_file(&probe);
     match opened {
         Ok(_) => Ok(name.to_owned()),

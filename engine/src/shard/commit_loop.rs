@@ -160,9 +160,11 @@ impl<D: Disk> Directory<D> {
         if borrowed.fault.is_some() {
             return;
         }
-        let largest = self.settings.large_run_bytes.min(self.settings.commit_bytes_max as u64 / 2);
-        let may_run = !starved && self.runs.get() < RUNS_MAX;
-        let run = if may_run { borrowed.begin_run(largest) } else { None };
+        let mut run = None;
+        if !starved && self.runs.get() < RUNS_MAX {
+            let largest = self.settings.large_run_bytes.min(self.settings.commit_bytes_max as u64 / 2);
+            run = borrowed.begin_run(largest);
+        }
         let room = if starved { 0 } else { (self.settings.commit_bytes_max - load.payload_bytes) as u64 };
         for part in borrowed.plan(room) {
             let (entry, payload_bytes) = entry_of(log_id, &part);
@@ -175,10 +177,10 @@ impl<D: Disk> Directory<D> {
             self.queue.borrow_mut().push_back(Item::Log(log_id));
         }
         drop(borrowed);
-        // Last, without the borrow: a spawned task runs at once up to its first await, and a run asks the log where to write.
         if let Some(run) = run {
             self.runs.set(self.runs.get() + 1);
-            self.disk.spawn(false, Rc::clone(self).large_run(Rc::clone(&log), run));
+            // The executor may begin a spawned task at once, and this one borrows the log.
+            self.disk.spawn(false, Rc::clone(self).large_run(log, run));
         }
     }
 

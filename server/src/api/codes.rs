@@ -17,7 +17,7 @@ pub fn of_batch(error: &BatchError) -> ErrorCode {
     match error {
         BatchError::Truncated { .. } | BatchError::Corrupt { .. } | BatchError::Checksum { .. } => {
             ErrorCode::CorruptMessage
-        },
+        }
         BatchError::TooLarge { .. } | BatchError::Bomb { .. } => ErrorCode::MessageTooLarge,
         BatchError::Invalid { .. } => ErrorCode::InvalidRecord,
         BatchError::Timestamp { .. } => ErrorCode::InvalidTimestamp,

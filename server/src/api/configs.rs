@@ -2,7 +2,9 @@
 
 use super::{RequestContext, counted};
 use crate::cluster::{AlterConfigsError, Topic};
-use crate::config::{ConfigError, KeyInfo, KeyType, TopicKey, TopicSettings, broker_keys, topic_key, topic_keys};
+use crate::config::{
+    ConfigError, KeyInfo, KeyType, TopicKey, TopicSettings, broker_keys, topic_key, topic_keys,
+};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -41,7 +43,10 @@ pub(super) async fn describe_configs(
         let found = match resource.resource_type {
             TOPIC => describe_topic(shard, &resource, synonyms, docs),
             BROKER => describe_broker(shard, &resource, synonyms, docs),
-            other => Err((ErrorCode::InvalidRequest, format!("Resources of type {other} have no configuration here."))),
+            other => Err((
+                ErrorCode::InvalidRequest,
+                format!("Resources of type {other} have no configuration here."),
+            )),
         };
         let (configs, code, text) = match found {
             Ok(configs) => (configs, ErrorCode::None, None),
@@ -60,11 +65,15 @@ pub(super) async fn describe_configs(
 }
 
 fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
-    resource.configuration_keys.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == name))
+    resource
+        .configuration_keys
+        .as_ref()
+        .is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == name))
 }
 
 fn find_topic(shard: &Shard, name: &str) -> Result<Arc<Topic>, Refused> {
-    crate::cluster::validate_name(name).map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    crate::cluster::validate_name(name)
+        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."));
     shard.cluster.image().topic(name).cloned().ok_or_else(unknown)
 }
@@ -80,7 +89,13 @@ fn describe_topic(
     Ok(keys.map(|key| topic_entry(shard, &topic, key, synonyms, docs)).collect())
 }
 
-fn topic_entry(shard: &Shard, topic: &Topic, key: &TopicKey, synonyms: bool, docs: bool) -> DescribeConfigsResourceResult {
+fn topic_entry(
+    shard: &Shard,
+    topic: &Topic,
+    key: &TopicKey,
+    synonyms: bool,
+    docs: bool,
+) -> DescribeConfigsResourceResult {
     let own = topic.overrides.get(key.name);
     let default = key.default_text(&shard.config);
     let broker_source = match key.broker_key {
@@ -121,7 +136,10 @@ fn describe_broker(
         return Ok(Vec::new()); // defaults of the whole cluster: none are set dynamically
     }
     if resource.resource_name != shard.config.node_id.to_string() {
-        let text = format!("Unexpected broker id, expected {} or empty string, but received {}", shard.config.node_id, resource.resource_name);
+        let text = format!(
+            "Unexpected broker id, expected {} or empty string, but received {}",
+            shard.config.node_id, resource.resource_name
+        );
         return Err((ErrorCode::InvalidRequest, text));
     }
     let keys = broker_keys().into_iter().filter(|key| is_asked(resource, key.name));
@@ -210,10 +228,16 @@ async fn alter(
     match kind {
         TOPIC => {}
         BROKER => {
-            let text = "Broker settings are read from the configuration at start; set them there and restart.";
+            let text =
+                "Broker settings are read from the configuration at start; set them there and restart.";
             return Err((ErrorCode::InvalidRequest, text.to_owned()));
         }
-        other => return Err((ErrorCode::InvalidRequest, format!("Resources of type {other} cannot be altered here."))),
+        other => {
+            return Err((
+                ErrorCode::InvalidRequest,
+                format!("Resources of type {other} cannot be altered here."),
+            ));
+        }
     }
     let topic = find_topic(shard, name)?;
     let mut names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
@@ -225,8 +249,9 @@ async fn alter(
     let change = move |topic: &Topic| -> Result<BTreeMap<String, String>, Refused> {
         let mut overrides = if replace { BTreeMap::new() } else { topic.overrides.clone() };
         for change in changes {
-            let key = topic_key(&change.name)
-                .ok_or_else(|| (ErrorCode::InvalidConfig, format!("Unknown topic config name: {}", change.name)))?;
+            let key = topic_key(&change.name).ok_or_else(|| {
+                (ErrorCode::InvalidConfig, format!("Unknown topic config name: {}", change.name))
+            })?;
             let default = key.default_text(&config);
             apply(&mut overrides, key, change, default)?;
         }
@@ -253,13 +278,22 @@ fn apply(
     default: String,
 ) -> Result<(), Refused> {
     let name = change.name;
-    let value = || change.value.clone().ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")));
+    let value = || {
+        change
+            .value
+            .clone()
+            .ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")))
+    };
     let list_only = || match key.kind {
         KeyType::List => Ok(()),
-        _ => Err((ErrorCode::InvalidConfig, format!("Can't APPEND or SUBTRACT to key {name} because its type is not LIST."))),
+        _ => Err((
+            ErrorCode::InvalidConfig,
+            format!("Can't APPEND or SUBTRACT to key {name} because its type is not LIST."),
+        )),
     };
     let known = overrides.get(&name).cloned().unwrap_or(default);
-    let mut parts: Vec<String> = known.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let mut parts: Vec<String> =
+        known.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
     match change.config_operation {
         OPERATION_SET => {
             let value = value()?;

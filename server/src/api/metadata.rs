@@ -5,8 +5,9 @@ use crate::cluster::{CreateTopicError, Topic};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
-    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataRequestTopic,
-    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest,
+    MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
 };
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,11 @@ const CLUSTER_OPERATIONS: i32 = 8096;
 const TOPIC_OPERATIONS: i32 = 3576;
 
 /// Metadata 0-13.
-pub(super) async fn metadata(shard: &Rc<Shard>, context: &RequestContext, request: MetadataRequest) -> MetadataResponse {
+pub(super) async fn metadata(
+    shard: &Rc<Shard>,
+    context: &RequestContext,
+    request: MetadataRequest,
+) -> MetadataResponse {
     let version = context.header.api_version;
     // Version 0 has no null: there an empty list asks for all.
     let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
@@ -25,7 +30,8 @@ pub(super) async fn metadata(shard: &Rc<Shard>, context: &RequestContext, reques
     let topics = match asked {
         None => shard.cluster.image().topics().map(|topic| describe(shard, topic, operations)).collect(),
         Some(asked) => {
-            let create = (version < 4 || request.allow_auto_topic_creation) && shard.config.auto_create_topics_enable;
+            let create =
+                (version < 4 || request.allow_auto_topic_creation) && shard.config.auto_create_topics_enable;
             let mut topics = Vec::with_capacity(asked.len());
             for topic in asked {
                 topics.push(one(shard, version, topic, create, operations).await);
@@ -89,7 +95,9 @@ async fn one(
         Err(error) => {
             tracing::warn!(%error, name, "a topic could not be made for a client that asked for it");
             let code = match error {
-                CreateTopicError::Name(_) | CreateTopicError::Collides { .. } => ErrorCode::InvalidTopicException,
+                CreateTopicError::Name(_) | CreateTopicError::Collides { .. } => {
+                    ErrorCode::InvalidTopicException
+                }
                 _ => ErrorCode::LeaderNotAvailable,
             };
             refuse(Some(name), uuid::Uuid::nil(), code)

@@ -1,14 +1,16 @@
 //! CreateTopics, DeleteTopics, CreatePartitions, ListPartitionReassignments.
 
 use super::{RequestContext, counted};
-use crate::cluster::{AddPartitionsError, CreateTopicError, DeleteTopicError, NewTopic, Topic, validate_name};
+use crate::cluster::{
+    AddPartitionsError, CreateTopicError, DeleteTopicError, NewTopic, Topic, validate_name,
+};
 use crate::config::{TopicSettings, topic_keys};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
-    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreatePartitionsRequest, CreatePartitionsResponse,
-    CreatePartitionsTopic, CreatePartitionsTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult, CreateTopicsRequest,
+    CreateTopicsResponse, DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +28,12 @@ pub(super) async fn create_topics(
 ) -> CreateTopicsResponse {
     let version = context.header.api_version;
     let mut seen = BTreeSet::new();
-    let twice: BTreeSet<String> =
-        request.topics.iter().filter(|topic| !seen.insert(topic.name.clone())).map(|topic| topic.name.clone()).collect();
+    let twice: BTreeSet<String> = request
+        .topics
+        .iter()
+        .filter(|topic| !seen.insert(topic.name.clone()))
+        .map(|topic| topic.name.clone())
+        .collect();
     let mut results = Vec::new();
     let mut wanted = Vec::new();
     let mut told = BTreeSet::new();
@@ -71,15 +77,15 @@ fn new_topic(shard: &Shard, version: i16, topic: &CreatableTopic) -> Result<NewT
     let mut overrides = BTreeMap::new();
     for config in &topic.configs {
         let Some(value) = &config.value else {
-            return Err((ErrorCode::InvalidConfig, format!("Null value not supported for topic configs: {}", config.name)));
+            return Err((
+                ErrorCode::InvalidConfig,
+                format!("Null value not supported for topic configs: {}", config.name),
+            ));
         };
         overrides.insert(config.name.clone(), value.clone());
     }
-    let partition_count = if topic.assignments.is_empty() {
-        count_of(shard, version, topic)?
-    } else {
-        assigned(shard, topic)?
-    };
+    let partition_count =
+        if topic.assignments.is_empty() { count_of(shard, version, topic)? } else { assigned(shard, topic)? };
     TopicSettings::from_overrides(&shard.config, &overrides)
         .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     Ok(NewTopic { name: topic.name.clone(), partition_count, overrides })
@@ -90,8 +96,12 @@ fn count_of(shard: &Shard, version: i16, topic: &CreatableTopic) -> Result<usize
     let defaults = version >= 4;
     if topic.replication_factor != 1 && !(defaults && topic.replication_factor == -1) {
         let text = match topic.replication_factor {
-            factor if factor < 1 => "Replication factor must be larger than 0, or -1 to use the default value.".to_owned(),
-            factor => format!("Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only 1 broker(s) are registered."),
+            factor if factor < 1 => {
+                "Replication factor must be larger than 0, or -1 to use the default value.".to_owned()
+            }
+            factor => format!(
+                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only 1 broker(s) are registered."
+            ),
         };
         return Err((ErrorCode::InvalidReplicationFactor, text));
     }
@@ -111,7 +121,8 @@ fn assigned(shard: &Shard, topic: &CreatableTopic) -> Result<usize, Refused> {
         let text = "A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.";
         return Err((ErrorCode::InvalidRequest, text.to_owned()));
     }
-    let indexes: BTreeSet<i32> = topic.assignments.iter().map(|assignment| assignment.partition_index).collect();
+    let indexes: BTreeSet<i32> =
+        topic.assignments.iter().map(|assignment| assignment.partition_index).collect();
     let count = topic.assignments.len();
     if indexes.len() != count || indexes != (0..count as i32).collect() {
         return wrong("partitions should be a consecutive 0-based integer sequence".to_owned());
@@ -182,7 +193,10 @@ pub(super) async fn delete_topics(
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
     let version = context.header.api_version;
-    let by_name = request.topic_names.into_iter().map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::nil() });
+    let by_name = request
+        .topic_names
+        .into_iter()
+        .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::nil() });
     let asked: Vec<DeleteTopicState> = by_name.chain(request.topics).collect();
     let mut results = Vec::with_capacity(asked.len());
     let mut found = Vec::new();
@@ -216,7 +230,11 @@ pub(super) async fn delete_topics(
     DeleteTopicsResponse { responses: results, ..DeleteTopicsResponse::default() }
 }
 
-fn find_deletable(shard: &Shard, version: i16, state: &DeleteTopicState) -> Result<std::sync::Arc<Topic>, Refused> {
+fn find_deletable(
+    shard: &Shard,
+    version: i16,
+    state: &DeleteTopicState,
+) -> Result<std::sync::Arc<Topic>, Refused> {
     if !shard.config.delete_topic_enable {
         let code = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
         return Err((code, "Topic deletion is disabled.".to_owned()));
@@ -226,14 +244,15 @@ fn find_deletable(shard: &Shard, version: i16, state: &DeleteTopicState) -> Resu
         (Some(_), false) => {
             Err((ErrorCode::InvalidRequest, "You may not specify both topic name and topic id.".to_owned()))
         }
-        (None, true) => Err((ErrorCode::InvalidRequest, "Neither topic name nor id were specified.".to_owned())),
+        (None, true) => {
+            Err((ErrorCode::InvalidRequest, "Neither topic name nor id were specified.".to_owned()))
+        }
         (Some(name), true) => image.topic(name).cloned().ok_or_else(|| {
             (ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned())
         }),
-        (None, false) => image
-            .topic_by_id(state.topic_id)
-            .cloned()
-            .ok_or_else(|| (ErrorCode::UnknownTopicId, "This server does not host this topic ID.".to_owned())),
+        (None, false) => image.topic_by_id(state.topic_id).cloned().ok_or_else(|| {
+            (ErrorCode::UnknownTopicId, "This server does not host this topic ID.".to_owned())
+        }),
     }
 }
 
@@ -248,7 +267,11 @@ pub(super) async fn create_partitions(
     let mut seen = BTreeSet::new();
     for topic in request.topics {
         let fresh = seen.insert(topic.name.clone());
-        let checked = if fresh { growth(shard, &topic) } else { Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned())) };
+        let checked = if fresh {
+            growth(shard, &topic)
+        } else {
+            Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()))
+        };
         match checked {
             Ok(count) => wanted.push((topic.name, count)),
             Err(refused) => results.push(partitions_result(shard, topic.name, Some(refused))),
@@ -262,7 +285,9 @@ pub(super) async fn create_partitions(
                 AddPartitionsError::Unknown => ErrorCode::UnknownTopicOrPartition,
                 AddPartitionsError::Count { .. } => ErrorCode::InvalidPartitions,
                 AddPartitionsError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
-                AddPartitionsError::Logs { .. } | AddPartitionsError::Store(_) => ErrorCode::KafkaStorageError,
+                AddPartitionsError::Logs { .. } | AddPartitionsError::Store(_) => {
+                    ErrorCode::KafkaStorageError
+                }
             };
             (code, error.to_string())
         });
@@ -273,20 +298,33 @@ pub(super) async fn create_partitions(
 
 fn growth(shard: &Shard, topic: &CreatePartitionsTopic) -> Result<usize, Refused> {
     let image = shard.cluster.image();
-    let unknown = || (ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned());
+    let unknown =
+        || (ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned());
     let known = image.topic(&topic.name).ok_or_else(unknown)?.partitions.len();
     let count = usize::try_from(topic.count).ok().filter(|count| *count > 0);
     let count = count.ok_or_else(|| {
-        (ErrorCode::InvalidPartitions, format!("The topic {} currently has {known} partition(s); {} would not be an increase.", topic.name, topic.count))
+        (
+            ErrorCode::InvalidPartitions,
+            format!(
+                "The topic {} currently has {known} partition(s); {} would not be an increase.",
+                topic.name, topic.count
+            ),
+        )
     })?;
     if let Some(assignments) = &topic.assignments {
         let added = count.saturating_sub(known);
         if count > known && assignments.len() != added {
-            let text = format!("Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.", assignments.len());
+            let text = format!(
+                "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            );
             return Err((ErrorCode::InvalidReplicaAssignment, text));
         }
         if assignments.iter().any(|assignment| assignment.broker_ids != [shard.config.node_id]) {
-            let text = format!("Partitions may be assigned to broker {} only: there is no other.", shard.config.node_id);
+            let text = format!(
+                "Partitions may be assigned to broker {} only: there is no other.",
+                shard.config.node_id
+            );
             return Err((ErrorCode::InvalidReplicaAssignment, text));
         }
     }
