@@ -315,6 +315,58 @@ fn committed_offsets_survive_a_stop_and_a_kill() {
 }
 
 #[test]
+fn members_live_on_through_a_kill_and_another_number_of_cores() {
+    let mut broker = Broker::start();
+    let mut client = broker.client();
+    let groups: Vec<String> = (0..8).map(|number| format!("service-{number}")).collect();
+    let mut members = Vec::new();
+    for group in &groups {
+        find_coordinator(&mut client, group);
+        let joined = join_alone(&mut client, group);
+        let share = format!("share of {group}");
+        sync(&mut client, group, &joined, &[(&joined.member_id, &share)]);
+        members.push((group, joined, share));
+    }
+    for cores in [None, Some("1"), None] {
+        broker.kill();
+        broker.start_again(cores);
+        let mut client = broker.client();
+        for (group, joined, share) in &members {
+            find_coordinator(&mut client, group);
+            assert_eq!(
+                heartbeat(&mut client, group, 1, &joined.member_id),
+                code::NONE,
+                "{group} on {cores:?}"
+            );
+            let synced = sync(&mut client, group, joined, &[]);
+            assert_eq!((synced.error_code, &synced.assignment[..]), (code::NONE, share.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_go_with_it_even_where_the_name_is_used_again() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let (kept, gone, group) = (fresh("kept"), fresh("gone"), fresh("group"));
+    client.create_topic(&kept, 1);
+    client.create_topic(&gone, 1);
+    find_coordinator(&mut client, &group);
+    for topic in [&kept, &gone] {
+        assert_eq!(commit(&mut client, &group, (-1, ""), topic, &[(0, 7)]), [code::NONE]);
+    }
+    assert_eq!(client.delete_topic(&gone), code::NONE);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while committed(&mut client, &group, &gone, &[0])[0].0 != -1 {
+        assert!(Instant::now() < deadline, "the offset of a deleted topic stays");
+        thread::sleep(Duration::from_millis(50));
+    }
+    client.create_topic(&gone, 1);
+    assert_eq!(committed(&mut client, &group, &gone, &[0])[0].0, -1);
+    assert_eq!(committed(&mut client, &group, &kept, &[0])[0].0, 7);
+}
+
+#[test]
 fn every_version_of_the_group_calls_is_answered() {
     let broker = Broker::shared();
     let mut client = broker.client();

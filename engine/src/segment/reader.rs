@@ -59,11 +59,11 @@ impl Gathered {
             let Some(part) = slice.get(skip as usize..) else { return false };
             skip = 0;
             let count = part.len().min(target.len() - filled);
-            let (Some(target), Some(part)) = (target.get_mut(filled..filled + count), part.get(..count))
+            let (Some(place), Some(bytes)) = (target.get_mut(filled..filled + count), part.get(..count))
             else {
                 return false;
             };
-            target.copy_from_slice(part);
+            place.copy_from_slice(bytes);
             filled += count;
             if filled == target.len() {
                 return true;
@@ -128,5 +128,34 @@ impl Located {
 
     pub(crate) fn max_timestamp(&self) -> Timestamp {
         Timestamp(self.header.max_timestamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Codec, ProducerFields};
+
+    /// Found with a million events and a page's end 13 bytes into a header: the rest of the header read as zeros.
+    #[test]
+    fn a_header_across_two_pages_is_read_whole_wherever_the_border_lies() {
+        let builder = BatchBuilder::new(Codec::None).record(Timestamp(77), Some(b"key"), Some(b"value"));
+        let batch = builder.build(ProducerFields::default()).unwrap();
+        for border in 1..batch.len() {
+            let mut gathered = Gathered { start: FilePos::new(4096), ..Gathered::default() };
+            gathered.push(batch.slice(..border));
+            if border < HEADER_BYTES {
+                assert!(
+                    matches!(gathered.view(FilePos::new(4096), Offset::ZERO), View::Short),
+                    "border {border}"
+                );
+            }
+            gathered.push(batch.slice(border..));
+            let View::Batch(located) = gathered.view(FilePos::new(4096), Offset::ZERO) else {
+                panic!("no batch with a border at {border}");
+            };
+            assert_eq!((located.header.max_timestamp, located.end), (77, gathered.end()));
+            assert_eq!(gathered.contiguous(located.start..located.end).unwrap(), batch);
+        }
     }
 }

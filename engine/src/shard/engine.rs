@@ -18,7 +18,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 /// The logs of one shard. Cheap to clone; stays on its core.
 pub struct Engine<D: Disk = DmaDisk>(Rc<Inner<D>>);
@@ -289,24 +289,8 @@ impl<D: Disk> Engine<D> {
 
     /// Resolves when one of these logs may show more than up to the offset beside it, or is gone.
     pub fn watch(&self, logs: Vec<(LogId, Offset)>) -> impl Future<Output = ()> + 'static + use<D> {
-        let engine = self.clone();
-        poll_fn(move |context| {
-            let grown = |(log_id, seen): &(LogId, Offset)| {
-                engine.bounds(*log_id).map_or(true, |bounds| bounds.high_watermark > *seen)
-            };
-            if logs.iter().any(grown) {
-                return Poll::Ready(());
-            }
-            for (log_id, _) in &logs {
-                if let Ok((_, log)) = engine.find(*log_id) {
-                    let watchers = &mut log.borrow_mut().watchers;
-                    if !watchers.iter().any(|known| known.will_wake(context.waker())) {
-                        watchers.push(context.waker().clone());
-                    }
-                }
-            }
-            Poll::Pending
-        })
+        let mut watch = Watch { engine: self.clone(), logs, waker: None };
+        poll_fn(move |context| watch.poll(context))
     }
 
     /// The first record at or after a time, below the high watermark.
@@ -395,5 +379,53 @@ fn visible_end(bounds: &LogBounds, isolation: Isolation) -> Offset {
     match isolation {
         Isolation::Uncommitted => bounds.high_watermark,
         Isolation::Committed => bounds.last_stable,
+    }
+}
+
+/// Waits for growth; when it ends, for whatever reason, no log keeps its waker: a log that never grows would collect
+/// those of every fetch that named it.
+struct Watch<D: Disk> {
+    engine: Engine<D>,
+    logs: Vec<(LogId, Offset)>,
+    /// What the logs hold of this watch.
+    waker: Option<Waker>,
+}
+
+impl<D: Disk> Watch<D> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let grown = |(log_id, seen): &(LogId, Offset)| {
+            self.engine.bounds(*log_id).map_or(true, |bounds| bounds.high_watermark > *seen)
+        };
+        if self.logs.iter().any(grown) {
+            return Poll::Ready(());
+        }
+        if self.waker.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
+            self.forget();
+            self.waker = Some(context.waker().clone());
+        }
+        for (log_id, _) in &self.logs {
+            if let Ok((_, log)) = self.engine.find(*log_id) {
+                let watchers = &mut log.borrow_mut().watchers;
+                if !watchers.iter().any(|known| known.will_wake(context.waker())) {
+                    watchers.push(context.waker().clone());
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn forget(&mut self) {
+        let Some(waker) = self.waker.take() else { return };
+        for (log_id, _) in &self.logs {
+            if let Ok((_, log)) = self.engine.find(*log_id) {
+                log.borrow_mut().watchers.retain(|known| !known.will_wake(&waker));
+            }
+        }
+    }
+}
+
+impl<D: Disk> Drop for Watch<D> {
+    fn drop(&mut self) {
+        self.forget();
     }
 }

@@ -169,3 +169,27 @@ fn the_journal_goes_round_under_many_logs_and_every_life_finds_all() {
         });
     }
 }
+
+#[test]
+fn a_time_is_found_in_the_tail_and_after_a_clean_start_in_the_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    for life in 0..2 {
+        live(directory.path(), move |engine, _| async move {
+            if life == 0 {
+                engine.create(identity(1), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+                for number in 0..100 {
+                    append(&engine, 1, number, mixed(number)).await;
+                }
+            }
+            for number in [0, 1, 50, 99] {
+                let found =
+                    engine.offset_for_time(LogId([1; 16]), Timestamp(NOW + number)).await.unwrap().unwrap();
+                assert_eq!((found.offset.as_i64(), found.timestamp.0), (number, NOW + number));
+            }
+            assert_eq!(engine.offset_for_time(LogId([1; 16]), Timestamp(NOW + 100)).await, Ok(None));
+            let greatest = engine.offset_of_max_timestamp(LogId([1; 16])).await.unwrap().unwrap();
+            assert_eq!((greatest.offset.as_i64(), greatest.timestamp.0), (99, NOW + 99));
+            engine.stop().await.unwrap();
+        });
+    }
+}

@@ -1,45 +1,56 @@
 //! Fetch: split by owner, read, wait for enough or long enough, answer with the bytes as they are stored.
+//!
+//! ```text
+//! session ─► asked ─► targets ─► parts by owner ──call──► read ─ enough? ─► answer around the slices
+//!                                       one owner: it waits there, too ◄─┘ no: until a log grows or time is over
+//! ```
+//! Records pass here as slices of the owner's memory: nothing of them is copied, decoded or encoded.
 
-use super::fetch_sessions::{Plan, SessionError, Told, Wanted};
+use super::fetch_sessions::{Asked, SessionError};
 use super::{Handled, RequestContext, codes, counted};
-use crate::cluster::Partition;
+use crate::cluster::Image;
 use crate::route::ShardId;
 use crate::shard::Shard;
-use crate::wire::fetch::{EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData};
-use crate::wire::messages::{FetchPartition, FetchRequest, LeaderIdAndEpoch};
+use crate::wire::fetch::{
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+};
+use crate::wire::produce::{LeaderIdAndEpoch, NodeEndpoint};
 use crate::wire::{Answer, ErrorCode};
+use futures_lite::future::or;
 use futures_util::future::{join_all, select_all};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use thalweg_engine::log::LogBounds;
-use thalweg_engine::shard::{EpochEnd, Isolation, Read, ReadError, ReadOutcome};
+use thalweg_engine::shard::{Isolation, Read};
 use thalweg_engine::units::{LeaderEpoch, LogId, Offset};
-use uuid::Uuid;
 
 /// A wait is never longer, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+/// How often a waiting owner looks whether anybody still wants its answer.
+const WANTED_INTERVAL: Duration = Duration::from_secs(1);
+/// The first version that names topics by id, and the first that is told of a new leader (KIP-951).
+const IDS_SINCE: i16 = 13;
+const LEADERS_SINCE: i16 = 16;
 
 /// One partition of a fetch, ready to be read on its owner.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 struct Part {
+    /// Its place in the request.
     place: usize,
+    index: i32,
     log_id: LogId,
     offset: i64,
     bytes_max: usize,
     last_fetched_epoch: i32,
 }
 
-/// What an owner found.
-enum Found {
-    Read(ReadOutcome),
-    Diverged(EpochEnd, LogBounds),
-    Failed(ReadError),
-}
-
-/// Limits of a whole request.
-#[derive(Clone, Copy)]
+/// What a request asks of all its partitions together.
+#[derive(Clone, Copy, Debug)]
 struct Limits {
     bytes_max: usize,
     bytes_min: usize,
@@ -47,111 +58,175 @@ struct Limits {
     end: Instant,
 }
 
-/// One partition as the request names it.
-struct Target {
-    wanted: Wanted,
-    found: Result<Partition, ErrorCode>,
-    fetch: FetchPartition,
-}
+/// What one owner found, by places.
+type Found = Vec<(usize, PartitionData)>;
 
 /// Fetch 4-18.
 pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: FetchRequest) -> Handled {
     let version = context.header.api_version;
     let now = Instant::now();
-    let planned = {
-        let mut sessions = shard.sessions.borrow_mut();
-        let planned = sessions.plan(&request, version, now, || (rand::random::<u32>() >> 1) as i32);
-        shard.metrics.fetch_sessions.store(sessions.len() as i64, std::sync::atomic::Ordering::Relaxed);
-        planned
-    };
-    let plan = match planned {
-        Ok(plan) => plan,
-        Err(error) => {
-            let error_code = counted(
-                shard,
-                match error {
-                    SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
-                    SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
-                    SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
-                },
-            );
-            let response = FetchResponse { error_code, ..FetchResponse::default() };
-            return Handled::Answer(Answer::of(&context.header, &response));
-        }
-    };
+    let is_follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+    let bytes_max = request.max_bytes.clamp(0, shard.config.fetch_max_bytes);
     let limits = Limits {
-        bytes_max: request.max_bytes.clamp(0, shard.config.fetch_max_bytes) as usize,
-        bytes_min: request.min_bytes.clamp(0, shard.config.fetch_max_bytes) as usize,
+        bytes_max: bytes_max as usize,
+        bytes_min: request.min_bytes.clamp(0, bytes_max) as usize,
         isolation: if request.isolation_level == 1 { Isolation::Committed } else { Isolation::Uncommitted },
         end: now + Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX),
     };
-    let Plan { partitions, session_id, incremental } = plan;
-    let targets = resolve(shard, version, partitions);
-    let data = read_until_enough(shard, &targets, limits).await;
-    let responses = gather(shard, targets, data, session_id, incremental);
-    let response = FetchResponse { session_id, responses, ..FetchResponse::default() };
-    Handled::Answer(Answer::of(&context.header, &response))
+    let plan = match shard.sessions.borrow_mut().begin(&request, version, now) {
+        Ok(plan) => plan,
+        Err(error) => return fail(shard, context, error),
+    };
+    let mut data: Vec<PartitionData> = Vec::with_capacity(plan.asked.len());
+    let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
+    {
+        let image = shard.cluster.look();
+        for (place, asked) in plan.asked.iter().enumerate() {
+            let index = asked.wanted.partition;
+            match locate(&image, asked, version, place, is_follower) {
+                Ok((owner, part)) => {
+                    parts.entry(owner).or_default().push(part);
+                    data.push(PartitionData::error(index, ErrorCode::NotLeaderOrFollower));
+                }
+                Err(error_code) => data.push(PartitionData::error(index, error_code)),
+            }
+        }
+    }
+    if !parts.is_empty() {
+        read_until_enough(shard, parts, limits, &mut data).await;
+    }
+    let mut keep = Vec::with_capacity(data.len());
+    let finished = {
+        let mut sessions = shard.sessions.borrow_mut();
+        let draw = || (rand::random::<u32>() >> 1) as i32;
+        let finished = sessions.finish(&plan, &data, &mut keep, Instant::now(), draw);
+        shard.metrics.fetch_sessions.store(sessions.len() as i64, Ordering::Relaxed);
+        finished
+    };
+    match finished {
+        Ok(session_id) => answer(shard, context, session_id, plan.asked, data, &keep),
+        Err(error) => fail(shard, context, error),
+    }
 }
 
-fn resolve(shard: &Shard, version: i16, partitions: Vec<(Wanted, FetchPartition)>) -> Vec<Target> {
-    let image = shard.cluster.image();
-    let by_id = version >= 13;
-    let find = |wanted: &Wanted, fetch: &FetchPartition| {
-        let topic = if by_id { image.topic_by_id(wanted.topic_id) } else { image.topic(&wanted.topic) };
-        let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
-        let partition =
-            topic.ok_or(unknown)?.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        let epoch = fetch.current_leader_epoch;
-        if epoch >= 0 && epoch < partition.leader_epoch {
-            return Err(ErrorCode::FencedLeaderEpoch);
-        }
-        if epoch > partition.leader_epoch {
-            return Err(ErrorCode::UnknownLeaderEpoch);
-        }
-        if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
+fn fail(shard: &Shard, context: &RequestContext, error: SessionError) -> Handled {
+    let error_code = counted(
+        shard,
+        match error {
+            SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+            SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+            SessionError::TopicIds => ErrorCode::FetchSessionTopicIdError,
+        },
+    );
+    Handled::Answer(Answer::of(&context.header, &FetchResponse { error_code, ..FetchResponse::default() }))
+}
+
+/// Finds a partition's log. Errors here do not end a fetch's wait for its other partitions, as in Kafka.
+fn locate(
+    image: &Image,
+    asked: &Asked,
+    version: i16,
+    place: usize,
+    is_follower: bool,
+) -> Result<(ShardId, Part), ErrorCode> {
+    let wanted = &asked.wanted;
+    let topic = if version >= IDS_SINCE {
+        image.topic_by_id(wanted.topic_id).ok_or(ErrorCode::UnknownTopicId)?
+    } else {
+        image.topic(&wanted.topic).ok_or(ErrorCode::UnknownTopicOrPartition)?
     };
-    let target =
-        |(wanted, fetch): (Wanted, FetchPartition)| Target { found: find(&wanted, &fetch), wanted, fetch };
-    partitions.into_iter().map(target).collect()
+    let partition = topic.partition(wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if !partition.online {
+        return Err(ErrorCode::KafkaStorageError);
+    }
+    let known = asked.current_leader_epoch;
+    let part = Part {
+        place,
+        index: wanted.partition,
+        log_id: partition.log_id,
+        offset: asked.fetch_offset,
+        bytes_max: asked.bytes_max.max(0) as usize,
+        last_fetched_epoch: asked.last_fetched_epoch,
+    };
+    match known {
+        epoch if epoch >= 0 && epoch < partition.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+        epoch if epoch > partition.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
+        // There is one broker: whoever claims to be another is none of the partition's replicas.
+        epoch if is_follower && epoch >= 0 => Err(ErrorCode::UnknownLeaderEpoch),
+        _ if is_follower => Err(ErrorCode::NotLeaderOrFollower),
+        _ => Ok((partition.owner, part)),
+    }
 }
 
 type Watch = Pin<Box<dyn Future<Output = ShardId>>>;
 
-async fn read_until_enough(shard: &Rc<Shard>, targets: &[Target], limits: Limits) -> Vec<PartitionData> {
-    let parts = parts_of(targets);
+/// Reads all parts into `data`, again when one grows, until there is enough, something failed or the time is over.
+async fn read_until_enough(
+    shard: &Rc<Shard>,
+    parts: BTreeMap<ShardId, Vec<Part>>,
+    limits: Limits,
+    data: &mut [PartitionData],
+) {
+    // Kafka answers at once when a partition that it has cannot be read; unknown ones wait with the others.
+    let fenced = |data: &PartitionData| {
+        matches!(
+            data.error_code,
+            ErrorCode::FencedLeaderEpoch | ErrorCode::UnknownLeaderEpoch | ErrorCode::KafkaStorageError
+        )
+    };
+    let limits = if data.iter().any(fenced) { Limits { end: Instant::now(), ..limits } } else { limits };
+    // While it lives, owners wait for this fetch.
+    let wanted = Arc::new(());
+    let parts: BTreeMap<ShardId, Arc<[Part]>> =
+        parts.into_iter().map(|(owner, parts)| (owner, Arc::from(parts))).collect();
+    if let (1, Some((owner, parts))) = (parts.len(), parts.first_key_value()) {
+        let (parts, waits) = (Arc::clone(parts), Arc::downgrade(&wanted));
+        let asked = shard.router.call(*owner, move |shard| wait_here(shard, parts, limits, waits));
+        if let Ok(found) = asked.await {
+            take(data, found, limits.bytes_max);
+        }
+        return;
+    }
     let mut watches: BTreeMap<ShardId, Watch> = BTreeMap::new();
     loop {
-        let data = read_all(shard, targets, &parts, limits).await;
-        let bytes: usize = data.iter().map(|partition| partition.records_bytes()).sum();
-        let settled = data.iter().any(|data| data.error_code != ErrorCode::None || data.diverging_epoch != EpochEndOffset::default());
-        let left = limits.end.saturating_duration_since(Instant::now());
-        if bytes >= limits.bytes_min || settled || left.is_zero() || parts.is_empty() {
-            return data;
+        let asked = parts.iter().map(|(owner, parts)| {
+            let parts = Arc::clone(parts);
+            shard.router.call(*owner, move |shard| async move { read_here(&shard, &parts, limits).await })
+        });
+        let found: Found = join_all(asked).await.into_iter().flatten().flatten().collect();
+        let done = is_enough(&found, limits);
+        take(data, found, limits.bytes_max);
+        if done || limits.end <= Instant::now() {
+            return;
         }
         for (owner, parts) in &parts {
-            if !watches.contains_key(owner) {
-                watches.insert(*owner, watch(shard, *owner, parts, &data, left));
-            }
+            watches.entry(*owner).or_insert_with(|| watch(shard, *owner, parts, data, limits, &wanted));
         }
-        let any = async { Some(select_all(watches.values_mut()).await.0) };
+        let left = limits.end.saturating_duration_since(Instant::now());
+        let grown = async { Some(select_all(watches.values_mut()).await.0) };
         let timer = async {
             shard.router.sleep(left).await;
             None
         };
-        if let Some(owner) = futures_lite::future::or(any, timer).await {
+        if let Some(owner) = or(grown, timer).await {
             watches.remove(&owner);
         }
     }
 }
 
 /// Resolves when a log on `owner` shows more than was read, or the time is over.
-fn watch(shard: &Rc<Shard>, owner: ShardId, parts: &[Part], data: &[PartitionData], left: Duration) -> Watch {
-    let seen: Vec<(LogId, Offset)> = parts
-        .iter()
-        .filter_map(|part| Some((part.log_id, Offset::from_wire(data.get(part.place)?.high_watermark)?)))
-        .collect();
-    let asked = shard.router.call(owner, move |shard: Rc<Shard>| async move {
-        futures_lite::future::or(shard.engine.watch(seen), shard.router.sleep(left)).await;
+fn watch(
+    shard: &Rc<Shard>,
+    owner: ShardId,
+    parts: &[Part],
+    data: &[PartitionData],
+    limits: Limits,
+    wanted: &Arc<()>,
+) -> Watch {
+    let seen = parts.iter().filter_map(|part| seen(part, data.get(part.place)?)).collect();
+    let waits = Arc::downgrade(wanted);
+    let asked = shard.router.call(owner, move |shard| async move {
+        grow(&shard, seen, limits.end, &waits).await;
     });
     Box::pin(async move {
         // A shard that stopped: the next read says so.
@@ -160,149 +235,237 @@ fn watch(shard: &Rc<Shard>, owner: ShardId, parts: &[Part], data: &[PartitionDat
     })
 }
 
-fn parts_of(targets: &[Target]) -> BTreeMap<ShardId, Vec<Part>> {
-    let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
-    for (place, target) in targets.iter().enumerate() {
-        if let Ok(partition) = &target.found {
-            parts.entry(partition.owner).or_default().push(Part {
-                place,
-                log_id: partition.log_id,
-                offset: target.fetch.fetch_offset,
-                bytes_max: target.fetch.partition_max_bytes.max(0) as usize,
-                last_fetched_epoch: target.fetch.last_fetched_epoch,
-            });
-        }
-    }
-    parts
+fn seen(part: &Part, data: &PartitionData) -> Option<(LogId, Offset)> {
+    Some((part.log_id, Offset::from_wire(data.high_watermark)?))
 }
 
-async fn read_all(
-    shard: &Rc<Shard>,
-    targets: &[Target],
-    parts: &BTreeMap<ShardId, Vec<Part>>,
-    limits: Limits,
-) -> Vec<PartitionData> {
-    let asked = parts.iter().map(|(owner, parts)| {
-        let parts = parts.clone();
-        shard.router.call(*owner, move |shard: Rc<Shard>| read_here(shard, parts, limits))
-    });
-    let mut found: BTreeMap<usize, Found> = BTreeMap::new();
-    for answered in join_all(asked).await.into_iter().flatten() {
-        found.extend(answered);
-    }
-    let mut left = limits.bytes_max;
-    let mut any = false;
-    let mut data = Vec::with_capacity(targets.len());
-    for (place, target) in targets.iter().enumerate() {
-        let index = target.wanted.partition;
-        let mut partition = match (&target.found, found.remove(&place)) {
-            (Err(code), _) => PartitionData::error(index, *code),
-            (Ok(_), None) => PartitionData::error(index, ErrorCode::NotLeaderOrFollower),
-            (Ok(_), Some(found)) => of_found(index, found),
-        };
-        if let (Ok(known), ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) = (&target.found, partition.error_code) {
-            let leader = LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch: known.leader_epoch };
-            partition.current_leader = leader;
+/// On the owner: reads, and waits there until there is enough.
+async fn wait_here(shard: Rc<Shard>, parts: Arc<[Part]>, limits: Limits, wanted: Weak<()>) -> Found {
+    loop {
+        let found = read_here(&shard, &parts, limits).await;
+        if is_enough(&found, limits) || limits.end <= Instant::now() || wanted.strong_count() == 0 {
+            return found;
         }
-        // Owners read side by side, each up to the whole limit: what is over it in all waits for the next fetch.
-        if partition.records_bytes() > left && any {
+        let mut seen: Vec<(LogId, Offset)> =
+            parts.iter().zip(&found).filter_map(|(part, (_, data))| seen(part, data)).collect();
+        loop {
+            grow(&shard, seen, limits.end, &wanted).await;
+            let over = limits.end <= Instant::now() || wanted.strong_count() == 0;
+            if over || is_readable(&shard, &parts, limits) {
+                break;
+            }
+            // More came, not enough yet: what is there now is known.
+            let bounds = parts.iter().filter_map(|part| {
+                let bounds = shard.engine.bounds(part.log_id).ok()?;
+                Some((part.log_id, bounds.high_watermark))
+            });
+            seen = bounds.collect();
+        }
+    }
+}
+
+/// Waits until one of these logs grows, the time is over or nobody waits for it any more.
+async fn grow(shard: &Shard, seen: Vec<(LogId, Offset)>, end: Instant, wanted: &Weak<()>) {
+    let timer = async {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || wanted.strong_count() == 0 {
+                return;
+            }
+            shard.router.sleep(left.min(WANTED_INTERVAL)).await;
+        }
+    };
+    or(shard.engine.watch(seen), timer).await;
+}
+
+/// Whether reading would give enough, or an error.
+fn is_readable(shard: &Shard, parts: &[Part], limits: Limits) -> bool {
+    let mut bytes = 0;
+    for part in parts {
+        let offset = Offset::from_wire(part.offset).unwrap_or_default();
+        match shard.engine.readable_bytes(part.log_id, offset, limits.isolation) {
+            Ok(readable) => bytes += part.bytes_max.min(readable as usize),
+            Err(_) => return true,
+        }
+    }
+    bytes >= limits.bytes_min
+}
+
+fn is_enough(found: &Found, limits: Limits) -> bool {
+    let is_settled = |data: &PartitionData| data.error_code != ErrorCode::None || is_diverging(data);
+    let bytes: usize = found.iter().map(|(_, data)| data.records_bytes()).sum();
+    bytes >= limits.bytes_min || found.iter().any(|(_, data)| is_settled(data))
+}
+
+fn is_diverging(data: &PartitionData) -> bool {
+    data.diverging_epoch.epoch >= 0
+}
+
+/// Puts what owners found into its places. They read side by side, each up to the whole limit: what is over it in all
+/// waits for the next fetch.
+fn take(data: &mut [PartitionData], mut found: Found, bytes_max: usize) {
+    found.sort_unstable_by_key(|(place, _)| *place);
+    let (mut left, mut is_first) = (bytes_max, true);
+    for (place, mut partition) in found {
+        let bytes = partition.records_bytes();
+        if bytes > left && !is_first {
             partition.records.clear();
+        } else if bytes > 0 {
+            is_first = false;
+            left = left.saturating_sub(bytes);
         }
-        any |= partition.records_bytes() > 0;
-        left = left.saturating_sub(partition.records_bytes());
-        data.push(partition);
+        if let Some(data) = data.get_mut(place) {
+            *data = partition;
+        }
     }
-    data
 }
 
 /// On the owner: one read after the other, within the request's limit.
-async fn read_here(shard: Rc<Shard>, parts: Vec<Part>, limits: Limits) -> Vec<(usize, Found)> {
-    let mut left = limits.bytes_max;
-    let mut any = false;
-    let mut done = Vec::with_capacity(parts.len());
+async fn read_here(shard: &Shard, parts: &[Part], limits: Limits) -> Found {
+    let (mut left, mut is_first) = (limits.bytes_max, true);
+    let mut found = Vec::with_capacity(parts.len());
     for part in parts {
-        let found = read_one(&shard, &part, left, !any, limits.isolation).await;
-        if let Found::Read(outcome) = &found {
-            any |= outcome.bytes > 0;
-            left = left.saturating_sub(outcome.bytes);
-        }
-        done.push((part.place, found));
+        let data = match read_one(shard, part, left, is_first, limits.isolation).await {
+            Ok(data) => data,
+            Err(error_code) => PartitionData::error(part.index, error_code),
+        };
+        let bytes = data.records_bytes();
+        is_first &= bytes == 0;
+        left = left.saturating_sub(bytes);
+        found.push((part.place, data));
     }
-    done
+    found
 }
 
-async fn read_one(shard: &Shard, part: &Part, left: usize, first: bool, isolation: Isolation) -> Found {
-    if part.last_fetched_epoch >= 0 {
-        // KIP-595: a fetcher whose last epoch ended elsewhere is told where to cut its log.
-        let ended = shard.engine.epoch_end(part.log_id, LeaderEpoch(part.last_fetched_epoch));
-        if let (Ok(Some(end)), Ok(bounds)) = (ended, shard.engine.bounds(part.log_id)) {
-            if end.leader_epoch.0 < part.last_fetched_epoch || end.end.as_i64() < part.offset {
-                return Found::Diverged(end, bounds);
-            }
-        }
+async fn read_one(
+    shard: &Shard,
+    part: &Part,
+    left: usize,
+    is_first: bool,
+    isolation: Isolation,
+) -> Result<PartitionData, ErrorCode> {
+    if let Some(diverging) = diverging(shard, part)? {
+        return Ok(diverging);
     }
-    let Some(offset) = Offset::from_wire(part.offset) else {
-        let bounds = shard.engine.bounds(part.log_id);
-        return Found::Failed(bounds.map_or_else(ReadError::from, |bounds| ReadError::OutOfRange {
-            offset: Offset::ZERO,
-            log_start: bounds.log_start,
-            log_end: bounds.log_end,
-        }));
-    };
-    let read = Read { offset, bytes_max: part.bytes_max.min(left), first_batch_whole: first, isolation };
-    match shard.engine.read(part.log_id, read).await {
-        Ok(outcome) => Found::Read(outcome),
-        Err(error) => Found::Failed(error),
-    }
+    let offset = Offset::from_wire(part.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+    let read = Read { offset, bytes_max: part.bytes_max.min(left), first_batch_whole: is_first, isolation };
+    let outcome = shard.engine.read(part.log_id, read).await.map_err(|error| codes::of_read(&error))?;
+    Ok(PartitionData { records: outcome.slices, ..quiet(part, &outcome.bounds) })
 }
 
-fn of_found(index: i32, found: Found) -> PartitionData {
-    let with_bounds = |bounds: &LogBounds| PartitionData {
+/// KIP-595: a fetcher whose last epoch ended elsewhere is told where to cut its log.
+fn diverging(shard: &Shard, part: &Part) -> Result<Option<PartitionData>, ErrorCode> {
+    if part.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    let epoch = LeaderEpoch(part.last_fetched_epoch);
+    let end = shard.engine.epoch_end(part.log_id, epoch).map_err(|error| codes::of_log(&error))?;
+    let end = end.ok_or(ErrorCode::OffsetOutOfRange)?;
+    if end.leader_epoch >= epoch && end.end.as_i64() >= part.offset {
+        return Ok(None);
+    }
+    let bounds = shard.engine.bounds(part.log_id).map_err(|error| codes::of_log(&error))?;
+    let diverging_epoch = EpochEndOffset { epoch: end.leader_epoch.0, end_offset: end.end.as_i64() };
+    Ok(Some(PartitionData { diverging_epoch, ..quiet(part, &bounds) }))
+}
+
+fn quiet(part: &Part, bounds: &LogBounds) -> PartitionData {
+    PartitionData {
         high_watermark: bounds.high_watermark.as_i64(),
         last_stable_offset: bounds.last_stable.as_i64(),
         log_start_offset: bounds.log_start.as_i64(),
-        ..PartitionData::error(index, ErrorCode::None)
-    };
-    match found {
-        Found::Read(outcome) => PartitionData {
-            records: outcome.slices,
-            ..with_bounds(&outcome.bounds)
-        },
-        Found::Diverged(end, bounds) => {
-            let diverging_epoch = EpochEndOffset { epoch: end.leader_epoch.0, end_offset: end.end.as_i64() };
-            PartitionData { diverging_epoch, ..with_bounds(&bounds) }
-        }
-        Found::Failed(error) => PartitionData::error(index, codes::of_read(&error)),
+        ..PartitionData::error(part.index, ErrorCode::None)
     }
 }
 
-fn gather(
+/// Lays the answer out: partitions that the client is told of, neighbours of one topic together.
+fn answer(
     shard: &Shard,
-    targets: Vec<Target>,
-    data: Vec<PartitionData>,
+    context: &RequestContext,
     session_id: i32,
-    incremental: bool,
-) -> Vec<FetchableTopicResponse> {
-    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
-    let mut places: BTreeMap<(String, Uuid), usize> = BTreeMap::new();
-    for (target, data) in targets.into_iter().zip(data) {
-        counted(shard, data.error_code);
-        if session_id != 0 {
-            let told = Told { high_watermark: data.high_watermark, log_start: data.log_start_offset };
-            let failed = data.error_code != ErrorCode::None || data.diverging_epoch != EpochEndOffset::default();
-            let new = shard.sessions.borrow_mut().tell(session_id, &target.wanted, told, data.records_bytes() > 0, failed);
-            if incremental && !new {
-                continue;
-            }
-        }
-        let (topic, topic_id) = (target.wanted.topic, target.wanted.topic_id);
-        let place = *places.entry((topic.clone(), topic_id)).or_insert_with(|| {
-            topics.push(FetchableTopicResponse { topic, topic_id, partitions: Vec::new() });
-            topics.len() - 1
-        });
-        if let Some(topic) = topics.get_mut(place) {
-            topic.partitions.push(data);
+    asked: Vec<Asked>,
+    data: Vec<PartitionData>,
+    keep: &[bool],
+) -> Handled {
+    let mut response = FetchResponse { session_id, ..FetchResponse::default() };
+    let told = asked.into_iter().zip(data).zip(keep).filter(|(_, keep)| **keep);
+    for ((asked, mut partition), _) in told {
+        counted(shard, partition.error_code);
+        name_leader(shard, context, &asked, &mut partition, &mut response.node_endpoints);
+        let wanted = asked.wanted;
+        let last = response.responses.last_mut();
+        let is_same = |topic: &&mut FetchableTopicResponse| {
+            topic.topic_id == wanted.topic_id && *topic.topic == *wanted.topic
+        };
+        match last.filter(is_same) {
+            Some(topic) => topic.partitions.push(partition),
+            None => response.responses.push(FetchableTopicResponse {
+                topic: wanted.topic.as_ref().to_owned(),
+                topic_id: wanted.topic_id,
+                partitions: vec![partition],
+            }),
         }
     }
-    topics
+    Handled::Answer(Answer::of(&context.header, &response))
+}
+
+/// KIP-951: with an error that asks for the leader, who it is and where.
+fn name_leader(
+    shard: &Shard,
+    context: &RequestContext,
+    asked: &Asked,
+    partition: &mut PartitionData,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
+    let asks = matches!(partition.error_code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    if context.header.api_version < LEADERS_SINCE || !asks {
+        return;
+    }
+    let image = shard.cluster.look();
+    let known =
+        image.topic_by_id(asked.wanted.topic_id).and_then(|topic| topic.partition(partition.partition_index));
+    let Some(known) = known else { return };
+    partition.current_leader =
+        LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch: known.leader_epoch };
+    if endpoints.is_empty() {
+        endpoints.push(super::own_endpoint(shard, context));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn with_bytes(index: i32, bytes: usize) -> PartitionData {
+        let records = if bytes > 0 { vec![Bytes::from(vec![0; bytes])] } else { Vec::new() };
+        PartitionData { records, ..PartitionData::error(index, ErrorCode::None) }
+    }
+
+    fn taken(found: &[(usize, usize)], bytes_max: usize) -> Vec<usize> {
+        let mut data: Vec<PartitionData> =
+            (0..found.len()).map(|index| with_bytes(index as i32, 0)).collect();
+        let found = found.iter().map(|(place, bytes)| (*place, with_bytes(*place as i32, *bytes)));
+        take(&mut data, found.collect(), bytes_max);
+        data.iter().map(PartitionData::records_bytes).collect()
+    }
+
+    #[test]
+    fn what_owners_read_side_by_side_is_held_to_the_limit_in_the_order_asked() {
+        assert_eq!(taken(&[(1, 60), (0, 50), (2, 40)], 100), [50, 0, 40]);
+    }
+
+    #[test]
+    fn the_first_batch_is_answered_however_small_the_limit_is_and_only_the_first() {
+        assert_eq!(taken(&[(0, 0), (1, 500), (2, 1)], 10), [0, 500, 0]);
+    }
+
+    #[test]
+    fn errors_and_enough_bytes_end_the_wait() {
+        let limits =
+            Limits { bytes_max: 100, bytes_min: 10, isolation: Isolation::Uncommitted, end: Instant::now() };
+        assert!(!is_enough(&vec![(0, with_bytes(0, 9))], limits));
+        assert!(is_enough(&vec![(0, with_bytes(0, 4)), (1, with_bytes(1, 6))], limits));
+        assert!(is_enough(&vec![(0, PartitionData::error(0, ErrorCode::OffsetOutOfRange))], limits));
+    }
 }

@@ -18,6 +18,7 @@ mod versions;
 
 use crate::net::Class;
 use crate::shard::Shard;
+use crate::wire::produce::NodeEndpoint;
 use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -112,6 +113,17 @@ pub async fn handle(shard: &Rc<Shard>, context: &RequestContext, body: Reader) -
         ;
         special Produce => produce::produce,
         special Fetch => fetch::fetch,
+    }
+}
+
+/// Where this broker is, for who came by the request's listener (KIP-951).
+pub(crate) fn own_endpoint(shard: &Shard, context: &RequestContext) -> NodeEndpoint {
+    let told = shard.config.advertised(context.listener);
+    NodeEndpoint {
+        node_id: shard.config.node_id,
+        host: told.host.clone(),
+        port: i32::from(told.port),
+        rack: None,
     }
 }
 

@@ -1,51 +1,96 @@
 //! Produce: split by owner, stage in order, answer when it is durable.
+//!
+//! ```text
+//! request ─► parts by owner ──call──► stage all, in order ─► durable ─► answer
+//!             each a slice of the frame   the one copy: into the tail
+//! ```
+//! Parts of one partition are staged in the order of their requests: a request reaches its owners before it waits for
+//! anything, owners start work in the order it comes, and a log takes appends in the order of their first polls.
 
 use super::{Handled, RequestContext, codes, counted};
-use crate::cluster::Partition;
+use crate::cluster::{Image, Partition};
 use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::wire::messages::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
 };
+use crate::wire::produce::LeaderIdAndEpoch;
 use crate::wire::{Answer, ErrorCode};
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 use thalweg_engine::batch::{BatchError, Origin};
 use thalweg_engine::shard::{Append, AppendError, Staged};
 use thalweg_engine::units::LogId;
 
-/// One partition's records on their way to their owner: `place` says where the answer belongs.
+const ACKS_NONE: i16 = 0;
+const ACKS_ALL: i16 = -1;
+/// The first versions that may carry zstd, that are told of a new leader (KIP-951), and that name topics by id.
+const ZSTD_SINCE: i16 = 7;
+const LEADERS_SINCE: i16 = 10;
+const IDS_SINCE: i16 = 13;
+
+/// One partition's records on their way to their owner.
 struct Part {
-    place: (usize, usize),
+    place: Place,
     log_id: LogId,
     append: Append,
 }
 
+/// Where the answer of a part belongs: topic and partition, as the request counts them.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    topic: usize,
+    partition: usize,
+}
+
+/// When a part is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    /// Once staged: nobody is told.
+    Staged,
+    /// Once durable.
+    Durable,
+    /// Once durable, or when the time is over: then the outcome is unknown.
+    DurableWithin(Duration),
+}
+
 /// What an owner says of a part.
-type PartDone = ((usize, usize), Result<Staged, AppendError>);
+enum Outcome {
+    Done(Staged),
+    Refused(AppendError),
+    TimedOut,
+}
 
 /// Produce 3-13.
 pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request: ProduceRequest) -> Handled {
-    let acks = request.acks;
+    let promise = match request.acks {
+        ACKS_NONE => Promise::Staged,
+        ACKS_ALL if request.timeout_ms >= 0 => {
+            Promise::DurableWithin(Duration::from_millis(request.timeout_ms as u64))
+        }
+        _ => Promise::Durable,
+    };
     let mut response = blank(&request.topic_data);
-    if !matches!(acks, -1..=1) {
+    if !matches!(request.acks, -1..=1) {
         fail_all(&mut response, ErrorCode::InvalidRequiredAcks);
     } else if request.transactional_id.is_some() {
         // Transactions are not served: the same answer that a principal without the right to the id gets.
         fail_all(&mut response, ErrorCode::TransactionalIdAuthorizationFailed);
     } else {
-        store(shard, context, request.topic_data, &mut response).await;
+        store(shard, context, request.topic_data, promise, &mut response).await;
     }
-    let mut failed = false;
+    let mut is_failed = false;
     for partition in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
-        failed |= counted(shard, partition.error_code) != ErrorCode::None;
+        is_failed |= counted(shard, partition.error_code) != ErrorCode::None;
     }
-    match (acks, failed) {
+    match (request.acks, is_failed) {
         // The only signal that a client without acknowledgements gets.
-        (0, true) => Handled::Close("a produce without acknowledgement failed".to_owned()),
-        (0, false) => Handled::Silent,
+        (ACKS_NONE, true) => Handled::Close("a produce without acknowledgement failed".to_owned()),
+        (ACKS_NONE, false) => Handled::Silent,
         _ => Handled::Answer(Answer::of(&context.header, &response)),
     }
 }
@@ -74,116 +119,173 @@ async fn store(
     shard: &Rc<Shard>,
     context: &RequestContext,
     topics: Vec<TopicProduceData>,
+    promise: Promise,
     response: &mut ProduceResponse,
 ) {
-    let version = context.header.api_version;
-    let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
-    for (at, topic) in topics.into_iter().enumerate() {
-        for (number, data) in topic.partition_data.into_iter().enumerate() {
-            let found = find(shard, version, &topic.name, topic.topic_id, data.index);
-            match (found, data.records) {
-                (Ok(partition), Some(records)) => {
-                    let append = Append { records, zstd_allowed: version >= 7, origin: Origin::Client };
-                    let part = Part { place: (at, number), log_id: partition.log_id, append };
-                    parts.entry(partition.owner).or_default().push(part);
-                }
-                (Ok(_), None) => set_error(response, (at, number), ErrorCode::InvalidRecord),
-                (Err(code), _) => set_error(response, (at, number), code),
+    let parts = split(shard, context, topics, response);
+    // All owners are asked before the first is waited for.
+    let asked = parts.into_iter().map(|(owner, parts)| {
+        let places: Vec<Place> = parts.iter().map(|part| part.place).collect();
+        let asked = shard.router.call(owner, move |shard: Rc<Shard>| append(shard, parts, promise));
+        async move { (places, asked.await) }
+    });
+    for (places, outcomes) in join_all(asked).await {
+        let mut outcomes = outcomes.unwrap_or_default().into_iter();
+        for place in places {
+            let Some(partition) = partition_of(response, place) else { continue };
+            match outcomes.next() {
+                Some(outcome) => answer(partition, outcome),
+                None => partition.error_code = ErrorCode::NotLeaderOrFollower,
             }
         }
     }
-    // All owners start before the first is waited for.
-    let asked = parts.into_iter().map(|(owner, parts)| {
-        let places: Vec<(usize, usize)> = parts.iter().map(|part| part.place).collect();
-        let asked = shard.router.call(owner, move |shard: Rc<Shard>| append(shard, parts));
-        async move { (places, asked.await) }
-    });
-    for (places, done) in join_all(asked).await {
-        match done {
-            Ok(done) => done.into_iter().for_each(|(place, outcome)| answer(response, place, outcome)),
-            Err(_) => places
-                .into_iter()
-                .for_each(|place| set_error(response, place, ErrorCode::NotLeaderOrFollower)),
-        }
-    }
+    name_leaders(shard, context, response);
 }
 
-fn find(
+/// Gives each partition's records to the part for its owner, or its error to the response.
+fn split(
     shard: &Shard,
+    context: &RequestContext,
+    topics: Vec<TopicProduceData>,
+    response: &mut ProduceResponse,
+) -> BTreeMap<ShardId, Vec<Part>> {
+    let version = context.header.api_version;
+    let image = shard.cluster.look();
+    let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
+    for (at, topic) in topics.into_iter().enumerate() {
+        for (number, data) in topic.partition_data.into_iter().enumerate() {
+            let place = Place { topic: at, partition: number };
+            let found = find(&image, version, &topic.name, topic.topic_id, data.index);
+            let found = found.and_then(|found| Ok((found, data.records.ok_or(ErrorCode::InvalidRecord)?)));
+            match found {
+                Ok((partition, records)) => {
+                    let zstd_allowed = version >= ZSTD_SINCE;
+                    let append = Append { records, zstd_allowed, origin: Origin::Client };
+                    let part = Part { place, log_id: partition.log_id, append };
+                    parts.entry(partition.owner).or_default().push(part);
+                }
+                Err(error_code) => {
+                    if let Some(partition) = partition_of(response, place) {
+                        partition.error_code = error_code;
+                    }
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn find<'a>(
+    image: &'a Image,
     version: i16,
     name: &str,
     topic_id: uuid::Uuid,
     index: i32,
-) -> Result<Partition, ErrorCode> {
-    let image = shard.cluster.image();
-    let by_id = version >= 13;
-    let topic = if by_id { image.topic_by_id(topic_id) } else { image.topic(name) };
-    let topic =
-        topic.ok_or(if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition })?;
+) -> Result<&'a Partition, ErrorCode> {
+    let topic = if version >= IDS_SINCE {
+        image.topic_by_id(topic_id).ok_or(ErrorCode::UnknownTopicId)?
+    } else {
+        image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+    };
     if topic.internal {
         return Err(ErrorCode::InvalidTopicException);
     }
     let partition = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
+    if partition.online { Ok(partition) } else { Err(ErrorCode::KafkaStorageError) }
 }
 
-/// On the owner: stages the parts in order, then waits until all of them are durable.
-async fn append(shard: Rc<Shard>, parts: Vec<Part>) -> Vec<PartDone> {
+/// On the owner: stages the parts, each in its turn, then keeps the promise. Outcomes are in the order of the parts.
+async fn append(shard: Rc<Shard>, parts: Vec<Part>, promise: Promise) -> Vec<Outcome> {
     let now = shard.now();
-    let mut waiting = Vec::with_capacity(parts.len());
-    for part in parts {
-        let staged = shard.engine.stage(part.log_id, &part.append, now).await;
-        let durable = staged.as_ref().ok().map(|staged| shard.engine.durable(part.log_id, staged.offset_end));
-        waiting.push((part.place, staged, durable));
+    let stage = |part: Part| {
+        let engine = &shard.engine;
+        // The records are dropped, and the frame with them, as soon as they are staged.
+        async move { (part.log_id, engine.stage(part.log_id, &part.append, now).await) }
+    };
+    // Polled first in their order, all before any is waited for: that is the order in their logs.
+    let staged = join_all(parts.into_iter().map(stage)).await;
+    if promise == Promise::Staged {
+        return staged
+            .into_iter()
+            .map(|(_, staged)| staged.map_or_else(Outcome::Refused, Outcome::Done))
+            .collect();
     }
-    let mut done = Vec::with_capacity(waiting.len());
-    for (place, staged, durable) in waiting {
-        let outcome = match (staged, durable) {
-            (Ok(staged), Some(durable)) => durable.await.map(|()| staged).map_err(AppendError::from),
-            (staged, _) => staged,
-        };
-        done.push((place, outcome));
+    let durable = |(log_id, staged): (LogId, Result<Staged, AppendError>)| {
+        let durable = staged.as_ref().ok().map(|staged| shard.engine.durable(log_id, staged.offset_end));
+        (staged, durable)
+    };
+    let waiting: Vec<_> = staged.into_iter().map(durable).collect();
+    let mut over = match promise {
+        Promise::DurableWithin(time) => Either::Left(pin!(shard.router.sleep(time))),
+        Promise::Durable | Promise::Staged => Either::Right(std::future::pending()),
+    };
+    let mut outcomes = Vec::with_capacity(waiting.len());
+    let mut is_over = false;
+    for (staged, durable) in waiting {
+        outcomes.push(match (staged, durable) {
+            (Err(error), _) => Outcome::Refused(error),
+            (Ok(_), _) if is_over => Outcome::TimedOut,
+            (Ok(staged), None) => Outcome::Done(staged),
+            (Ok(staged), Some(durable)) => match select(pin!(durable), &mut over).await {
+                Either::Left((Ok(()), _)) => Outcome::Done(staged),
+                Either::Left((Err(error), _)) => Outcome::Refused(error.into()),
+                Either::Right(_) => {
+                    is_over = true;
+                    Outcome::TimedOut
+                }
+            },
+        });
     }
-    done
+    outcomes
 }
 
-fn partition(
-    response: &mut ProduceResponse,
-    (topic, number): (usize, usize),
-) -> Option<&mut PartitionProduceResponse> {
-    response.responses.get_mut(topic)?.partition_responses.get_mut(number)
+fn partition_of(response: &mut ProduceResponse, place: Place) -> Option<&mut PartitionProduceResponse> {
+    response.responses.get_mut(place.topic)?.partition_responses.get_mut(place.partition)
 }
 
-fn set_error(response: &mut ProduceResponse, place: (usize, usize), code: ErrorCode) {
-    if let Some(partition) = partition(response, place) {
-        partition.error_code = code;
-    }
-}
-
-fn answer(response: &mut ProduceResponse, place: (usize, usize), outcome: Result<Staged, AppendError>) {
-    let Some(partition) = partition(response, place) else { return };
+fn answer(partition: &mut PartitionProduceResponse, outcome: Outcome) {
     match outcome {
-        Ok(staged) => {
+        Outcome::Done(staged) => {
             partition.base_offset = staged.base_offset.as_i64();
             partition.log_append_time_ms = staged.append_time.0;
             partition.log_start_offset = staged.log_start.as_i64();
         }
-        Err(error) => {
+        Outcome::TimedOut => partition.error_code = ErrorCode::RequestTimedOut,
+        Outcome::Refused(error) => {
             partition.error_code = codes::of_append(&error);
             partition.error_message = Some(error.to_string());
             if let AppendError::Batch(
                 BatchError::Invalid { records, .. } | BatchError::Timestamp { records, .. },
             ) = error
             {
-                partition.record_errors = records
-                    .into_iter()
-                    .map(|record| BatchIndexAndErrorMessage {
-                        batch_index: record.index,
-                        batch_index_error_message: Some(record.message),
-                    })
-                    .collect();
+                let told = records.into_iter().map(|record| BatchIndexAndErrorMessage {
+                    batch_index: record.index,
+                    batch_index_error_message: Some(record.message),
+                });
+                partition.record_errors = told.collect();
             }
         }
+    }
+}
+
+/// KIP-951: with the error that asks for the leader, who it is and where.
+fn name_leaders(shard: &Shard, context: &RequestContext, response: &mut ProduceResponse) {
+    let version = context.header.api_version;
+    let mut is_named = false;
+    for topic in &mut response.responses {
+        for partition in &mut topic.partition_responses {
+            if version < LEADERS_SINCE || partition.error_code != ErrorCode::NotLeaderOrFollower {
+                continue;
+            }
+            let image = shard.cluster.look();
+            let known = find(&image, version, &topic.name, topic.topic_id, partition.index);
+            let leader_epoch = known.map_or(-1, |known| known.leader_epoch);
+            partition.current_leader = LeaderIdAndEpoch { leader_id: shard.config.node_id, leader_epoch };
+            is_named = true;
+        }
+    }
+    if is_named {
+        response.node_endpoints = vec![super::own_endpoint(shard, context)];
     }
 }
 

@@ -55,7 +55,9 @@ impl From<ConfigError> for Refusal {
     /// In the words that Kafka has for a topic's configuration.
     fn from(error: ConfigError) -> Self {
         Self::config(match error {
-            ConfigError::Unknown { key, .. } => format!("Unknown topic config name: {key}"),
+            ConfigError::Unknown { key, .. } | ConfigError::UnknownTopicKey { key } => {
+                format!("Unknown topic config name: {key}")
+            }
             ConfigError::Value { key, value, reason } => {
                 format!("Invalid value {value} for configuration {key}: {reason}")
             }

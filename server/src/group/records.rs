@@ -105,15 +105,16 @@ fn encode_stored(stored: &StoredOffset) -> Bytes {
 
 fn decode_offset(key: &mut Reader, version: i16, record: &Record) -> Result<GroupRecord, WireError> {
     let key = OffsetCommitKey::decode(key, version)?;
-    let stored =
-        record.value.as_ref().map(stored::decode::<OffsetCommitValue>).transpose()?.map(|value| StoredOffset {
+    let stored = record.value.as_ref().map(stored::decode::<OffsetCommitValue>).transpose()?.map(|value| {
+        StoredOffset {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
             metadata: value.metadata,
             commit_timestamp: Timestamp(value.commit_timestamp),
             expire_timestamp: (value.expire_timestamp >= 0).then_some(Timestamp(value.expire_timestamp)),
             topic_id: value.topic_id.into_bytes(),
-        });
+        }
+    });
     Ok(GroupRecord::Offset { group_id: key.group, topic: key.topic, partition: key.partition, stored })
 }
 
@@ -142,14 +143,16 @@ fn encode_metadata(metadata: &GroupMetadata) -> Bytes {
 fn decode_group(key: &mut Reader, record: &Record) -> Result<GroupRecord, WireError> {
     let key = GroupMetadataKey::decode(key, GROUP_KEY_VERSION)?;
     let metadata =
-        record.value.as_ref().map(stored::decode::<GroupMetadataValue>).transpose()?.map(|value| GroupMetadata {
-            protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
-            generation: value.generation,
-            protocol: value.protocol,
-            leader: value.leader,
-            state_since: (value.current_state_timestamp >= 0)
-                .then_some(Timestamp(value.current_state_timestamp)),
-            members: value.members.into_iter().map(restore_member).collect(),
+        record.value.as_ref().map(stored::decode::<GroupMetadataValue>).transpose()?.map(|value| {
+            GroupMetadata {
+                protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
+                generation: value.generation,
+                protocol: value.protocol,
+                leader: value.leader,
+                state_since: (value.current_state_timestamp >= 0)
+                    .then_some(Timestamp(value.current_state_timestamp)),
+                members: value.members.into_iter().map(restore_member).collect(),
+            }
         });
     Ok(GroupRecord::Group { group_id: key.group, metadata })
 }

@@ -24,7 +24,7 @@ const UNKNOWN_TYPE: i8 = 0;
 
 /// Defaults of the broker's keys; empty for a key without one.
 static BROKER_DEFAULTS: LazyLock<BTreeMap<&'static str, String>> =
-    LazyLock::new(|| broker_keys().into_iter().map(|key| (key.name, key.default)).collect());
+    LazyLock::new(|| broker_keys().into_iter().filter_map(|key| Some((key.name, key.default?))).collect());
 
 /// What the answer should hold beside the values.
 #[derive(Clone, Copy)]
