@@ -116,9 +116,9 @@ fn nothing_is_left_undone() {
 #[test]
 fn unsafe_code_is_only_in_the_engines_io() {
     let elsewhere = faults(|source| {
-        // fuzz/ is no part of the product: it counts allocations, which takes an allocator of its own.
-        let rooms = ["engine/src/io/", "fuzz/", "tests/rooms.rs"];
-        let allowed = rooms.iter().any(|room| source.path.starts_with(room));
+        // The fuzzer counts what its targets allocate, and an allocator cannot be written without the word.
+        let counting = source.path == "fuzz/src/memory.rs";
+        let allowed = source.path.starts_with("engine/src/io/") || source.path == "tests/rooms.rs" || counting;
         if allowed { None } else { first_code(source, "unsafe") }
     });
     assert!(elsewhere.is_empty(), "{elsewhere:#?}");
