@@ -35,7 +35,10 @@ pub fn open(config: &Config) -> Result<String, String> {
         }
         let cluster_id = cluster_id_of(&found).ok_or_else(|| told(&"no cluster.id in it"))?;
         if known.as_ref().is_some_and(|known| *known != cluster_id) {
-            return Err(told(&format!("these data are of another cluster than those in {}", config.log_dirs[0])));
+            return Err(told(&format!(
+                "these data are of another cluster than those in {}",
+                config.log_dirs[0]
+            )));
         }
         known = Some(cluster_id);
     }
@@ -76,7 +79,12 @@ mod tests {
 
     fn config(directory: &Path, node_id: &str) -> Config {
         let set = [("log.dirs", directory.to_str().unwrap()), ("node.id", node_id)];
-        Config::of(set.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>()).unwrap()
+        Config::of(
+            set.map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect::<BTreeMap<_, _>>(),
+        )
+        .unwrap()
     }
 
     #[test]

@@ -65,13 +65,16 @@ impl<'a> MakeWriter<'a> for LogTarget {
 pub fn start_log(config: &Config) -> Result<LogTarget, String> {
     let path = config.thalweg_log_file.as_ref().map(PathBuf::from);
     let file = match &path {
-        Some(path) => Some(open(path).map_err(|error| format!("thalweg.log.file {}: {error}", path.display()))?),
+        Some(path) => {
+            Some(open(path).map_err(|error| format!("thalweg.log.file {}: {error}", path.display()))?)
+        }
         None => None,
     };
     let target = LogTarget(Arc::new(Mutex::new(Target { path, file })));
     let filter = EnvFilter::try_new(&config.thalweg_log_level)
         .map_err(|error| format!("thalweg.log.level {}: {error}", config.thalweg_log_level))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(target.clone()).with_target(false);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(target.clone()).with_target(false);
     match config.thalweg_log_format.as_str() {
         "json" => lines.json().init(),
         "text" => lines.with_ansi(false).init(),

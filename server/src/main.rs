@@ -83,20 +83,24 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let mut flags = arguments.set;
     flags.extend(arguments.cores.map(|cores| format!("thalweg.cores={cores}")));
     let source = Source { file: arguments.config, environment: std::env::vars().collect(), flags };
-    let (config, ignored) = load(&source).map_err(|error| error.to_string())?;
-    let log = start_log(&config)?;
-    if !ignored.is_empty() {
-        tracing::info!(keys = ignored.join(", "), "settings without a meaning here");
+    let loaded = load(&source).map_err(|error| error.to_string())?;
+    let log = start_log(&loaded.config)?;
+    loaded.tell();
+    let config = loaded.config;
+    let ground = ground::check(&config).map_err(|error| error.to_string())?;
+    for warning in &ground.warnings {
+        tracing::warn!("{warning}");
     }
-    let ground = ground::check(&config)?;
     let cluster_id = identity::open(&config)?;
     let shard_count = config.thalweg_cores.count();
-    let machine_bytes = machine_memory();
-    let memory = MemoryPlan::of(&config, machine_bytes, shard_count);
+    let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count);
     let settings = engine_settings(&config, memory, ground.files_max);
     tell(&config, &ground, memory, &cluster_id);
     let stop = watch_signals(log)?;
-    let recovered = recover_all(settings.clone(), shard_count)?;
+    let paths = Paths::new(shard_count);
+    let quiet = Arc::new(AtomicBool::new(false));
+    pulse(paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
+    let recovered = recover_all(settings.clone(), shard_count, &paths)?;
     for unknown in &recovered.unknown {
         tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
     }
@@ -104,7 +108,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         config: Arc::new(config),
         cluster_id,
         memory,
-        paths: Paths::new(shard_count),
+        paths,
         doors: Doors::new(shard_count),
         view: View::default(),
         start,
@@ -120,13 +124,15 @@ fn run(arguments: Arguments) -> Result<(), String> {
         settings,
         parts,
     });
-    serve_all(&plan, recovered, shard_count)
+    serve_all(&plan, recovered, shard_count, &quiet)
 }
 
-fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
-    let quiet = Arc::new(AtomicBool::new(false));
-    pulse(plan.parts.paths.clone(), Arc::clone(&quiet))
-        .map_err(|error| format!("no thread can be started: {error}"))?;
+fn serve_all(
+    plan: &Arc<Plan>,
+    recovered: Recovered,
+    shard_count: usize,
+    quiet: &AtomicBool,
+) -> Result<(), String> {
     let shares = recovered.split(shard_count, |identity| {
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
@@ -163,14 +169,15 @@ fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBui
 }
 
 /// Reads the journals on an executor of its own, before any shard runs.
-fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered, String> {
+fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
     let executor =
         builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
     executor.run(async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
-        let recovered = recover(&disks, &settings, shard_count, now).await.map_err(|error| error.to_string());
+        let recovering = recover(&disks, &settings, shard_count, now);
+        let recovered = paths.nudged(ShardId(0), recovering).await.map_err(|error| error.to_string());
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
@@ -180,9 +187,9 @@ fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     let placement = match &plan.parts.config.thalweg_cores {
         CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
-        CoreSet::Count(count) => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            if *count <= cores { Placement::Fixed(shard) } else { Placement::Unbound }
+        cores @ (CoreSet::All | CoreSet::Count(_)) => {
+            let available = std::thread::available_parallelism().map_or(1, usize::from);
+            if cores.count() <= available { Placement::Fixed(shard) } else { Placement::Unbound }
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
@@ -202,7 +209,8 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
 /// One shard from its start to its stop.
 async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
     let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
-    let engine = Engine::start(disks, plan.settings.clone(), share).await;
+    let starting = Engine::start(disks, plan.settings.clone(), share);
+    let engine = plan.parts.paths.nudged(id, starting).await;
     // Everybody comes to this point, also who failed: nobody waits for ever.
     plan.engines.wait();
     let engine = engine.map_err(|error| error.to_string())?;
@@ -319,11 +327,6 @@ fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
     Ok(stop)
 }
 
-fn machine_memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    info.totalram as u64 * u64::from(info.mem_unit)
-}
-
 fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
     let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
     tracing::info!(
@@ -333,11 +336,10 @@ fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id
         cluster_id,
         "thalweg"
     );
-    let directories: Vec<String> = config
-        .log_dirs
+    let directories: Vec<String> = ground
+        .directories
         .iter()
-        .zip(&ground.file_systems)
-        .map(|(path, system)| format!("{path} ({system})"))
+        .map(|directory| format!("{} ({} on {})", directory.path, directory.file_system, directory.device))
         .collect();
     tracing::info!(
         log_dirs = directories.join(", "),

@@ -3,16 +3,25 @@
 //! Rising priority: Kafka 4.3's defaults, the file, the environment, the flags. Keys have Kafka's names where Kafka
 //! has one; those of our own begin with `thalweg.`.
 
+mod describe;
+mod foreign;
 mod keys;
+mod limits;
 mod listeners;
+mod reference;
 mod sources;
 mod topic;
+mod topic_keys;
 mod values;
 
-pub use keys::{Config, KeyInfo, broker_keys};
+pub use describe::{ConfigSource, Described, Synonym};
+pub use keys::{Acts, Config, KeyInfo, broker_keys};
+pub use limits::Limits;
 pub use listeners::Listener;
-pub use sources::{Source, load};
-pub use topic::{TopicKey, TopicSettings, topic_key, topic_keys};
+pub use reference::{broker_toml, reference};
+pub use sources::{Loaded, Source, load};
+pub use topic::TopicSettings;
+pub use topic_keys::{TopicKey, topic_key, topic_keys};
 pub use values::{CoreSet, KeyType};
 
 /// Why a configuration cannot be used. Each says which key, and what to do.
@@ -26,8 +35,14 @@ pub enum ConfigError {
         /// The closest known one.
         nearest: Option<String>,
     },
-    /// A value that does not fit its key.
-    #[error("{key} = {value}: {reason}")]
+    /// A topic's key that nobody knows, in Kafka's words.
+    #[error("Unknown topic config name: {key}")]
+    UnknownTopicKey {
+        /// As it was written.
+        key: String,
+    },
+    /// A value that does not fit its key, in Kafka's words.
+    #[error("Invalid value {value} for configuration {key}: {reason}")]
     Value {
         /// The key.
         key: String,

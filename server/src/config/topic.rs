@@ -1,132 +1,17 @@
-//! The keys of topics: each falls back to a key of the broker.
+//! What one topic's keys come to: its own values over the broker's over the defaults.
 
 use super::ConfigError;
 use super::keys::Config;
-use super::values::KeyType;
+use super::topic_keys::{TopicKey, topic_key, topic_keys};
+use super::values::words;
 use std::collections::BTreeMap;
 use thalweg_engine::batch::{Codec, TargetCompression, TimestampType};
 use thalweg_engine::log::LogSettings;
 
-/// What is known of a topic's key.
-#[derive(Clone, Copy, Debug)]
-pub struct TopicKey {
-    /// Kafka's name for it.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: KeyType,
-    /// The broker's key that gives its default, if one does.
-    pub broker_key: Option<&'static str>,
-    /// The default where no broker key gives it.
-    pub default: &'static str,
-    /// What it does.
-    pub doc: &'static str,
-}
-
-const fn key(name: &'static str, kind: KeyType, broker_key: &'static str, doc: &'static str) -> TopicKey {
-    TopicKey { name, kind, broker_key: Some(broker_key), default: "", doc }
-}
-
-const fn own(name: &'static str, kind: KeyType, default: &'static str, doc: &'static str) -> TopicKey {
-    TopicKey { name, kind, broker_key: None, default, doc }
-}
-
-use KeyType::{Boolean, Double, Int, List, Long, String as Text};
-
-const KEYS: [TopicKey; 33] = [
-    key("cleanup.policy", List, "log.cleanup.policy", "delete, compact or both."),
-    key("compression.gzip.level", Int, "compression.gzip.level", "Level where compression.type is gzip."),
-    key("compression.lz4.level", Int, "compression.lz4.level", "Level where compression.type is lz4."),
-    key(
-        "compression.type",
-        Text,
-        "compression.type",
-        "producer keeps what clients chose; a codec makes batches anew.",
-    ),
-    key("compression.zstd.level", Int, "compression.zstd.level", "Level where compression.type is zstd."),
-    key("delete.retention.ms", Long, "log.cleaner.delete.retention.ms", "How long tombstones stay."),
-    key(
-        "file.delete.delay.ms",
-        Long,
-        "log.segment.delete.delay.ms",
-        "How long a deleted segment's file stays.",
-    ),
-    key(
-        "flush.messages",
-        Long,
-        "log.flush.interval.messages",
-        "Without effect: every acknowledged record is synced.",
-    ),
-    key("flush.ms", Long, "log.flush.interval.ms", "Without effect: every acknowledged record is synced."),
-    own("follower.replication.throttled.replicas", List, "", "Without effect on one broker."),
-    key("index.interval.bytes", Int, "log.index.interval.bytes", "Distance of index entries."),
-    own("leader.replication.throttled.replicas", List, "", "Without effect on one broker."),
-    own("local.retention.bytes", Long, "-2", "There is no remote storage: as retention.bytes."),
-    own("local.retention.ms", Long, "-2", "There is no remote storage: as retention.ms."),
-    key(
-        "max.compaction.lag.ms",
-        Long,
-        "log.cleaner.max.compaction.lag.ms",
-        "Age after which records are compacted.",
-    ),
-    key("max.message.bytes", Int, "message.max.bytes", "The largest record batch, header included."),
-    key(
-        "message.timestamp.after.max.ms",
-        Long,
-        "log.message.timestamp.after.max.ms",
-        "How far ahead of the broker's clock a record may be.",
-    ),
-    key(
-        "message.timestamp.before.max.ms",
-        Long,
-        "log.message.timestamp.before.max.ms",
-        "How far behind the broker's clock a record may be.",
-    ),
-    key("message.timestamp.type", Text, "log.message.timestamp.type", "CreateTime or LogAppendTime."),
-    key(
-        "min.cleanable.dirty.ratio",
-        Double,
-        "log.cleaner.min.cleanable.ratio",
-        "Share that must be dirty before compaction.",
-    ),
-    key(
-        "min.compaction.lag.ms",
-        Long,
-        "log.cleaner.min.compaction.lag.ms",
-        "Age before which records are not compacted.",
-    ),
-    key("min.insync.replicas", Int, "min.insync.replicas", "Replicas that acks=all waits for."),
-    key("preallocate", Boolean, "log.preallocate", "Without effect: blocks are always reserved."),
-    own("remote.log.copy.disable", Boolean, "false", "There is no remote storage."),
-    own("remote.log.delete.on.disable", Boolean, "false", "There is no remote storage."),
-    own("remote.storage.enable", Boolean, "false", "There is no remote storage: true is refused."),
-    key("retention.bytes", Long, "log.retention.bytes", "Bytes kept of a partition."),
-    key("retention.ms", Long, "log.retention.ms", "How long records are kept."),
-    key("segment.bytes", Int, "log.segment.bytes", "A segment is sealed before it would grow past this."),
-    key("segment.index.bytes", Int, "log.index.size.max.bytes", "Kept; indexes are bounded by themselves."),
-    key("segment.jitter.ms", Long, "log.roll.jitter.ms", "Spread taken off segment.ms."),
-    key("segment.ms", Long, "log.roll.ms", "Age at which a segment is sealed."),
-    key(
-        "unclean.leader.election.enable",
-        Boolean,
-        "unclean.leader.election.enable",
-        "Without effect on one broker.",
-    ),
-];
-
-/// All keys of topics, in the order of their names.
-pub fn topic_keys() -> &'static [TopicKey] {
-    &KEYS
-}
-
-/// The key of a name.
-pub fn topic_key(name: &str) -> Option<&'static TopicKey> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
 /// What one topic's keys come to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicSettings {
-    /// Every key's value as text, the topic's own or the default.
+    /// Every key's value as text, as Kafka prints it: the topic's own or the default.
     pub texts: BTreeMap<&'static str, String>,
     log: LogSettings,
 }
@@ -134,28 +19,27 @@ pub struct TopicSettings {
 impl TopicKey {
     /// The value a topic has that does not set it.
     pub fn default_text(&self, config: &Config) -> String {
-        let millis = |unit_ms: i64, count: i64| {
-            if count < 0 { count } else { count.saturating_mul(unit_ms) }.to_string()
+        let set = self.broker_keys().find_map(|name| config.text(name).map(|text| (name, text)));
+        let Some((name, text)) = set else { return self.default.to_owned() };
+        // A topic's ages are in milliseconds, whatever the broker's key is in.
+        let unit_ms = match name {
+            _ if name.ends_with(".hours") => 3_600_000,
+            _ if name.ends_with(".minutes") => 60_000,
+            _ => return text,
         };
-        match self.name {
-            "retention.ms" => config.log_retention_ms.map(|ms| ms.to_string()).unwrap_or_else(|| {
-                config.log_retention_minutes.map_or_else(
-                    || millis(3_600_000, config.log_retention_hours),
-                    |minutes| millis(60_000, minutes),
-                )
-            }),
-            "segment.ms" => config
-                .log_roll_ms
-                .map_or_else(|| millis(3_600_000, config.log_roll_hours), |ms| ms.to_string()),
-            "segment.jitter.ms" => config
-                .log_roll_jitter_ms
-                .map_or_else(|| millis(3_600_000, config.log_roll_jitter_hours), |ms| ms.to_string()),
-            "flush.ms" => config.log_flush_interval_ms.unwrap_or(i64::MAX).to_string(),
-            _ => match self.broker_key {
-                Some(key) => config.text(key).unwrap_or_default(),
-                None => self.default.to_owned(),
-            },
+        match text.parse::<i64>() {
+            Ok(count) if count < 0 => "-1".to_owned(),
+            Ok(count) => count.saturating_mul(unit_ms).to_string(),
+            Err(_) => text,
         }
+    }
+
+    /// Whether a topic may have this value.
+    ///
+    /// # Errors
+    /// What would fit.
+    pub fn check(&self, value: &str) -> Result<(), ConfigError> {
+        self.limits.check(self.kind, value).map_err(|reason| ConfigError::value(self.name, value, reason))
     }
 }
 
@@ -169,13 +53,15 @@ impl TopicSettings {
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         for (name, value) in overrides {
-            let key =
-                topic_key(name).ok_or_else(|| ConfigError::Unknown { key: name.clone(), nearest: None })?;
-            check_type(key, value)?;
+            let key = topic_key(name).ok_or_else(|| ConfigError::UnknownTopicKey { key: name.clone() })?;
+            key.check(value)?;
         }
-        let text =
-            |key: &TopicKey| overrides.get(key.name).cloned().unwrap_or_else(|| key.default_text(config));
-        let texts: BTreeMap<&'static str, String> = KEYS.iter().map(|key| (key.name, text(key))).collect();
+        let text = |key: &TopicKey| match overrides.get(key.name) {
+            Some(own) => key.kind.normal(own),
+            None => key.default_text(config),
+        };
+        let texts: BTreeMap<&'static str, String> =
+            topic_keys().iter().map(|key| (key.name, text(key))).collect();
         let log = log_settings(&Texts(&texts))?;
         Ok(Self { texts, log })
     }
@@ -186,23 +72,7 @@ impl TopicSettings {
     }
 }
 
-fn check_type(key: &TopicKey, value: &str) -> Result<(), ConfigError> {
-    let fits = match key.kind {
-        Int => value.trim().parse::<i32>().is_ok(),
-        Long => value.trim().parse::<i64>().is_ok(),
-        Double => value.trim().parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
-        Boolean => matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false"),
-        Text | List => true,
-    };
-    let wanted = match key.kind {
-        Int => "a whole number of 32 bits is wanted",
-        Long => "a whole number of 64 bits is wanted",
-        Double => "a number from 0 to 1 is wanted",
-        _ => "true or false is wanted",
-    };
-    if fits { Ok(()) } else { Err(ConfigError::value(key.name, value, wanted)) }
-}
-
+/// Values that were checked one by one.
 struct Texts<'a>(&'a BTreeMap<&'static str, String>);
 
 impl Texts<'_> {
@@ -210,92 +80,57 @@ impl Texts<'_> {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    fn number(&self, name: &'static str, min: i64, max: i64) -> Result<i64, ConfigError> {
+    fn number(&self, name: &'static str) -> Result<i64, ConfigError> {
         let text = self.text(name);
-        let number = text.trim().parse::<i64>().ok().filter(|number| (min..=max).contains(number));
-        number.ok_or_else(|| ConfigError::value(name, text, format!("it must lie in {min} to {max}")))
+        text.parse().map_err(|_| ConfigError::value(name, text, "Not a number of type LONG"))
     }
 }
 
 fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
-    let policies: Vec<&str> =
-        texts.text("cleanup.policy").split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    if policies.iter().any(|policy| !matches!(*policy, "delete" | "compact")) {
-        return Err(ConfigError::value(
-            "cleanup.policy",
-            texts.text("cleanup.policy"),
-            "delete, compact or both are wanted",
-        ));
-    }
-    let timestamp_type = match texts.text("message.timestamp.type") {
-        "CreateTime" => TimestampType::Create,
-        "LogAppendTime" => TimestampType::LogAppend,
-        other => {
-            return Err(ConfigError::value(
-                "message.timestamp.type",
-                other,
-                "CreateTime or LogAppendTime is wanted",
-            ));
-        }
-    };
-    if texts.text("remote.storage.enable").trim().eq_ignore_ascii_case("true") {
-        return Err(ConfigError::value("remote.storage.enable", "true", "there is no remote storage"));
-    }
-    texts.number("retention.ms", -1, i64::MAX)?;
-    texts.number("retention.bytes", i64::MIN, i64::MAX)?;
-    texts.number("min.insync.replicas", 1, i64::from(i32::MAX))?;
-    let min_lag = texts.number("min.compaction.lag.ms", 0, i64::MAX)?;
-    if texts.number("max.compaction.lag.ms", 1, i64::MAX)? < min_lag {
-        let value = texts.text("max.compaction.lag.ms");
-        return Err(ConfigError::value(
-            "max.compaction.lag.ms",
-            value,
-            "it must not lie below min.compaction.lag.ms",
-        ));
+    let (lag_min, lag_max) = (texts.number("min.compaction.lag.ms")?, texts.number("max.compaction.lag.ms")?);
+    if lag_min > lag_max {
+        let reason = format!("it lies below min.compaction.lag.ms, which is {lag_min}");
+        return Err(ConfigError::value("max.compaction.lag.ms", &lag_max.to_string(), reason));
     }
     Ok(LogSettings {
-        // Kafka 4 takes 1 MiB at least; 3.5 took 14 bytes, and its tools still ask for small ones.
-        segment_bytes: texts.number("segment.bytes", 14, i64::from(i32::MAX))? as u64,
-        segment_ms: texts.number("segment.ms", 1, i64::MAX)? as u64,
-        segment_jitter_ms: texts.number("segment.jitter.ms", 0, i64::MAX)? as u64,
-        index_interval_bytes: texts.number("index.interval.bytes", 0, i64::from(i32::MAX))? as u64,
-        batch_bytes_max: texts.number("max.message.bytes", 0, i64::from(i32::MAX))? as usize,
-        timestamp_type,
-        timestamp_before_max_ms: texts.number("message.timestamp.before.max.ms", 0, i64::MAX)?,
-        timestamp_after_max_ms: texts.number("message.timestamp.after.max.ms", 0, i64::MAX)?,
+        segment_bytes: texts.number("segment.bytes")? as u64,
+        segment_ms: texts.number("segment.ms")? as u64,
+        segment_jitter_ms: texts.number("segment.jitter.ms")? as u64,
+        index_interval_bytes: texts.number("index.interval.bytes")? as u64,
+        batch_bytes_max: texts.number("max.message.bytes")? as usize,
+        timestamp_type: match texts.text("message.timestamp.type") {
+            "LogAppendTime" => TimestampType::LogAppend,
+            _ => TimestampType::Create,
+        },
+        timestamp_before_max_ms: texts.number("message.timestamp.before.max.ms")?,
+        timestamp_after_max_ms: texts.number("message.timestamp.after.max.ms")?,
         compression: compression(texts)?,
-        compacted: policies.contains(&"compact"),
+        compacted: words(texts.text("cleanup.policy")).iter().any(|word| word == "compact"),
     })
 }
 
 fn compression(texts: &Texts<'_>) -> Result<TargetCompression, ConfigError> {
-    let gzip = texts.number("compression.gzip.level", -1, 9)?;
-    let zstd = texts.number("compression.zstd.level", -131_072, 22)?;
-    texts.number("compression.lz4.level", 1, 17)?;
-    match texts.text("compression.type") {
-        "producer" => Ok(TargetCompression::Producer),
-        name => {
-            let wanted = "producer, uncompressed, gzip, snappy, lz4 or zstd is wanted";
-            let known = Codec::from_name(name).filter(|_| name != "none");
-            let codec = known.ok_or_else(|| ConfigError::value("compression.type", name, wanted))?;
-            let level = match codec {
-                Codec::Gzip => Some(gzip as i32),
-                Codec::Zstd => Some(zstd as i32),
-                Codec::None | Codec::Snappy | Codec::Lz4 => None,
-            };
-            Ok(TargetCompression::Codec(codec, level))
-        }
-    }
+    let level = |name| texts.number(name).map(|level| Some(level as i32));
+    Ok(match texts.text("compression.type") {
+        "uncompressed" => TargetCompression::Codec(Codec::None, None),
+        "gzip" => TargetCompression::Codec(Codec::Gzip, level("compression.gzip.level")?),
+        "snappy" => TargetCompression::Codec(Codec::Snappy, None),
+        "lz4" => TargetCompression::Codec(Codec::Lz4, level("compression.lz4.level")?),
+        "zstd" => TargetCompression::Codec(Codec::Zstd, level("compression.zstd.level")?),
+        _ => TargetCompression::Producer,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
     fn settings(pairs: &[(&str, &str)]) -> Result<TopicSettings, ConfigError> {
-        let config = Config::of(BTreeMap::new()).unwrap();
-        let overrides = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        TopicSettings::from_overrides(&config, &overrides)
+        TopicSettings::from_overrides(&Config::of(BTreeMap::new()).unwrap(), &map(pairs))
     }
 
     #[test]
@@ -304,31 +139,74 @@ mod tests {
         assert_eq!(plain.log_settings(), LogSettings::default());
         assert_eq!(plain.texts["retention.ms"], "604800000");
         assert_eq!(plain.texts["segment.ms"], "604800000");
+        assert_eq!(plain.texts["flush.ms"], "9223372036854775807");
+        assert_eq!(plain.texts["min.cleanable.dirty.ratio"], "0.5");
     }
 
     #[test]
-    fn what_acts_on_data_is_honoured_or_refused() {
-        let own = settings(&[
-            ("cleanup.policy", "compact,delete"),
-            ("compression.type", "zstd"),
-            ("segment.bytes", "5000000"),
-        ]);
-        let log = own.unwrap().log_settings();
-        assert!(log.compacted);
+    fn the_brokers_keys_are_the_topics_defaults_and_finer_units_win() {
+        let of = |pairs| {
+            let config = Config::of(map(pairs)).unwrap();
+            TopicSettings::from_overrides(&config, &BTreeMap::new()).unwrap()
+        };
+        let both =
+            of(&[("log.retention.hours", "24"), ("log.retention.minutes", "5"), ("log.roll.ms", "90000")]);
         assert_eq!(
-            (log.compression, log.segment_bytes),
-            (TargetCompression::Codec(Codec::Zstd, Some(3)), 5_000_000)
+            (both.texts["retention.ms"].as_str(), both.texts["segment.ms"].as_str()),
+            ("300000", "90000")
         );
+        assert_eq!(of(&[("log.retention.hours", "-1")]).texts["retention.ms"], "-1");
+        assert_eq!(of(&[("compression.type", "gzip")]).log_settings().compression, {
+            TargetCompression::Codec(Codec::Gzip, Some(-1))
+        });
+    }
+
+    #[test]
+    fn what_acts_on_data_is_honoured() {
+        let own = settings(&[
+            ("cleanup.policy", "compact, delete"),
+            ("compression.type", "zstd"),
+            ("segment.bytes", " 5000000"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ]);
+        let own = own.unwrap();
+        let log = own.log_settings();
+        assert!(log.compacted);
+        assert_eq!(log.compression, TargetCompression::Codec(Codec::Zstd, Some(3)));
+        assert_eq!((log.segment_bytes, log.timestamp_type), (5_000_000, TimestampType::LogAppend));
+        assert_eq!(
+            (own.texts["cleanup.policy"].as_str(), own.texts["segment.bytes"].as_str()),
+            ("compact,delete", "5000000")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused() {
         for refused in [
             ("no.such.key", "1"),
+            ("message.format.version", "2.0"),
             ("segment.bytes", "many"),
             ("segment.bytes", "3"),
+            ("segment.ms", "0"),
+            ("retention.ms", "-2"),
             ("cleanup.policy", "burn"),
+            ("cleanup.policy", ""),
+            ("compression.type", "none"),
+            ("compression.type", "GZIP"),
+            ("compression.gzip.level", "0"),
             ("message.timestamp.type", "Now"),
-            ("remote.storage.enable", "true"),
+            ("min.insync.replicas", "0"),
             ("min.cleanable.dirty.ratio", "2"),
+            ("preallocate", "yes"),
+            ("remote.storage.enable", "true"),
+            ("remote.log.copy.disable", "true"),
+            ("local.retention.ms", "5"),
+            ("leader.replication.throttled.replicas", "0:1"),
         ] {
-            assert!(settings(&[refused]).is_err(), "{refused:?}");
+            let error = settings(&[refused]).unwrap_err().to_string();
+            assert!(error.contains(refused.0), "{error}");
         }
+        assert!(settings(&[("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "4")]).is_err());
+        assert!(settings(&[("remote.storage.enable", "FALSE"), ("min.insync.replicas", "2")]).is_ok());
     }
 }

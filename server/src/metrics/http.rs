@@ -16,12 +16,19 @@ pub struct Health {
 
 fn answer(status: &str, kind: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     (head + body).into_bytes()
 }
 
 /// Answers a request; `None` while its head is not complete.
-pub fn respond(request: &[u8], shards: &[Arc<ShardMetrics>], health: &Health, now_ms: u64) -> Option<Vec<u8>> {
+pub fn respond(
+    request: &[u8],
+    shards: &[Arc<ShardMetrics>],
+    health: &Health,
+    now_ms: u64,
+) -> Option<Vec<u8>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut headers);
     match parsed.parse(request) {
@@ -35,15 +42,19 @@ pub fn respond(request: &[u8], shards: &[Arc<ShardMetrics>], health: &Health, no
         (Some("GET"), "/metrics") => {
             answer("200 OK", "text/plain; version=0.0.4", &render::render(shards, now_ms))
         }
-        (Some("GET"), "/health") if stopped => {
-            answer("503 Service Unavailable", "text/plain", "a log directory stopped: see the log, restart once the disk is well\n")
-        }
+        (Some("GET"), "/health") if stopped => answer(
+            "503 Service Unavailable",
+            "text/plain",
+            "a log directory stopped: see the log, restart once the disk is well\n",
+        ),
         (Some("GET"), "/health") => answer("200 OK", "text/plain", "alive\n"),
         (Some("GET"), "/ready") if health.ready.load(Ordering::Relaxed) && !stopped => {
             answer("200 OK", "text/plain", "ready\n")
         }
         (Some("GET"), "/ready") => answer("503 Service Unavailable", "text/plain", "not ready\n"),
-        (Some("GET"), _) => answer("404 Not Found", "text/plain", "/metrics, /health and /ready are served here\n"),
+        (Some("GET"), _) => {
+            answer("404 Not Found", "text/plain", "/metrics, /health and /ready are served here\n")
+        }
         _ => answer("405 Method Not Allowed", "text/plain", "only GET is served here\n"),
     })
 }
@@ -57,14 +68,17 @@ mod tests {
         let metrics = ShardMetrics::new(Arc::default());
         metrics.request(ApiKey::Produce, std::time::Duration::from_millis(3));
         metrics.error(ErrorCode::NotLeaderOrFollower);
-        respond(request.as_bytes(), &[Arc::new(metrics)], health, 0).map(|bytes| String::from_utf8(bytes).unwrap())
+        respond(request.as_bytes(), &[Arc::new(metrics)], health, 0)
+            .map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
     fn metrics_name_what_was_counted() {
         let text = ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", &Health::default()).unwrap();
         assert!(text.contains("thalweg_requests_total{shard=\"0\",api=\"Produce\"} 1\n"));
-        assert!(text.contains("thalweg_errors_total{shard=\"0\",code=\"6\",error=\"NotLeaderOrFollower\"} 1\n"));
+        assert!(
+            text.contains("thalweg_errors_total{shard=\"0\",code=\"6\",error=\"NotLeaderOrFollower\"} 1\n")
+        );
         assert!(text.contains("thalweg_request_seconds_count{shard=\"0\",api=\"Produce\"} 1\n"));
     }
 
