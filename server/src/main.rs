@@ -59,7 +59,8 @@ struct Plan {
     settings: EngineSettings,
     unclean: bool,
     stop: Arc<AtomicBool>,
-    stopped: Arc<AtomicUsize>,
+    drained: AtomicUsize,
+    stopped: AtomicUsize,
     metrics: Mutex<Vec<(usize, Arc<ShardMetrics>)>>,
     /// All engines run.
     engines: Barrier,
@@ -117,7 +118,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let plan = Arc::new(Plan {
         unclean: recovered.unclean,
         stop,
-        stopped: Arc::default(),
+        drained: AtomicUsize::default(),
+        stopped: AtomicUsize::default(),
         metrics: Mutex::default(),
         engines: Barrier::new(shard_count),
         failure: Mutex::default(),
@@ -188,8 +190,9 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     let placement = match &plan.parts.config.thalweg_cores {
         CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
         cores @ (CoreSet::All | CoreSet::Count(_)) => {
-            let available = std::thread::available_parallelism().map_or(1, usize::from);
-            if cores.count() <= available { Placement::Fixed(shard) } else { Placement::Unbound }
+            let allowed = allowed_cpus();
+            let cpu = allowed.get(shard).filter(|_| cores.count() <= allowed.len());
+            cpu.map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu))
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
@@ -204,6 +207,12 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
             plan.engines.wait();
         }
     }
+}
+
+/// CPUs that the process may run on: a container's are not the first of the machine.
+fn allowed_cpus() -> Vec<usize> {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
 /// One shard from its start to its stop.
@@ -284,18 +293,25 @@ fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
 async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     plan.parts.health.ready.store(false, Ordering::SeqCst);
     plan.parts.doors.close();
-    let start = Instant::now();
     shard.connections.stop(shard, DRAIN).await;
+    // Requests of other shards may still need this one's groups, logs or the cluster.
+    meet(shard, &plan.drained).await;
     if shard.id.0 == 0 {
         shard.cluster.stop();
     }
     shard.groups.stop();
-    plan.stopped.fetch_add(1, Ordering::SeqCst);
-    while plan.stopped.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
-        shard.router.sleep(Duration::from_millis(1)).await;
-    }
+    meet(shard, &plan.stopped).await;
     shard.router.stop();
     shard.engine.stop().await.map_err(|reason| format!("shard {} did not stop cleanly: {reason}", shard.id.0))
+}
+
+/// Waits until every shard has come here, or a little longer than they may take.
+async fn meet(shard: &Shard, come: &AtomicUsize) {
+    come.fetch_add(1, Ordering::SeqCst);
+    let start = Instant::now();
+    while come.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
+        shard.router.sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// SIGTERM and SIGINT ask for a clean stop, the second one ends at once; SIGHUP reopens the log's file.

@@ -245,6 +245,11 @@ impl<S: 'static> Router<S> {
         self.0.paths.panics()
     }
 
+    /// Counts a panic that was caught elsewhere.
+    pub fn count_panic(&self) {
+        self.0.paths.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Resolves after a time.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + 'static + use<S> {
         async move {
