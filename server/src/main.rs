@@ -1,7 +1,6 @@
 //! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
 
 use clap::Parser;
-use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use thalweg_server::config::{Config, CoreSet, Source, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
 use thalweg_server::net::{Acceptor, Connections, Doors, bind, pulse, serve_http};
-use thalweg_server::route::{Paths, ShardId, owner};
+use thalweg_server::route::{Paths, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::{ground, identity};
@@ -161,20 +160,9 @@ fn serve_all(
     }
 }
 
-fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBuilder {
-    LocalExecutorBuilder::new(placement)
-        .name(name)
-        .spin_before_park(spin)
-        .io_memory(16 << 20)
-        .preempt_timer(Duration::from_millis(10))
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(2))
-}
-
 /// Reads the journals on an executor of its own, before any shard runs.
 fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
-    let executor =
-        builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
-    executor.run(async move {
+    run_core("recovery", None, Duration::ZERO, async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
@@ -183,29 +171,26 @@ fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> R
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
-    })
+    })?
 }
 
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
-    let placement = match &plan.parts.config.thalweg_cores {
-        CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
+    let cpu = match &plan.parts.config.thalweg_cores {
+        CoreSet::List(cpus) => cpus.get(shard).copied(),
         cores @ (CoreSet::All | CoreSet::Count(_)) => {
             let allowed = allowed_cpus();
-            let cpu = allowed.get(shard).filter(|_| cores.count() <= allowed.len());
-            cpu.map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu))
+            allowed.get(shard).copied().filter(|_| cores.count() <= allowed.len())
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
-    match builder(&format!("shard-{shard}"), placement, spin).make() {
-        Ok(executor) => executor.run(async move {
-            if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
-                plan.fail(message);
-            }
-        }),
-        Err(error) => {
-            plan.fail(format!("no executor can be made: {error}"));
-            plan.engines.wait();
+    let lived = run_core(&format!("shard-{shard}"), cpu, spin, async move {
+        if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
+            plan.fail(message);
         }
+    });
+    if let Err(error) = lived {
+        plan.fail(format!("no executor can be made: {error}"));
+        plan.engines.wait();
     }
 }
 

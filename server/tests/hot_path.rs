@@ -25,7 +25,7 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::Config;
 use thalweg_server::metrics::{Health, ShardMetrics};
 use thalweg_server::net::{Acceptor, Doors, bind};
-use thalweg_server::route::{Paths, ShardId};
+use thalweg_server::route::{Paths, ShardId, run_core};
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::wire::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use thalweg_server::wire::messages::{MetadataRequest, MetadataRequestTopic};
@@ -44,11 +44,7 @@ fn start(directory: &Path, stop: Arc<AtomicBool>) -> (u16, Arc<ShardMetrics>, st
     let (told, listening) = mpsc::channel();
     let directory = directory.display().to_string();
     let thread = std::thread::spawn(move || {
-        let executor = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound)
-            .preempt_timer(Duration::from_millis(10))
-            .make()
-            .unwrap();
-        executor.run(async move {
+        let lived = run_core("hot path", None, Duration::ZERO, async move {
             let set = BTreeMap::from([
                 ("log.dirs".to_owned(), directory),
                 ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:9092".to_owned()),
@@ -90,6 +86,7 @@ fn start(directory: &Path, stop: Arc<AtomicBool>) -> (u16, Arc<ShardMetrics>, st
             shard.router.stop();
             shard.engine.stop().await.unwrap();
         });
+        lived.unwrap();
     });
     let (port, metrics) = listening.recv().unwrap();
     (port, metrics, thread)
