@@ -1,7 +1,6 @@
 //! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
 
 use clap::Parser;
-use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use thalweg_server::config::{Config, CoreSet, Source, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
 use thalweg_server::net::{Acceptor, Connections, Doors, bind, pulse, serve_http};
-use thalweg_server::route::{Paths, ShardId, owner};
+use thalweg_server::route::{Paths, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::{ground, identity};
@@ -62,7 +61,8 @@ struct Plan {
     settings: EngineSettings,
     unclean: bool,
     stop: Arc<AtomicBool>,
-    stopped: Arc<AtomicUsize>,
+    drained: AtomicUsize,
+    stopped: AtomicUsize,
     metrics: Mutex<Vec<(usize, Arc<ShardMetrics>)>>,
     /// All engines run.
     engines: Barrier,
@@ -120,7 +120,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let plan = Arc::new(Plan {
         unclean: recovered.unclean,
         stop,
-        stopped: Arc::default(),
+        drained: AtomicUsize::default(),
+        stopped: AtomicUsize::default(),
         metrics: Mutex::default(),
         engines: Barrier::new(shard_count),
         failure: Mutex::default(),
@@ -162,20 +163,9 @@ fn serve_all(
     }
 }
 
-fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBuilder {
-    LocalExecutorBuilder::new(placement)
-        .name(name)
-        .spin_before_park(spin)
-        .io_memory(16 << 20)
-        .preempt_timer(Duration::from_millis(10))
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(2))
-}
-
 /// Reads the journals on an executor of its own, before any shard runs.
 fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
-    let executor =
-        builder("recovery", Placement::Unbound, NEVER_PARK).make().map_err(|error| error.to_string())?;
-    executor.run(async move {
+    run_core("recovery", None, NEVER_PARK, async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
@@ -184,29 +174,33 @@ fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> R
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
-    })
+    })?
 }
 
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
-    let placement = match &plan.parts.config.thalweg_cores {
-        CoreSet::List(cpus) => cpus.get(shard).map_or(Placement::Unbound, |cpu| Placement::Fixed(*cpu)),
+    let cpu = match &plan.parts.config.thalweg_cores {
+        CoreSet::List(cpus) => cpus.get(shard).copied(),
         cores @ (CoreSet::All | CoreSet::Count(_)) => {
-            let available = std::thread::available_parallelism().map_or(1, usize::from);
-            if cores.count() <= available { Placement::Fixed(shard) } else { Placement::Unbound }
+            let allowed = allowed_cpus();
+            allowed.get(shard).copied().filter(|_| cores.count() <= allowed.len())
         }
     };
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
-    match builder(&format!("shard-{shard}"), placement, spin).make() {
-        Ok(executor) => executor.run(async move {
-            if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
-                plan.fail(message);
-            }
-        }),
-        Err(error) => {
-            plan.fail(format!("no executor can be made: {error}"));
-            plan.engines.wait();
+    let lived = run_core(&format!("shard-{shard}"), cpu, spin, async move {
+        if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
+            plan.fail(message);
         }
+    });
+    if let Err(error) = lived {
+        plan.fail(format!("no executor can be made: {error}"));
+        plan.engines.wait();
     }
+}
+
+/// CPUs that the process may run on: a container's are not the first of the machine.
+fn allowed_cpus() -> Vec<usize> {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
 /// One shard from its start to its stop.
@@ -287,18 +281,25 @@ fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
 async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     plan.parts.health.ready.store(false, Ordering::SeqCst);
     plan.parts.doors.close();
-    let start = Instant::now();
     shard.connections.stop(shard, DRAIN).await;
+    // Requests of other shards may still need this one's groups, logs or the cluster.
+    meet(shard, &plan.drained).await;
     if shard.id.0 == 0 {
         shard.cluster.stop();
     }
     shard.groups.stop();
-    plan.stopped.fetch_add(1, Ordering::SeqCst);
-    while plan.stopped.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
-        shard.router.sleep(Duration::from_millis(1)).await;
-    }
+    meet(shard, &plan.stopped).await;
     shard.router.stop();
     shard.engine.stop().await.map_err(|reason| format!("shard {} did not stop cleanly: {reason}", shard.id.0))
+}
+
+/// Waits until every shard has come here, or a little longer than they may take.
+async fn meet(shard: &Shard, come: &AtomicUsize) {
+    come.fetch_add(1, Ordering::SeqCst);
+    let start = Instant::now();
+    while come.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
+        shard.router.sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// SIGTERM and SIGINT ask for a clean stop, the second one ends at once; SIGHUP reopens the log's file.

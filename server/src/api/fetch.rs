@@ -344,19 +344,17 @@ async fn read_one(
     is_first: bool,
     isolation: Isolation,
 ) -> Result<PartitionData, ErrorCode> {
-    if let Some(diverging) = diverging(shard, part)? {
+    if let Some(diverging) = diverging(shard, part, isolation)? {
         return Ok(diverging);
     }
     let offset = Offset::from_wire(part.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     let read = Read { offset, bytes_max: part.bytes_max.min(left), first_batch_whole: is_first, isolation };
     let outcome = shard.engine.read(part.log_id, read).await.map_err(|error| codes::of_read(&error))?;
-    // Nobody aborts here yet: who asks for committed records is told of none, others are told nothing.
-    let aborted_transactions = (isolation == Isolation::Committed).then(Vec::new);
-    Ok(PartitionData { records: outcome.slices, aborted_transactions, ..quiet(part, &outcome.bounds) })
+    Ok(PartitionData { records: outcome.slices, ..quiet(part, &outcome.bounds, isolation) })
 }
 
 /// KIP-595: a fetcher whose last epoch ended elsewhere is told where to cut its log.
-fn diverging(shard: &Shard, part: &Part) -> Result<Option<PartitionData>, ErrorCode> {
+fn diverging(shard: &Shard, part: &Part, isolation: Isolation) -> Result<Option<PartitionData>, ErrorCode> {
     if part.last_fetched_epoch < 0 {
         return Ok(None);
     }
@@ -368,11 +366,13 @@ fn diverging(shard: &Shard, part: &Part) -> Result<Option<PartitionData>, ErrorC
     }
     let bounds = shard.engine.bounds(part.log_id).map_err(|error| codes::of_log(&error))?;
     let diverging_epoch = EpochEndOffset { epoch: end.leader_epoch.0, end_offset: end.end.as_i64() };
-    Ok(Some(PartitionData { diverging_epoch, ..quiet(part, &bounds) }))
+    Ok(Some(PartitionData { diverging_epoch, ..quiet(part, &bounds, isolation) }))
 }
 
-fn quiet(part: &Part, bounds: &LogBounds) -> PartitionData {
+fn quiet(part: &Part, bounds: &LogBounds, isolation: Isolation) -> PartitionData {
     PartitionData {
+        // Null says that nobody looked for transactions; who asked for committed records is told that there are none.
+        aborted_transactions: (isolation == Isolation::Committed).then(Vec::new),
         high_watermark: bounds.high_watermark.as_i64(),
         last_stable_offset: bounds.last_stable.as_i64(),
         log_start_offset: bounds.log_start.as_i64(),

@@ -31,6 +31,10 @@ pub struct ShardMetrics {
     pub request_bytes: AtomicU64,
     /// Bytes written to clients.
     pub response_bytes: AtomicU64,
+    /// Reads of sockets that brought bytes.
+    pub socket_reads: AtomicU64,
+    /// Writes of sockets that took bytes.
+    pub socket_writes: AtomicU64,
     /// Connections open now.
     pub connections: AtomicI64,
     /// Connections taken since the start.
@@ -60,6 +64,8 @@ impl ShardMetrics {
             answer: Latency::default(),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
+            socket_reads: AtomicU64::new(0),
+            socket_writes: AtomicU64::new(0),
             connections: AtomicI64::new(0),
             connections_total: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),

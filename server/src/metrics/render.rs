@@ -111,9 +111,11 @@ fn plain(out: &mut String, shards: &[Arc<ShardMetrics>]) {
     macro_rules! counter {
         ($($field:ident).+) => { |metrics| metrics.$($field).+.load(Ordering::Relaxed) as i64 };
     }
-    let list: [(&str, &str, &str, Reading); 26] = [
+    let list: [(&str, &str, &str, Reading); 28] = [
         ("thalweg_request_bytes_total", "counter", "Bytes read from clients.", counter!(request_bytes)),
         ("thalweg_response_bytes_total", "counter", "Bytes written to clients.", counter!(response_bytes)),
+        ("thalweg_socket_reads_total", "counter", "Reads of sockets.", counter!(socket_reads)),
+        ("thalweg_socket_writes_total", "counter", "Writes of sockets.", counter!(socket_writes)),
         ("thalweg_connections", "gauge", "Connections open.", counter!(connections)),
         ("thalweg_connections_total", "counter", "Connections taken.", counter!(connections_total)),
         (

@@ -181,7 +181,7 @@ impl Connection {
     }
 
     async fn read(self: &Rc<Self>, shard: &Rc<Shard>) -> CloseReason {
-        let mut inlet = Inlet::new(self, &shard.connections);
+        let mut inlet = Inlet::new(self, shard);
         loop {
             let (frame, charge) = match inlet.next().await {
                 Ok(frame) => frame,
@@ -272,6 +272,7 @@ impl Connection {
                 Poll::Ready(Ok(count)) => {
                     self.last_sent.set(Instant::now());
                     add(&shard.metrics.response_bytes, count as u64);
+                    add(&shard.metrics.socket_writes, 1);
                 }
             }
         }
@@ -285,6 +286,7 @@ impl Connection {
 /// Where the frames of one connection come in.
 struct Inlet<'a> {
     connection: &'a Connection,
+    shard: &'a Shard,
     connections: &'a Connections,
     frames: Frames,
     /// Of the shared buffer, its frames hold it too; or of the frame that is coming in.
@@ -295,9 +297,10 @@ struct Inlet<'a> {
 }
 
 impl<'a> Inlet<'a> {
-    fn new(connection: &'a Connection, connections: &'a Connections) -> Self {
+    fn new(connection: &'a Connection, shard: &'a Shard) -> Self {
         let frames = Frames::new(connection.frame_bytes_max);
-        Self { connection, connections, frames, shared: None, own: None, is_drained: true }
+        let connections = &shard.connections;
+        Self { connection, shard, connections, frames, shared: None, own: None, is_drained: true }
     }
 
     /// The next frame, with the memory it holds.
@@ -324,6 +327,7 @@ impl<'a> Inlet<'a> {
                 Received::Bytes { count, is_full } => {
                     self.is_drained = !is_full;
                     self.frames.received(count);
+                    add(&self.shard.metrics.socket_reads, 1);
                     self.connection.last_read.set(Instant::now());
                 }
             }

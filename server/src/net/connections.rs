@@ -5,6 +5,7 @@ use super::connection::{Arrival, Connection};
 use super::listener::Place;
 use super::socket::Socket;
 use crate::metrics::add;
+use crate::route::ShardId;
 use crate::shard::Shard;
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
@@ -131,7 +132,7 @@ impl Connections {
             match served {
                 Ok(reason) => note(&shard, arrival, &reason),
                 Err(_) => {
-                    add(&shard.metrics.panics, 1);
+                    shard.router.count_panic();
                     connections.budget().leave(arrival.id);
                     tracing::error!(address = %arrival.address, "a request panicked: its connection is closed");
                 }
@@ -147,6 +148,10 @@ impl Connections {
         let idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
         while !shard.connections.is_stopping() {
             shard.router.sleep(SWEEP_INTERVAL).await;
+            if shard.id == ShardId(0) {
+                // Counted for all cores together.
+                shard.metrics.panics.store(shard.router.panics(), Ordering::Relaxed);
+            }
             let now = Instant::now();
             let is_short = shard.connections.budget().is_short();
             let open: Vec<Rc<Connection>> = shard.connections.0.open.borrow().values().cloned().collect();

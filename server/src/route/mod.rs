@@ -3,12 +3,14 @@
 //! `Router::call` is the one way of asking another core: a closure travels there, runs as a task of its own beside the
 //! owner's data, and its value comes back. Bytes that travel along are shared, never copied.
 
+mod executor;
 mod mesh;
 mod placement;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use executor::run_core;
 pub use placement::{ShardId, owner};
 pub use reply::ShardGone;
 
@@ -243,6 +245,11 @@ impl<S: 'static> Router<S> {
     /// Tasks and pieces of work that panicked, on all cores.
     pub fn panics(&self) -> u64 {
         self.0.paths.panics()
+    }
+
+    /// Counts a panic that was caught elsewhere.
+    pub fn count_panic(&self) {
+        self.0.paths.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Resolves after a time.

@@ -1,0 +1,36 @@
+//! One executor on one core: the settings that were found to matter.
+
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+use std::future::Future;
+use std::time::Duration;
+
+/// Memory for the device's reads and writes that is registered with the ring; what is over it is allocated.
+const IO_MEMORY_BYTES: usize = 16 << 20;
+/// How long a task queue runs before others get their turn. Far below it, an executor was seen to sleep on runnable tasks.
+const TURN: Duration = Duration::from_millis(10);
+/// Threads for calls that block, apart from the executor's core.
+const BLOCKING_THREADS: usize = 2;
+
+const _: () = assert!(TURN.as_millis() >= 1);
+
+/// Runs `work` to its end on an executor in this thread, pinned to `cpu` if there is one; an idle one looks for work for
+/// `spin` before it sleeps.
+///
+/// # Errors
+/// When the system refuses an executor: no io_uring, too little locked memory, no such CPU.
+pub fn run_core<T>(
+    name: &str,
+    cpu: Option<usize>,
+    spin: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
+    let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .name(name)
+        .spin_before_park(spin)
+        .io_memory(IO_MEMORY_BYTES)
+        .preempt_timer(TURN)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+        .make()
+        .map_err(|error| error.to_string())?;
+    Ok(executor.run(work))
+}
