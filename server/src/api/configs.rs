@@ -2,7 +2,9 @@
 
 use super::{RequestContext, counted};
 use crate::cluster::{AlterConfigsError, Topic};
-use crate::config::{ConfigError, KeyInfo, KeyType, TopicKey, TopicSettings, broker_keys, topic_key, topic_keys};
+use crate::config::{
+    ConfigError, ConfigSource, Described, KeyType, Synonym, TopicKey, TopicSettings, topic_key,
+};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -17,11 +19,6 @@ use std::sync::Arc;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-
-/// Where a value comes from, as the wire numbers it.
-const SOURCE_TOPIC: i8 = 1;
-const SOURCE_STATIC_BROKER: i8 = 4;
-const SOURCE_DEFAULT: i8 = 5;
 
 const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
@@ -41,7 +38,10 @@ pub(super) async fn describe_configs(
         let found = match resource.resource_type {
             TOPIC => describe_topic(shard, &resource, synonyms, docs),
             BROKER => describe_broker(shard, &resource, synonyms, docs),
-            other => Err((ErrorCode::InvalidRequest, format!("Resources of type {other} have no configuration here."))),
+            other => Err((
+                ErrorCode::InvalidRequest,
+                format!("Resources of type {other} have no configuration here."),
+            )),
         };
         let (configs, code, text) = match found {
             Ok(configs) => (configs, ErrorCode::None, None),
@@ -60,11 +60,15 @@ pub(super) async fn describe_configs(
 }
 
 fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
-    resource.configuration_keys.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == name))
+    resource
+        .configuration_keys
+        .as_ref()
+        .is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == name))
 }
 
 fn find_topic(shard: &Shard, name: &str) -> Result<Arc<Topic>, Refused> {
-    crate::cluster::validate_name(name).map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    crate::cluster::validate_name(name)
+        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."));
     shard.cluster.image().topic(name).cloned().ok_or_else(unknown)
 }
@@ -76,39 +80,28 @@ fn describe_topic(
     docs: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
     let topic = find_topic(shard, &resource.resource_name)?;
-    let keys = topic_keys().iter().filter(|key| is_asked(resource, key.name));
-    Ok(keys.map(|key| topic_entry(shard, &topic, key, synonyms, docs)).collect())
+    let keys = topic.settings.describe(&shard.config, &topic.overrides).into_iter();
+    Ok(keys.filter(|key| is_asked(resource, key.name)).map(|key| entry(key, synonyms, docs)).collect())
 }
 
-fn topic_entry(shard: &Shard, topic: &Topic, key: &TopicKey, synonyms: bool, docs: bool) -> DescribeConfigsResourceResult {
-    let own = topic.overrides.get(key.name);
-    let default = key.default_text(&shard.config);
-    let broker_source = match key.broker_key {
-        Some(name) if shard.config.set.contains_key(name) => SOURCE_STATIC_BROKER,
-        _ => SOURCE_DEFAULT,
+/// A key as the wire tells it.
+fn entry(key: Described, synonyms: bool, docs: bool) -> DescribeConfigsResourceResult {
+    let synonym = |place: Synonym| DescribeConfigsSynonym {
+        name: place.name.to_owned(),
+        value: place.value,
+        source: place.source as i8,
     };
-    let mut known = Vec::new();
-    if synonyms {
-        known.extend(own.map(|value| synonym(key.name, value, SOURCE_TOPIC)));
-        if let Some(name) = key.broker_key {
-            known.push(synonym(name, &default, broker_source));
-        }
-    }
     DescribeConfigsResourceResult {
         name: key.name.to_owned(),
-        value: Some(own.cloned().unwrap_or(default)),
-        read_only: false,
-        is_default: own.is_none(),
-        config_source: if own.is_some() { SOURCE_TOPIC } else { broker_source },
+        value: key.value,
+        read_only: key.read_only,
+        is_default: key.source == ConfigSource::Default,
+        config_source: key.source as i8,
         is_sensitive: false,
-        synonyms: known,
+        synonyms: if synonyms { key.synonyms.into_iter().map(synonym).collect() } else { Vec::new() },
         config_type: key.kind as i8,
         documentation: docs.then(|| key.doc.to_owned()),
     }
-}
-
-fn synonym(name: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
-    DescribeConfigsSynonym { name: name.to_owned(), value: Some(value.to_owned()), source }
 }
 
 fn describe_broker(
@@ -121,34 +114,14 @@ fn describe_broker(
         return Ok(Vec::new()); // defaults of the whole cluster: none are set dynamically
     }
     if resource.resource_name != shard.config.node_id.to_string() {
-        let text = format!("Unexpected broker id, expected {} or empty string, but received {}", shard.config.node_id, resource.resource_name);
+        let text = format!(
+            "Unexpected broker id, expected {} or empty string, but received {}",
+            shard.config.node_id, resource.resource_name
+        );
         return Err((ErrorCode::InvalidRequest, text));
     }
-    let keys = broker_keys().into_iter().filter(|key| is_asked(resource, key.name));
-    Ok(keys.map(|key| broker_entry(shard, &key, synonyms, docs)).collect())
-}
-
-fn broker_entry(shard: &Shard, key: &KeyInfo, synonyms: bool, docs: bool) -> DescribeConfigsResourceResult {
-    let value = shard.config.text(key.name).unwrap_or_default();
-    let is_set = shard.config.set.contains_key(key.name);
-    let mut known = Vec::new();
-    if synonyms {
-        if is_set {
-            known.push(synonym(key.name, &value, SOURCE_STATIC_BROKER));
-        }
-        known.push(synonym(key.name, &key.default, SOURCE_DEFAULT));
-    }
-    DescribeConfigsResourceResult {
-        name: key.name.to_owned(),
-        value: Some(value).filter(|value| !value.is_empty()),
-        read_only: true,
-        is_default: !is_set,
-        config_source: if is_set { SOURCE_STATIC_BROKER } else { SOURCE_DEFAULT },
-        is_sensitive: false,
-        synonyms: known,
-        config_type: key.kind as i8,
-        documentation: docs.then(|| key.doc.to_owned()),
-    }
+    let keys = shard.config.describe().into_iter();
+    Ok(keys.filter(|key| is_asked(resource, key.name)).map(|key| entry(key, synonyms, docs)).collect())
 }
 
 /// AlterConfigs 0-2: replaces all that a topic sets.
@@ -210,10 +183,16 @@ async fn alter(
     match kind {
         TOPIC => {}
         BROKER => {
-            let text = "Broker settings are read from the configuration at start; set them there and restart.";
+            let text =
+                "Broker settings are read from the configuration at start; set them there and restart.";
             return Err((ErrorCode::InvalidRequest, text.to_owned()));
         }
-        other => return Err((ErrorCode::InvalidRequest, format!("Resources of type {other} cannot be altered here."))),
+        other => {
+            return Err((
+                ErrorCode::InvalidRequest,
+                format!("Resources of type {other} cannot be altered here."),
+            ));
+        }
     }
     let topic = find_topic(shard, name)?;
     let mut names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
@@ -225,8 +204,9 @@ async fn alter(
     let change = move |topic: &Topic| -> Result<BTreeMap<String, String>, Refused> {
         let mut overrides = if replace { BTreeMap::new() } else { topic.overrides.clone() };
         for change in changes {
-            let key = topic_key(&change.name)
-                .ok_or_else(|| (ErrorCode::InvalidConfig, format!("Unknown topic config name: {}", change.name)))?;
+            let key = topic_key(&change.name).ok_or_else(|| {
+                (ErrorCode::InvalidConfig, format!("Unknown topic config name: {}", change.name))
+            })?;
             let default = key.default_text(&config);
             apply(&mut overrides, key, change, default)?;
         }
@@ -253,13 +233,22 @@ fn apply(
     default: String,
 ) -> Result<(), Refused> {
     let name = change.name;
-    let value = || change.value.clone().ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")));
+    let value = || {
+        change
+            .value
+            .clone()
+            .ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")))
+    };
     let list_only = || match key.kind {
         KeyType::List => Ok(()),
-        _ => Err((ErrorCode::InvalidConfig, format!("Can't APPEND or SUBTRACT to key {name} because its type is not LIST."))),
+        _ => Err((
+            ErrorCode::InvalidConfig,
+            format!("Can't APPEND or SUBTRACT to key {name} because its type is not LIST."),
+        )),
     };
     let known = overrides.get(&name).cloned().unwrap_or(default);
-    let mut parts: Vec<String> = known.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let mut parts: Vec<String> =
+        known.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
     match change.config_operation {
         OPERATION_SET => {
             let value = value()?;

@@ -31,7 +31,8 @@ impl Facts {
         let ring = thalweg_engine::io::probe_io_uring();
         Self {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            io_uring_disabled: std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default(),
+            io_uring_disabled: std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+                .unwrap_or_default(),
             ring_error: ring.err().map_or(0, |error| error.raw_os_error().unwrap_or(-1)),
             memlock_bytes,
             files_max: raise(Resource::Nofile),
@@ -127,13 +128,18 @@ fn device_of(path: &Path, mounts: &str) -> String {
         path.starts_with(&point).then_some((point.len(), source))
     };
     // Of several mounts at one point the last covers the others.
-    mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length).map_or(String::new(), |(_, source)| source)
+    mounts
+        .lines()
+        .filter_map(mount)
+        .max_by_key(|(length, _)| *length)
+        .map_or(String::new(), |(_, source)| source)
 }
 
 /// Kafka keeps its progress in these files; our directories have a journal instead.
 fn is_kafkas(directory: &Path) -> bool {
     let has = |name: &str| directory.join(name).exists();
-    let checkpoints = ["recovery-point-offset-checkpoint", "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
+    let checkpoints =
+        ["recovery-point-offset-checkpoint", "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
     !has("thalweg-journal") && checkpoints.into_iter().any(has)
 }
 

@@ -15,7 +15,9 @@ const FILES_RECOMMENDED: u64 = 65_536;
 #[derive(Debug, thiserror::Error)]
 pub enum GroundError {
     /// The switch is off for everybody.
-    #[error("io_uring is forbidden by kernel.io_uring_disabled=2: set it to 0 (sysctl -w kernel.io_uring_disabled=0)")]
+    #[error(
+        "io_uring is forbidden by kernel.io_uring_disabled=2: set it to 0 (sysctl -w kernel.io_uring_disabled=0)"
+    )]
     RingDisabled,
     /// The switch lets only some use it.
     #[error(
@@ -34,7 +36,9 @@ pub enum GroundError {
     )]
     RingFiltered,
     /// There is no memory for it.
-    #[error("io_uring gets no memory: raise the limit of locked memory (LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited)")]
+    #[error(
+        "io_uring gets no memory: raise the limit of locked memory (LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited)"
+    )]
     RingMemory,
     /// It fails otherwise.
     #[error("io_uring does not work here: {}", io::Error::from_raw_os_error(*code))]
@@ -43,19 +47,25 @@ pub enum GroundError {
         code: i32,
     },
     /// The limit is too low.
-    #[error("only {bytes} B of memory may be locked, {MEMLOCK_BYTES_MIN} are needed: LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited")]
+    #[error(
+        "only {bytes} B of memory may be locked, {MEMLOCK_BYTES_MIN} are needed: LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited"
+    )]
     Memlock {
         /// What it is.
         bytes: u64,
     },
     /// The limit is too low.
-    #[error("only {count} files may be open, {FILES_MIN} are needed and {FILES_RECOMMENDED} recommended: LimitNOFILE=1048576 in the unit, or ulimit -n 1048576")]
+    #[error(
+        "only {count} files may be open, {FILES_MIN} are needed and {FILES_RECOMMENDED} recommended: LimitNOFILE=1048576 in the unit, or ulimit -n 1048576"
+    )]
     Files {
         /// What it is.
         count: u64,
     },
     /// A CPU that was listed is not there.
-    #[error("thalweg.cores names CPU {cpu}, which this process may not use (it may use {allowed}): name others, or a number of cores")]
+    #[error(
+        "thalweg.cores names CPU {cpu}, which this process may not use (it may use {allowed}): name others, or a number of cores"
+    )]
     Cpu {
         /// Which.
         cpu: usize,
@@ -63,7 +73,9 @@ pub enum GroundError {
         allowed: String,
     },
     /// The directory is not there and cannot be made.
-    #[error("log directory {path} cannot be made: {error}: make it, owned by the user that runs the broker, or set log.dirs")]
+    #[error(
+        "log directory {path} cannot be made: {error}: make it, owned by the user that runs the broker, or set log.dirs"
+    )]
     NotMade {
         /// As it was named.
         path: String,
@@ -71,7 +83,9 @@ pub enum GroundError {
         error: io::Error,
     },
     /// The directory cannot be written.
-    #[error("log directory {path} cannot be written: {error}: give it to the user that runs the broker (chown), or set log.dirs")]
+    #[error(
+        "log directory {path} cannot be written: {error}: give it to the user that runs the broker (chown), or set log.dirs"
+    )]
     NotWritable {
         /// As it was named.
         path: String,
@@ -85,19 +99,25 @@ pub enum GroundError {
         path: String,
     },
     /// Another broker has it.
-    #[error("log directory {path} is in use by another broker: stop that one, or give this one another log.dirs")]
+    #[error(
+        "log directory {path} is in use by another broker: stop that one, or give this one another log.dirs"
+    )]
     Locked {
         /// As it was named.
         path: String,
     },
     /// Kafka's data, which we would not read.
-    #[error("log directory {path} holds data of Apache Kafka, which are not taken over: set log.dirs to a new directory and copy the topics by their clients")]
+    #[error(
+        "log directory {path} holds data of Apache Kafka, which are not taken over: set log.dirs to a new directory and copy the topics by their clients"
+    )]
     Kafkas {
         /// As it was named.
         path: String,
     },
     /// The file system copies on write.
-    #[error("log directory {path} is on {file_system}, which copies on write: put it on ext4 or XFS, or set thalweg.allow.cow=true and expect slow writes and space that runs out early")]
+    #[error(
+        "log directory {path} is on {file_system}, which copies on write: put it on ext4 or XFS, or set thalweg.allow.cow=true and expect slow writes and space that runs out early"
+    )]
     CopiesOnWrite {
         /// As it was named.
         path: String,
@@ -105,7 +125,9 @@ pub enum GroundError {
         file_system: &'static str,
     },
     /// The file system refuses direct I/O.
-    #[error("log directory {path} is on {file_system}, which refuses direct I/O ({reason}): put it on ext4 or XFS")]
+    #[error(
+        "log directory {path} is on {file_system}, which refuses direct I/O ({reason}): put it on ext4 or XFS"
+    )]
     NoDirect {
         /// As it was named.
         path: String,
@@ -300,8 +322,11 @@ mod tests {
         let btrfs = DirectoryFacts { magic: 0x9123_683e, ..place() };
         assert!(told(&btrfs).contains("thalweg.allow.cow=true"));
         assert!(directory(&btrfs, true).unwrap().unwrap().contains("copies on write"));
-        let tmpfs =
-            DirectoryFacts { magic: 0x0102_1994, direct_error: Some("Invalid argument".to_owned()), ..place() };
+        let tmpfs = DirectoryFacts {
+            magic: 0x0102_1994,
+            direct_error: Some("Invalid argument".to_owned()),
+            ..place()
+        };
         assert!(told(&tmpfs).contains("tmpfs, which refuses direct I/O"));
         assert!(told(&DirectoryFacts { is_kafkas: true, ..place() }).contains("Apache Kafka"));
         let odd = directory(&DirectoryFacts { magic: 1, ..place() }, false).unwrap().unwrap();
