@@ -88,7 +88,10 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
     let settings = engine_settings(&config, memory, ground.files_max);
     tell(&config, &ground, memory, &cluster_id);
     let stop = watch_signals(log).map_err(|error| format!("signals cannot be taken: {error}"))?;
-    let recovered = recover_all(settings.clone(), shard_count)?;
+    let paths = Paths::new(shard_count);
+    let quiet = Arc::new(AtomicBool::new(false));
+    pulse(paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
+    let recovered = recover_all(settings.clone(), shard_count, &paths)?;
     for unknown in &recovered.unknown {
         tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
     }
@@ -97,7 +100,7 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
         config: Arc::clone(&config),
         cluster_id,
         memory,
-        paths: Paths::new(shard_count),
+        paths,
         doors: Doors::new(shard_count),
         view: View::default(),
         start,
@@ -114,13 +117,15 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
         settings,
         parts,
     });
-    serve_all(&plan, recovered, shard_count)
+    serve_all(&plan, recovered, shard_count, &quiet)
 }
 
-fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
-    let quiet = Arc::new(AtomicBool::new(false));
-    pulse(plan.parts.paths.clone(), Arc::clone(&quiet))
-        .map_err(|error| format!("no thread can be started: {error}"))?;
+fn serve_all(
+    plan: &Arc<Plan>,
+    recovered: Recovered,
+    shard_count: usize,
+    quiet: &AtomicBool,
+) -> Result<(), String> {
     let shares = recovered.split(shard_count, |identity| {
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
@@ -157,14 +162,15 @@ fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBui
 }
 
 /// Reads the journals on an executor of its own, before any shard runs.
-fn recover_all(settings: EngineSettings, shard_count: usize) -> Result<Recovered, String> {
+fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
     let executor =
         builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
     executor.run(async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
-        let recovered = recover(&disks, &settings, shard_count, now).await.map_err(|error| error.to_string());
+        let recovering = recover(&disks, &settings, shard_count, now);
+        let recovered = paths.nudged(ShardId(0), recovering).await.map_err(|error| error.to_string());
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
@@ -191,7 +197,8 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
 /// One shard from its start to its stop.
 async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
     let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
-    let engine = Engine::start(disks, plan.settings.clone(), share).await;
+    let starting = Engine::start(disks, plan.settings.clone(), share);
+    let engine = plan.parts.paths.nudged(id, starting).await;
     // Everybody comes to this point, also who failed: nobody waits for ever.
     plan.engines.wait();
     let engine = engine.map_err(|error| error.to_string())?;

@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn an_epoch_ends_where_the_next_known_one_begins() {
         let mut epochs = Epochs::default();
-        [(0, 0), (0, 5), (2, 10), (5, 30)].into_iter().for_each(|(epoch, at)| {
+        for (epoch, at) in [(0, 0), (0, 5), (2, 10), (5, 30)] {
             epochs.note(LeaderEpoch(epoch), Offset::new(at));
-        });
+        }
         let end = |epoch| epochs.end_of(LeaderEpoch(epoch), LeaderEpoch(6), Offset::new(40));
         assert_eq!(end(0), Some((LeaderEpoch(0), Offset::new(10))));
         assert_eq!(end(1), Some((LeaderEpoch(0), Offset::new(10))));

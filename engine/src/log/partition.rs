@@ -80,6 +80,10 @@ pub(crate) struct Stored {
 }
 
 /// See the file's header.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says what one loop of the shard is doing with the log"
+)]
 pub(crate) struct PartitionLog {
     pub(crate) identity: LogIdentity,
     pub(crate) directory_name: String,

@@ -59,7 +59,8 @@ impl Gathered {
             let Some(part) = slice.get(skip as usize..) else { return false };
             skip = 0;
             let count = part.len().min(target.len() - filled);
-            let (Some(place), Some(bytes)) = (target.get_mut(filled..filled + count), part.get(..count)) else {
+            let (Some(place), Some(bytes)) = (target.get_mut(filled..filled + count), part.get(..count))
+            else {
                 return false;
             };
             place.copy_from_slice(bytes);
@@ -144,7 +145,10 @@ mod tests {
             let mut gathered = Gathered { start: FilePos::new(4096), ..Gathered::default() };
             gathered.push(batch.slice(..border));
             if border < HEADER_BYTES {
-                assert!(matches!(gathered.view(FilePos::new(4096), Offset::ZERO), View::Short), "border {border}");
+                assert!(
+                    matches!(gathered.view(FilePos::new(4096), Offset::ZERO), View::Short),
+                    "border {border}"
+                );
             }
             gathered.push(batch.slice(border..));
             let View::Batch(located) = gathered.view(FilePos::new(4096), Offset::ZERO) else {

@@ -102,7 +102,7 @@ impl<D: Disk> Directory<D> {
                 Admission::Ready => break,
                 Admission::Reserve { base, end } => {
                     if let Err(error) = self.reserve(log, base, end).await {
-                        return Err(self.no_room(log_id, &error).into());
+                        return Err(no_room(log_id, &error).into());
                     }
                 }
             }
@@ -150,12 +150,6 @@ impl<D: Disk> Directory<D> {
         });
     }
 
-    /// Nothing was accepted yet: a full disk refuses this batch and stops nothing.
-    fn no_room(&self, log_id: LogId, error: &std::io::Error) -> LogError {
-        tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
-        LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }
-    }
-
     pub(crate) fn refuse_fault(&self, log: &SharedLog) -> Result<(), LogError> {
         if let Some(reason) = self.keeper.stopped() {
             return Err(LogError::Offline { log_id: log.borrow().identity.log_id, reason });
@@ -192,6 +186,12 @@ impl<D: Disk> Directory<D> {
             Ok(())
         }
     }
+}
+
+/// Nothing was accepted yet: a full disk refuses this batch and stops nothing.
+fn no_room(log_id: LogId, error: &std::io::Error) -> LogError {
+    tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
+    LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }
 }
 
 fn staged(

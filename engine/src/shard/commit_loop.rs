@@ -160,12 +160,10 @@ impl<D: Disk> Directory<D> {
         if borrowed.fault.is_some() {
             return;
         }
+        let mut run = None;
         if !starved && self.runs.get() < RUNS_MAX {
             let largest = self.settings.large_run_bytes.min(self.settings.commit_bytes_max as u64 / 2);
-            if let Some(run) = borrowed.begin_run(largest) {
-                self.runs.set(self.runs.get() + 1);
-                self.disk.spawn(false, Rc::clone(self).large_run(Rc::clone(&log), run));
-            }
+            run = borrowed.begin_run(largest);
         }
         let room = if starved { 0 } else { (self.settings.commit_bytes_max - load.payload_bytes) as u64 };
         for part in borrowed.plan(room) {
@@ -177,6 +175,12 @@ impl<D: Disk> Directory<D> {
         if waits {
             borrowed.queued = true;
             self.queue.borrow_mut().push_back(Item::Log(log_id));
+        }
+        drop(borrowed);
+        if let Some(run) = run {
+            self.runs.set(self.runs.get() + 1);
+            // The executor may begin a spawned task at once, and this one borrows the log.
+            self.disk.spawn(false, Rc::clone(self).large_run(log, run));
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Journal<D: Disk> {
 
 /// Open segment files, the least recently used closed first.
 pub(crate) struct OpenFiles<D: Disk> {
+    /// By log, segment and whether it is written; each with when it was last used.
+    #[expect(clippy::type_complexity, reason = "a key and a value of this one map")]
     files: FxHashMap<(LogId, Offset, bool), (Rc<D::File>, u64)>,
     clock: u64,
     files_max: usize,

@@ -74,7 +74,7 @@ impl<D: Disk> Directory<D> {
                     outcome.slices = slices;
                     return Ok(outcome);
                 }
-                Err(trouble) => return Err(self.trouble(log, &trouble, read.offset)),
+                Err(trouble) => return Err(Self::trouble(log, &trouble, read.offset)),
             }
             // Nothing of this segment is left at or after the offset: the next one has it.
             let next = log.borrow().segments.iter().map(|segment| segment.base).find(|next| *next > base);
@@ -84,7 +84,7 @@ impl<D: Disk> Directory<D> {
         Ok(outcome)
     }
 
-    fn trouble(&self, log: &SharedLog, trouble: &Trouble, offset: Offset) -> ReadError {
+    fn trouble(log: &SharedLog, trouble: &Trouble, offset: Offset) -> ReadError {
         let mut log = log.borrow_mut();
         let log_id = log.identity.log_id;
         match trouble {
@@ -135,7 +135,10 @@ impl<D: Disk> Directory<D> {
             }
             self.gather(log, &mut cursor, located.end).await?;
             if cursor.gathered.end() < located.end {
-                return Err(Trouble::Corrupt(format!("a batch from {} to {} is cut", located.start, located.end)));
+                return Err(Trouble::Corrupt(format!(
+                    "a batch from {} to {} is cut",
+                    located.start, located.end
+                )));
             }
             first = Some(start);
             end = located.end;
@@ -155,18 +158,19 @@ impl<D: Disk> Directory<D> {
         loop {
             match cursor.gathered.view(cursor.at, cursor.offset_min) {
                 View::Batch(located) => {
-                    let limit = self.readable_end(log, cursor.base)?;
+                    let limit = Self::readable_end(log, cursor.base)?;
                     if located.end > limit {
-                        return match cursor.at >= limit {
-                            true => Ok(None),
-                            false => Err(cursor.corrupt("a batch passes the durable end")),
+                        return if cursor.at >= limit {
+                            Ok(None)
+                        } else {
+                            Err(cursor.corrupt("a batch passes the durable end"))
                         };
                     }
                     cursor.at = located.end;
                     cursor.offset_min = located.offset_end();
                     return Ok(Some(located));
                 }
-                View::Corrupt if cursor.at < self.readable_end(log, cursor.base)? => {
+                View::Corrupt if cursor.at < Self::readable_end(log, cursor.base)? => {
                     return Err(cursor.corrupt("the segment ends inside a batch"));
                 }
                 View::Corrupt => return Ok(None),
@@ -185,7 +189,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Batches of the segment end here at the latest: what is durable.
-    fn readable_end(&self, log: &SharedLog, base: Offset) -> Result<FilePos, Trouble> {
+    fn readable_end(log: &SharedLog, base: Offset) -> Result<FilePos, Trouble> {
         let log = log.borrow();
         log.segment(base).map(|segment| segment.tail.durable_end()).ok_or(Trouble::Gone)
     }
@@ -197,7 +201,7 @@ impl<D: Disk> Directory<D> {
         cursor: &mut Cursor,
         end: FilePos,
     ) -> Result<(), Trouble> {
-        let goal = end.min(self.readable_end(log, cursor.base)?);
+        let goal = end.min(Self::readable_end(log, cursor.base)?);
         self.start_pages(log, cursor.base, cursor.gathered.end(), goal)?;
         while cursor.gathered.end() < goal {
             let at = cursor.gathered.end();
@@ -208,7 +212,9 @@ impl<D: Disk> Directory<D> {
                 if in_memory {
                     let mut slices = Vec::new();
                     segment.tail.share(at..goal, &mut slices);
-                    slices.into_iter().for_each(|slice| cursor.gathered.push(slice));
+                    for slice in slices {
+                        cursor.gathered.push(slice);
+                    }
                 }
                 in_memory
             };
@@ -216,8 +222,9 @@ impl<D: Disk> Directory<D> {
                 let page = self.page(log, cursor.base, at.as_u64() / PAGE_BYTES).await?;
                 let skip = (at.as_u64() % PAGE_BYTES) as usize;
                 let slice = page.get(skip..).filter(|rest| !rest.is_empty()).map(|_| page.slice(skip..));
-                let slice = slice.ok_or_else(|| cursor.corrupt("the file is shorter than what was written to it"))?;
-                let limit = (self.readable_end(log, cursor.base)?.as_u64() - at.as_u64()) as usize;
+                let slice =
+                    slice.ok_or_else(|| cursor.corrupt("the file is shorter than what was written to it"))?;
+                let limit = (Self::readable_end(log, cursor.base)?.as_u64() - at.as_u64()) as usize;
                 cursor.from_disk += slice.len() as u64;
                 let length = slice.len().min(limit);
                 cursor.gathered.push(slice.slice(..length));
@@ -260,7 +267,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// The page's key, and how much of it the file holds.
-    fn page_extent(&self, log: &PartitionLog, base: Offset, page: u64) -> Option<(PageKey, usize)> {
+    fn page_extent(log: &PartitionLog, base: Offset, page: u64) -> Option<(PageKey, usize)> {
         let segment = log.segment(base)?;
         let written = segment.tail.written_end().as_u64();
         let file_end =
@@ -270,7 +277,7 @@ impl<D: Disk> Directory<D> {
     }
 
     fn start_page(self: &Rc<Self>, log: &SharedLog, base: Offset, page: u64) -> Option<Rc<PageRead>> {
-        let (key, bytes) = self.page_extent(&log.borrow(), base, page).filter(|(_, bytes)| *bytes > 0)?;
+        let (key, bytes) = Self::page_extent(&log.borrow(), base, page).filter(|(_, bytes)| *bytes > 0)?;
         if self.cache.borrow().holds(key, data_bytes(&log.borrow(), base, page, bytes)) {
             return None;
         }
@@ -304,7 +311,7 @@ impl<D: Disk> Directory<D> {
 
     async fn page(self: &Rc<Self>, log: &SharedLog, base: Offset, page: u64) -> Result<Bytes, Trouble> {
         for _ in 0..3 {
-            let (key, bytes) = self.page_extent(&log.borrow(), base, page).ok_or(Trouble::Gone)?;
+            let (key, bytes) = Self::page_extent(&log.borrow(), base, page).ok_or(Trouble::Gone)?;
             let wanted = data_bytes(&log.borrow(), base, page, bytes);
             if let Some(found) = self.cache.borrow_mut().find(key, wanted) {
                 EngineStats::add(&self.stats.cache_hits_total, 1);
@@ -391,7 +398,7 @@ impl<D: Disk> Directory<D> {
             match self.find_time_in(log, base, time, greatest).await {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
-                Err(trouble) => return Err(self.trouble(log, &trouble, base)),
+                Err(trouble) => return Err(Self::trouble(log, &trouble, base)),
             }
         }
         Ok(None)
@@ -416,7 +423,10 @@ impl<D: Disk> Directory<D> {
                 continue;
             }
             self.gather(log, &mut cursor, located.end).await?;
-            let batch = cursor.gathered.contiguous(located.start..located.end).ok_or_else(|| cursor.corrupt("a batch is cut"))?;
+            let batch = cursor
+                .gathered
+                .contiguous(located.start..located.end)
+                .ok_or_else(|| cursor.corrupt("a batch is cut"))?;
             let unpacked_bytes_max = self.settings.unpacked_bytes_max;
             let found = if greatest {
                 find_max_timestamp(&batch, unpacked_bytes_max)
@@ -456,7 +466,10 @@ fn read_memory(segment: &Segment, offset: Offset, visible_end: Offset, read: &Re
 
 impl Cursor {
     fn corrupt(&self, what: &str) -> Trouble {
-        Trouble::Corrupt(format!("{what}, at {} of segment {}, after offset {}", self.at, self.base, self.offset_min))
+        Trouble::Corrupt(format!(
+            "{what}, at {} of segment {}, after offset {}",
+            self.at, self.base, self.offset_min
+        ))
     }
 
     fn new(base: Offset, at: FilePos) -> Self {

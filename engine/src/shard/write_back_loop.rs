@@ -189,7 +189,7 @@ impl<D: Disk> Directory<D> {
         while at < end {
             let piece_end = end.min(at + IO_BYTES_MAX as u64);
             let mut blocks = file.buffer((aligned_up(piece_end) - at) as usize);
-            self.fill_blocks(log, planned, at, piece_end, blocks.as_mut());
+            Self::fill_blocks(log, planned, at, piece_end, blocks.as_mut());
             let done = Rc::new(Done::default());
             in_flight.push_back(Rc::clone(&done));
             let (file, failed, position) = (Rc::clone(&file), Rc::clone(&failed), at);
@@ -200,10 +200,10 @@ impl<D: Disk> Directory<D> {
                 done.set();
             });
             at = piece_end;
-            if in_flight.len() >= 4 {
-                if let Some(first) = in_flight.pop_front() {
-                    first.wait().await;
-                }
+            if in_flight.len() >= 4
+                && let Some(first) = in_flight.pop_front()
+            {
+                first.wait().await;
             }
             let written = at - planned.range.start.as_u64();
             if let Some(due_us) = (written * 1_000_000).checked_div(share) {
@@ -222,7 +222,7 @@ impl<D: Disk> Directory<D> {
         file.sync().await
     }
 
-    fn fill_blocks(&self, log: &SharedLog, planned: &WriteBack, at: u64, end: u64, blocks: &mut [u8]) {
+    fn fill_blocks(log: &SharedLog, planned: &WriteBack, at: u64, end: u64, blocks: &mut [u8]) {
         let log = log.borrow();
         let Some(segment) = log.segment(planned.base) else { unreachable!("a segment being written stays") };
         let (data, padding) = blocks.split_at_mut((end - at) as usize);

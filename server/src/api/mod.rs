@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
+mod refusal;
 pub mod topics;
 mod versions;
 

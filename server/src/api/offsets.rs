@@ -95,15 +95,16 @@ async fn one(
     }
 }
 
-/// Which of the special times a version knows.
+/// Which times a version knows. Version 0 answers none of the later special ones with an error: it finds nothing.
 fn is_known(timestamp: i64, version: i16) -> bool {
     match timestamp {
+        _ if version == 0 => true,
         LATEST | EARLIEST => true,
         MAX_TIMESTAMP => version >= 7,
         EARLIEST_LOCAL => version >= 8,
         LATEST_TIERED => version >= 9,
         EARLIEST_PENDING_UPLOAD => version >= 11,
-        other => other >= 0 || version <= 6,
+        other => other >= 0,
     }
 }
 
@@ -145,16 +146,21 @@ async fn place(shard: &Shard, log_id: LogId, timestamp: i64, committed: bool) ->
     }))
 }
 
-/// On the owner, for version 0: offsets at or before a time, the newest first.
+/// On the owner, for version 0: where to start in order to read what is newer than a time, the newest place first.
+///
+/// Kafka 3.5 answered beginnings of segments that were last written before the time; here it is the record itself.
 async fn before(shard: &Shard, log_id: LogId, timestamp: i64, max: i32) -> Result<Vec<Place>, ReadError> {
     let bounds = shard.engine.bounds(log_id)?;
     let of = |offset: i64| Place { offset, ..NOWHERE };
+    let (start, end) = (bounds.log_start.as_i64(), bounds.high_watermark.as_i64());
     let mut places = match timestamp {
-        LATEST => vec![of(bounds.high_watermark.as_i64()), of(bounds.log_start.as_i64())],
-        EARLIEST => vec![of(bounds.log_start.as_i64())],
+        LATEST => vec![of(end), of(start)],
+        EARLIEST | EARLIEST_LOCAL => vec![of(start)],
+        time if time < 0 => Vec::new(),
         time => match shard.engine.offset_for_time(log_id, Timestamp(time)).await? {
-            Some(found) => vec![of(found.offset.as_i64()), of(bounds.log_start.as_i64())],
-            None => vec![of(bounds.high_watermark.as_i64()), of(bounds.log_start.as_i64())],
+            Some(found) if found.offset == bounds.log_start => Vec::new(),
+            Some(found) => vec![of(found.offset.as_i64()), of(start)],
+            None => vec![of(end), of(start)],
         },
     };
     places.dedup_by_key(|place| place.offset);
@@ -181,7 +187,10 @@ async fn epoch_end(shard: &Rc<Shard>, topic: &str, asked: &OffsetForLeaderPartit
     let found = match locate(shard, topic, asked.partition, asked.current_leader_epoch) {
         Ok(partition) => {
             let (log_id, epoch) = (partition.log_id, LeaderEpoch(asked.leader_epoch));
-            let ask = move |shard: Rc<Shard>| async move { shard.engine.epoch_end(log_id, epoch) };
+            // No epoch has no end: that of the empty history before the first record is not known.
+            let ask = move |shard: Rc<Shard>| async move {
+                shard.engine.epoch_end(log_id, epoch).map(|end| end.filter(|_| epoch.0 >= 0))
+            };
             match shard.router.call(partition.owner, ask).await {
                 Ok(Ok(found)) => Ok(found),
                 Ok(Err(error)) => Err(codes::of_log(&error)),

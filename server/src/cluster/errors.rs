@@ -42,6 +42,12 @@ pub enum CreateTopicError {
         /// The name.
         name: String,
     },
+    /// The name belongs to the metadata log.
+    #[error("Creation of internal topic {name} is prohibited.")]
+    Prohibited {
+        /// The name.
+        name: String,
+    },
     /// The broker has as many partitions as it may.
     #[error("{wanted} partitions more would pass the {partition_count_max} that this broker holds at most.")]
     TooManyPartitions {

@@ -133,10 +133,10 @@ impl Cluster {
         self.ensure(shard, new).await
     }
 
-    /// One of the broker's own topics, made at first use.
+    /// One of the broker's own topics, made at first use: `__consumer_offsets` for now.
     ///
     /// # Errors
-    /// `CreateTopicError`, never `Exists`.
+    /// `CreateTopicError`, never `Exists`; `Prohibited` for those whose coordinators are not served.
     pub async fn ensure_internal_topic(
         &self,
         shard: &Rc<Shard>,
@@ -146,18 +146,17 @@ impl Cluster {
             return Ok(Arc::clone(topic));
         }
         let config = &shard.config;
-        let (partition_count, segment_bytes) = match name {
-            INTERNAL_OFFSETS => (config.offsets_topic_num_partitions, config.offsets_topic_segment_bytes),
-            _ => (config.num_partitions, config.log_segment_bytes),
-        };
+        if name != INTERNAL_OFFSETS {
+            return Err(CreateTopicError::Prohibited { name: name.to_owned() });
+        }
         let overrides = [
             ("cleanup.policy", "compact".to_owned()),
             ("compression.type", "producer".to_owned()),
-            ("segment.bytes", segment_bytes.to_string()),
+            ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
         ];
         let new = NewTopic {
             name: name.to_owned(),
-            partition_count: usize::try_from(partition_count).unwrap_or(1),
+            partition_count: usize::try_from(config.offsets_topic_num_partitions).unwrap_or(1),
             overrides: overrides.map(|(key, value)| (key.to_owned(), value)).into(),
         };
         self.ensure(shard, new).await

@@ -3,8 +3,8 @@
 //! Every change is a record in the metadata log (an engine log on shard 0), durable before any effect. Replaying the log
 //! gives the `Image`, an immutable snapshot that every shard reads and that is swapped whole.
 //! ```text
-//! create: TopicCreated durable ─► logs made on their owners ─► TopicReady durable ─► image published ─► answer
-//! delete: TopicDeleted durable ─► image published without it ─► logs deleted ─► TopicGone durable ─► answer
+//! create: TopicCreated durable ─► logs made on their owners ─► `TopicReady` durable ─► image published ─► answer
+//! delete: TopicDeleted durable ─► image published without it ─► logs deleted ─► `TopicGone` durable ─► answer
 //! ```
 //! A start completes what a stop cut short: a topic without its `TopicReady` gets the logs it lacks, one without its
 //! `TopicGone` loses those it has left. A log that was ready and is missing stays offline and is never made anew.
@@ -54,4 +54,24 @@ pub fn metadata_log() -> LogIdentity {
         topic: METADATA_TOPIC.to_owned(),
         partition: 0,
     }
+}
+
+/// An image of topics with so many partitions and such overrides, all on one shard.
+#[cfg(test)]
+pub(crate) fn image_of(
+    config: &std::sync::Arc<crate::config::Config>,
+    topics: &[(&str, u32, &[(&str, &str)])],
+) -> Image {
+    let rules = rules::Rules::new(std::sync::Arc::clone(config), 1).unwrap();
+    let mut image = Image::new("test".into());
+    for (number, (name, partition_count, overrides)) in (10u128..).zip(topics) {
+        let topic_id = Uuid::from_u128(number);
+        let overrides =
+            overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let log_ids = (0..*partition_count).map(|index| LogId([index as u8; 16])).collect();
+        let created = Change::TopicCreated { name: (*name).to_owned(), topic_id, log_ids, overrides };
+        image.apply(&created, &rules).unwrap();
+        image.apply(&Change::TopicReady { topic_id }, &rules).unwrap();
+    }
+    image
 }

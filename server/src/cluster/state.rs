@@ -7,6 +7,7 @@
 //! Changes are decided one after another and become durable in that order, so that both images are built by the same
 //! records in the same order.
 
+use super::METADATA_TOPIC;
 use super::changes::Change;
 use super::errors::{AddPartitionsError, CreateTopicError, DeleteTopicError};
 use super::image::{Image, Topic};
@@ -99,6 +100,9 @@ impl State {
     pub(super) fn check_create(&self, new: &NewTopic) -> Result<(), CreateTopicError> {
         validate_name(&new.name)?;
         let name = || new.name.clone();
+        if new.name == METADATA_TOPIC {
+            return Err(CreateTopicError::Prohibited { name: name() }); // its directory is the metadata log's
+        }
         if self.staged.is_taken(&new.name) {
             return Err(CreateTopicError::Exists { name: name() });
         }

@@ -95,7 +95,7 @@ impl Limits {
             Self::Ratio => "0 to 1".to_owned(),
             Self::OneOf(known) => known.join(", "),
             Self::ListOf(known) => format!("list of {}", known.join(", ")),
-            Self::Only(only, _) if only.is_empty() => "only empty".to_owned(),
+            Self::Only("", _) => "only empty".to_owned(),
             Self::Only(only, _) => format!("only {only}"),
         }
     }

@@ -96,6 +96,11 @@ impl<W> Mesh<W> {
         self.inboxes.iter().for_each(|inbox| inbox.waker.wake());
     }
 
+    /// Has `waker` woken by the next nudge.
+    pub(super) fn expect_nudge(&self, target: usize, waker: &Waker) {
+        self.inboxes[target].waker.register(waker);
+    }
+
     /// A core takes no more; what was sent to it is dropped.
     pub(super) fn close(&self, target: usize) {
         self.inboxes[target].is_closed.store(true, Ordering::Release);

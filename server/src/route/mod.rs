@@ -41,7 +41,7 @@ impl<S> Clone for Paths<S> {
     }
 }
 
-impl<S> Paths<S> {
+impl<S: 'static> Paths<S> {
     /// Paths between `shard_count` cores.
     pub fn new(shard_count: usize) -> Self {
         Self { mesh: Mesh::new(shard_count), panics: Arc::default(), shard_count }
@@ -60,6 +60,20 @@ impl<S> Paths<S> {
     /// Wakes every core though nothing came: see `net::pulse`.
     pub fn nudge(&self) {
         self.mesh.nudge();
+    }
+
+    /// Carries a future to its end though its core may park with work to do. For what comes before the core's mesh runs.
+    ///
+    /// A task beside it that does nothing takes the pulse: only a wake-up of a task that is not runnable reaches a parked core.
+    pub async fn nudged<F: Future>(&self, shard: ShardId, future: F) -> F::Output {
+        let mesh = Arc::clone(&self.mesh);
+        let pulsed = glommio::spawn_local(poll_fn(move |context| {
+            mesh.expect_nudge(shard.0, context.waker());
+            Poll::<()>::Pending
+        }));
+        let output = future.await;
+        pulsed.cancel().await;
+        output
     }
 }
 

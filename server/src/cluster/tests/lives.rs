@@ -76,6 +76,13 @@ fn names_collide_as_long_as_the_other_is_there() {
 }
 
 #[test]
+fn nobody_takes_the_name_of_the_metadata_log() {
+    let life = Life::start(Disk::default(), false);
+    let name = crate::cluster::METADATA_TOPIC;
+    assert_eq!(create(&life, name, 1), Err(CreateTopicError::Prohibited { name: name.into() }));
+}
+
+#[test]
 fn a_storm_for_one_name_makes_it_once() {
     let life = Life::start(Disk::default(), false);
     let lead = Rc::clone(&life.lead);
