@@ -114,7 +114,7 @@ fn reopen(log: &LogTarget) {
     match log.reopen() {
         Ok(()) => tracing::info!("the log's file is reopened"),
         Err(error) => {
-            tracing::error!(%error, "the log's file cannot be reopened: lines go on to the old one")
+            tracing::error!(%error, "the log's file cannot be reopened: lines go on to the old one");
         }
     }
 }
