@@ -116,7 +116,10 @@ fn nothing_is_left_undone() {
 #[test]
 fn unsafe_code_is_only_in_the_engines_io() {
     let elsewhere = faults(|source| {
-        let allowed = source.path.starts_with("engine/src/io/") || source.path == "tests/rooms.rs";
+        // The fuzzer counts what its targets allocate, and an allocator cannot be written without the word.
+        let counting = source.path == "fuzz/src/memory.rs";
+        let allowed =
+            source.path.starts_with("engine/src/io/") || source.path == "tests/rooms.rs" || counting;
         if allowed { None } else { first_code(source, "unsafe") }
     });
     assert!(elsewhere.is_empty(), "{elsewhere:#?}");

@@ -232,7 +232,7 @@ pub fn batches(bytes: &Bytes) -> Vec<Bytes> {
     while bytes.len() - at >= HEADER_BYTES {
         let length: [u8; 4] = bytes[at + 8..at + 12].try_into().unwrap_or_default();
         let end = at + 12 + i32::from_be_bytes(length) as usize;
-        if end > bytes.len() {
+        if end > bytes.len() || i32::from_be_bytes(length) < 49 {
             break;
         }
         batches.push(bytes.slice(at..end));

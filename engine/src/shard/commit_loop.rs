@@ -112,6 +112,9 @@ impl<D: Disk> Directory<D> {
                 if borrowed.fault.is_none() {
                     let before = borrowed.unsynced_bytes();
                     borrowed.on_durable(part, file);
+                    if matches!(part, Part::Roll { .. }) {
+                        self.lap_wanted.set(); // the segment before it can be completed and read by others
+                    }
                     self.count_synced(before - borrowed.unsynced_bytes(), start_ms);
                     if borrowed.wants_commit() {
                         let log_id = borrowed.identity.log_id;

@@ -350,7 +350,9 @@ async fn read_one(
     let offset = Offset::from_wire(part.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     let read = Read { offset, bytes_max: part.bytes_max.min(left), first_batch_whole: is_first, isolation };
     let outcome = shard.engine.read(part.log_id, read).await.map_err(|error| codes::of_read(&error))?;
-    Ok(PartitionData { records: outcome.slices, ..quiet(part, &outcome.bounds) })
+    // Nobody aborts here yet: who asks for committed records is told of none, others are told nothing.
+    let aborted_transactions = (isolation == Isolation::Committed).then(Vec::new);
+    Ok(PartitionData { records: outcome.slices, aborted_transactions, ..quiet(part, &outcome.bounds) })
 }
 
 /// KIP-595: a fetcher whose last epoch ended elsewhere is told where to cut its log.

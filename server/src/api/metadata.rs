@@ -40,13 +40,13 @@ pub(super) async fn metadata(
     let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
     let topics = match asked {
         None => all(shard, &shard.cluster.image()).await,
-        Some(asked) => match unaskable(version, &asked) {
-            Some(code) => return refused(shard, code, &asked),
-            None => {
-                let may_create = version < 4 || request.allow_auto_topic_creation;
-                named(shard, asked, may_create && shard.config.auto_create_topics_enable).await
+        Some(asked) => {
+            if let Some(code) = unaskable(version, &asked) {
+                return refused(shard, code, &asked);
             }
-        },
+            let may_create = version < 4 || request.allow_auto_topic_creation;
+            named(shard, asked, may_create && shard.config.auto_create_topics_enable).await
+        }
     };
     let topic_operations =
         if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
@@ -132,8 +132,7 @@ async fn named(
             continue;
         }
         match look_up(&image, shard.config.node_id, name, one.topic_id) {
-            Ok(topic) => topics.push(topic),
-            Err(Absent::Told(topic)) => topics.push(topic),
+            Ok(topic) | Err(Absent::Told(topic)) => topics.push(topic),
             Err(Absent::Name(name)) => absent.push(name),
         }
     }

@@ -56,12 +56,13 @@ pub fn metadata_log() -> LogIdentity {
     }
 }
 
-/// An image of topics with so many partitions and such overrides, all on one shard.
+/// A topic of a test: its name, how many partitions, what it sets.
 #[cfg(test)]
-pub(crate) fn image_of(
-    config: &std::sync::Arc<crate::config::Config>,
-    topics: &[(&str, u32, &[(&str, &str)])],
-) -> Image {
+pub(crate) type TestTopic<'a> = (&'a str, u32, &'a [(&'a str, &'a str)]);
+
+/// An image of such topics with ids from 10 on, all on one shard.
+#[cfg(test)]
+pub(crate) fn image_of(config: &std::sync::Arc<crate::config::Config>, topics: &[TestTopic<'_>]) -> Image {
     let rules = rules::Rules::new(std::sync::Arc::clone(config), 1).unwrap();
     let mut image = Image::new("test".into());
     for (number, (name, partition_count, overrides)) in (10u128..).zip(topics) {
