@@ -1,4 +1,5 @@
 //! The broker as a process: how it starts, what it says, how it is asked to reopen its log and to stop.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
