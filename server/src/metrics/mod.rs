@@ -12,7 +12,7 @@ mod names;
 mod render;
 
 pub use http::{Health, respond};
-pub use names::{Kind, Metric, metrics};
+pub use names::{Kind, Metric, metrics, reference};
 
 use crate::wire::{ApiKey, ErrorCode};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use super::render::Samples;
 use super::{Closed, ShardMetrics};
 use crate::wire::{ApiKey, ErrorCode};
+use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What a metric's numbers are.
@@ -94,6 +95,23 @@ pub fn metrics() -> &'static [Metric] {
     METRICS
 }
 
+/// `docs/metrics.md`: the list for people.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Metrics\n\n\
+         `GET /metrics` on `thalweg.http.listener` (127.0.0.1:9644) answers Prometheus' text format. Every metric has the label\n\
+         `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work\n\
+         and 503 once a log directory has stopped, `/ready` 200 while clients are served.\n\n\
+         Worth an alarm: `thalweg_directories_stopped`, `thalweg_partitions_offline` and `thalweg_panics_total` above 0, and\n\
+         `thalweg_unsynced_age_seconds` above what a client may wait.\n\n\
+         | metric | kind | meaning |\n|--|--|--|\n| `thalweg_build_info` | gauge | The version that runs, as a label. |\n",
+    );
+    for metric in METRICS {
+        let _ = writeln!(out, "| `{}` | {} | {} |", metric.name, metric.kind.name(), metric.help);
+    }
+    out
+}
+
 fn requests(shard: &ShardMetrics, out: &mut Samples<'_>) {
     for (api, counted) in ApiKey::ALL.iter().zip(&shard.apis) {
         for (version, count) in counted.versions.iter().enumerate() {
@@ -162,6 +180,12 @@ fn unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::in_repository;
+
+    #[test]
+    fn the_page_in_the_repository_is_that_of_the_table() {
+        in_repository("docs/metrics.md", &reference());
+    }
 
     #[test]
     fn names_follow_the_rules_of_prometheus() {
