@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("thalweg: {message}");
+            let _ = writeln!(std::io::stderr(), "thalweg: {message}");
             ExitCode::FAILURE
         }
     }

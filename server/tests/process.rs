@@ -46,13 +46,17 @@ impl Broker {
         let http = port();
         let child = command(directory, http, more).spawn().unwrap();
         let mut broker = Self { child, directory: directory.to_owned(), http };
+        broker.wait_until_ready();
+        broker
+    }
+
+    fn wait_until_ready(&mut self) {
         let start = Instant::now();
-        while !broker.get("/ready").starts_with("HTTP/1.1 200") {
-            assert!(broker.child.try_wait().unwrap().is_none(), "it ended: {}", broker.log());
-            assert!(start.elapsed() < READY_WITHIN, "not ready: {}", broker.log());
+        while !self.get("/ready").starts_with("HTTP/1.1 200") {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
+            assert!(start.elapsed() < READY_WITHIN, "not ready: {}", self.log());
             thread::sleep(Duration::from_millis(20));
         }
-        broker
     }
 
     /// What its port for probes answers; empty while it answers nothing.
@@ -141,6 +145,20 @@ fn a_log_that_was_moved_away_is_reopened_on_sighup() {
     );
 }
 
+/// When the journal's daemon starts anew, the pipe that is a service's stderr has no reader any more.
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_no_broker() {
+    let directory = tempfile::tempdir().unwrap();
+    let http = port();
+    let mut command = command(directory.path(), http, &["thalweg.log.file="]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut broker = Broker { child, directory: directory.path().to_owned(), http };
+    broker.wait_until_ready();
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.wait().code(), Some(0));
+}
+
 #[test]
 fn a_directory_has_one_broker_until_that_one_is_killed() {
     let directory = tempfile::tempdir().unwrap();
@@ -176,11 +194,7 @@ fn settings_come_from_kafkas_file_the_environment_and_flags() {
     let mut command = command(directory.path(), http, &["num.partitions=5"]);
     command.args(["--config", "server.properties"]).env("THALWEG_LOG_DIRS", "here");
     let mut broker = Broker { child: command.spawn().unwrap(), directory: directory.path().to_owned(), http };
-    let start = Instant::now();
-    while !broker.log().contains("ready_ms=") {
-        assert!(start.elapsed() < READY_WITHIN, "not ready: {}", broker.log());
-        thread::sleep(Duration::from_millis(20));
-    }
+    broker.wait_until_ready();
     assert!(
         broker.log().contains("settings without a meaning here keys=\"zookeeper.connect\""),
         "{}",
