@@ -1,56 +1,134 @@
 //! Who this broker is: Kafka's `meta.properties` in every log directory.
+//!
+//! The cluster's id is made once and kept; the broker's number must stay what it was; each directory has an id of its
+//! own. What does not fit is refused: it is other data than the operator thinks.
 
 use crate::config::Config;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::HashMap;
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
-/// Reads the cluster's id from the log directories, or makes one on the first start.
+/// The file's name.
+const FILE: &str = "meta.properties";
+/// It is never longer.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Why the log directories cannot be this broker's.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not what we would have written.
+    #[error("{}: {reason}: put back the file as it was, or move the directory away to start with an empty one", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another broker's data.
+    #[error("{}: these data are of node {found}, this is node {own}: set node.id={found}, or give this broker another log.dirs", path.display())]
+    OtherNode {
+        /// Which.
+        path: PathBuf,
+        /// As it says.
+        found: String,
+        /// As the configuration says.
+        own: i32,
+    },
+    /// Another cluster's data.
+    #[error("{}: these data are of cluster {found}, those in {} of cluster {known}: name directories of one cluster in log.dirs", path.display(), first.display())]
+    OtherCluster {
+        /// Which.
+        path: PathBuf,
+        /// As it says.
+        found: String,
+        /// The directory before it.
+        first: PathBuf,
+        /// As that one says.
+        known: String,
+    },
+    /// One directory was copied from another.
+    #[error("{}: it has the directory.id of {}: one is a copy of the other, take it out of log.dirs", path.display(), first.display())]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// The directory before it.
+        first: PathBuf,
+    },
+}
+
+/// What one file says.
+struct Meta {
+    path: PathBuf,
+    cluster_id: String,
+    directory_id: Option<String>,
+}
+
+/// Reads the cluster's id from the log directories, or makes one on the first start; directories without a file get one.
 ///
 /// # Errors
-/// Directories of different clusters or brokers, and files that cannot be read or written: in one line.
-pub fn open(config: &Config) -> Result<String, String> {
-    let mut known: Option<String> = None;
+/// Directories of different clusters or brokers, and files that cannot be read or written.
+pub fn open(config: &Config) -> Result<String, IdentityError> {
+    let mut known: Vec<Meta> = Vec::new();
     let mut missing = Vec::new();
     for directory in &config.log_dirs {
-        let path = Path::new(directory).join("meta.properties");
-        let told = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-        let found = match std::fs::File::open(&path) {
-            Ok(file) => java_properties::read(std::io::BufReader::new(file)).map_err(|error| told(&error))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                missing.push(path);
-                continue;
-            }
-            Err(error) => return Err(told(&error)),
+        let path = Path::new(directory).join(FILE);
+        let Some(meta) = read(&path, config.node_id)? else {
+            missing.push(path);
+            continue;
         };
-        let node_id = found.get("node.id").or_else(|| found.get("broker.id"));
-        if node_id.is_some_and(|node_id| *node_id != config.node_id.to_string()) {
-            return Err(told(&format!(
-                "these data are of node {}, this is node {}: set node.id, or choose another log.dirs",
-                node_id.map_or("", String::as_str),
-                config.node_id
-            )));
+        if let Some(first) = known.first().filter(|first| first.cluster_id != meta.cluster_id) {
+            let (first, known) = (first.path.clone(), first.cluster_id.clone());
+            return Err(IdentityError::OtherCluster { path, found: meta.cluster_id, first, known });
         }
-        let cluster_id = cluster_id_of(&found).ok_or_else(|| told(&"no cluster.id in it"))?;
-        if known.as_ref().is_some_and(|known| *known != cluster_id) {
-            return Err(told(&format!(
-                "these data are of another cluster than those in {}",
-                config.log_dirs[0]
-            )));
+        let is_copy = |other: &&Meta| other.directory_id.is_some() && other.directory_id == meta.directory_id;
+        if let Some(first) = known.iter().find(is_copy) {
+            return Err(IdentityError::Copy { path, first: first.path.clone() });
         }
-        known = Some(cluster_id);
+        known.push(meta);
     }
-    let cluster_id = known.unwrap_or_else(new_id);
+    let cluster_id = known.into_iter().next().map_or_else(new_id, |meta| meta.cluster_id);
     for path in missing {
-        write(&path, &cluster_id, config.node_id).map_err(|error| format!("{}: {error}", path.display()))?;
+        write(&path, &cluster_id, config.node_id).map_err(|error| IdentityError::File { path, error })?;
     }
     Ok(cluster_id)
 }
 
-fn cluster_id_of(found: &HashMap<String, String>) -> Option<String> {
-    found.get("cluster.id").filter(|id| !id.is_empty()).cloned()
+/// Reads one file; `None` where there is none.
+fn read(path: &Path, node_id: i32) -> Result<Option<Meta>, IdentityError> {
+    let failed = |error| IdentityError::File { path: path.to_owned(), error };
+    let damaged = |reason: &str| IdentityError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path) {
+        Ok(file) => file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found: HashMap<String, String> =
+        java_properties::read(bytes.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+    match found.get("version").map(String::as_str) {
+        Some("0" | "1") => {}
+        Some(version) => return Err(damaged(&format!("version {version} is not known here"))),
+        None => return Err(damaged("no version in it")),
+    }
+    // Version 0 says broker.id.
+    let node = found.remove("node.id").or_else(|| found.remove("broker.id"));
+    let node = node.ok_or_else(|| damaged("no node.id in it"))?;
+    if node != node_id.to_string() {
+        return Err(IdentityError::OtherNode { path: path.to_owned(), found: node, own: node_id });
+    }
+    let cluster_id = found.remove("cluster.id").filter(|id| !id.is_empty());
+    let cluster_id = cluster_id.ok_or_else(|| damaged("no cluster.id in it"))?;
+    Ok(Some(Meta { path: path.to_owned(), cluster_id, directory_id: found.remove("directory.id") }))
 }
 
 /// A random id as Kafka writes them: 16 bytes in base64 of URLs, never beginning with a dash.
@@ -77,22 +155,61 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn config(directory: &Path, node_id: &str) -> Config {
-        let set = [("log.dirs", directory.to_str().unwrap()), ("node.id", node_id)];
-        Config::of(
-            set.map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into_iter()
-                .collect::<BTreeMap<_, _>>(),
-        )
-        .unwrap()
+    fn config(directories: &[&Path], node_id: &str) -> Config {
+        let names: Vec<_> = directories.iter().map(|path| path.to_str().unwrap()).collect();
+        let set = [("log.dirs", names.join(",")), ("node.id", node_id.to_owned())];
+        Config::of(BTreeMap::from(set.map(|(key, value)| (key.to_owned(), value)))).unwrap()
     }
 
     #[test]
     fn the_cluster_keeps_its_id_and_another_node_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let first = open(&config(directory.path(), "1")).unwrap();
+        let first = open(&config(&[directory.path()], "1")).unwrap();
         assert_eq!(first.len(), 22);
-        assert_eq!(open(&config(directory.path(), "1")).unwrap(), first);
-        assert!(open(&config(directory.path(), "2")).unwrap_err().contains("node.id"));
+        assert_eq!(open(&config(&[directory.path()], "1")).unwrap(), first);
+        let refused = open(&config(&[directory.path()], "2")).unwrap_err().to_string();
+        assert!(refused.contains("set node.id=1"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_that_is_added_joins_the_cluster() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let id = open(&config(&[old.path()], "1")).unwrap();
+        assert_eq!(open(&config(&[new.path(), old.path()], "1")).unwrap(), id);
+        let text = std::fs::read_to_string(new.path().join(FILE)).unwrap();
+        assert!(text.contains(&format!("cluster.id={id}\n")) && text.contains("version=1\n"), "{text}");
+    }
+
+    #[test]
+    fn data_of_others_and_copies_are_refused() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        open(&config(&[one.path()], "1")).unwrap();
+        open(&config(&[other.path()], "1")).unwrap();
+        let both = config(&[one.path(), other.path()], "1");
+        assert!(matches!(open(&both), Err(IdentityError::OtherCluster { .. })));
+        std::fs::copy(one.path().join(FILE), other.path().join(FILE)).unwrap();
+        assert!(matches!(open(&both), Err(IdentityError::Copy { .. })));
+    }
+
+    #[test]
+    fn kafkas_file_is_read_and_a_damaged_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&[directory.path()], "1");
+        let with = |text: &str| {
+            std::fs::write(directory.path().join(FILE), text).unwrap();
+            open(&config)
+        };
+        let kafkas =
+            "#\n#Mon Nov 23 10:24:24 UTC 2026\nnode.id=1\ndirectory.id=abE\nversion=1\ncluster.id=AAAA\n";
+        assert_eq!(with(kafkas).unwrap(), "AAAA");
+        assert_eq!(with("version=0\nbroker.id=1\ncluster.id=x-Y\n").unwrap(), "x-Y");
+        for damaged in [
+            "",
+            "version=2\nnode.id=1\ncluster.id=x\n",
+            "version=1\nnode.id=1\n",
+            "version=1\ncluster.id=x\n",
+        ] {
+            assert!(matches!(with(damaged), Err(IdentityError::Damaged { .. })), "{damaged}");
+        }
     }
 }

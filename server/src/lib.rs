@@ -8,13 +8,19 @@
 //! cluster      Which topics and partitions exist, and who leads?
 //! coordinator  How does replicated memory work?
 //! group        Who reads what?
+//! args         What may the command line say?
 //! config       What did the operator ask for?
 //! ground       Can the broker run here?
 //! identity     Who is this broker?
+//! banner       What does it run on, in a few lines?
+//! logging      Where do those lines go?
+//! signals      When shall it stop?
 //! metrics      What is happening?
 //! ```
 
 pub mod api;
+pub mod args;
+pub mod banner;
 pub mod cluster;
 pub mod config;
 pub mod coordinator;
@@ -26,5 +32,6 @@ pub mod metrics;
 pub mod net;
 pub mod route;
 pub mod shard;
+pub mod signals;
 pub mod start;
 pub mod wire;

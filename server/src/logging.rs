@@ -38,10 +38,11 @@ impl LogTarget {
 impl Write for LogTarget {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut target.file {
-            Some(file) => file.write_all(bytes)?,
-            None => io::stderr().write_all(bytes)?,
-        }
+        // A log that nobody can take any more (a full disk, a pipe whose reader is gone) ends nothing but the log.
+        let _ = match &mut target.file {
+            Some(file) => file.write_all(bytes),
+            None => io::stderr().write_all(bytes),
+        };
         Ok(bytes.len())
     }
 
@@ -75,6 +76,7 @@ pub fn start_log(config: &Config) -> Result<LogTarget, String> {
         .map_err(|error| format!("thalweg.log.level {}: {error}", config.thalweg_log_level))?;
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(target.clone()).with_target(false);
+    let lines = lines.log_internal_errors(false); // it would print them to stderr, and panic where that is gone
     match config.thalweg_log_format.as_str() {
         "json" => lines.json().init(),
         "text" => lines.with_ansi(false).init(),

@@ -1,23 +1,26 @@
 //! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
 
 use clap::Parser;
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thalweg_engine::io::DmaDisk;
 use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover};
 use thalweg_engine::units::Timestamp;
 use thalweg_server::api::groups::Groups;
+use thalweg_server::args::{Arguments, environment};
+use thalweg_server::banner::tell;
 use thalweg_server::cluster::{Cluster, View};
-use thalweg_server::config::{Config, CoreSet, Source, load};
+use thalweg_server::config::{Config, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
 use thalweg_server::net::{Acceptor, Connections, Doors, bind, pulse, serve_http};
 use thalweg_server::route::{Paths, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
+use thalweg_server::signals::{Shutdown, watch_signals};
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::{ground, identity};
 
@@ -30,26 +33,11 @@ const NEVER_PARK: Duration = Duration::from_secs(3600);
 /// Time that started requests get to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// An event-streaming broker that every Apache Kafka client and tool can use unchanged.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// Settings: TOML with flat quoted keys, or Kafka's server.properties by its ending.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// One setting, over the file and the environment; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Cores to run on: a number, or a list of CPUs such as 0,2-3.
-    #[arg(long)]
-    cores: Option<String>,
-}
-
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("thalweg: {message}");
+            let _ = writeln!(std::io::stderr(), "thalweg: {message}");
             ExitCode::FAILURE
         }
     }
@@ -60,7 +48,9 @@ struct Plan {
     parts: Parts,
     settings: EngineSettings,
     unclean: bool,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Shutdown>,
+    /// The CPU of each shard.
+    placement: Vec<Option<usize>>,
     drained: AtomicUsize,
     stopped: AtomicUsize,
     metrics: Mutex<Vec<(usize, Arc<ShardMetrics>)>>,
@@ -73,7 +63,7 @@ impl Plan {
     fn fail(&self, message: String) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(message);
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop.ask();
     }
 
     fn failed(&self) -> Option<String> {
@@ -83,23 +73,25 @@ impl Plan {
 
 fn run(arguments: Arguments) -> Result<(), String> {
     let start = Instant::now();
-    let mut flags = arguments.set;
-    flags.extend(arguments.cores.map(|cores| format!("thalweg.cores={cores}")));
-    let source = Source { file: arguments.config, environment: std::env::vars().collect(), flags };
-    let loaded = load(&source).map_err(|error| error.to_string())?;
+    let loaded = load(&arguments.source(environment())).map_err(|error| error.to_string())?;
     let log = start_log(&loaded.config)?;
     loaded.tell();
-    let config = loaded.config;
-    let ground = ground::check(&config).map_err(|error| error.to_string())?;
-    for warning in &ground.warnings {
-        tracing::warn!("{warning}");
+    let has_file = loaded.config.thalweg_log_file.is_some();
+    let outcome = serve(loaded.config, log, start);
+    if let (Err(message), true) = (&outcome, has_file) {
+        tracing::error!("{message}"); // it goes to stderr anyway
     }
-    let cluster_id = identity::open(&config)?;
+    outcome
+}
+
+fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
+    let ground = ground::check(&config).map_err(|error| error.to_string())?;
+    let cluster_id = identity::open(&config).map_err(|error| error.to_string())?;
     let shard_count = config.thalweg_cores.count();
     let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count);
     let settings = engine_settings(&config, memory, ground.files_max);
     tell(&config, &ground, memory, &cluster_id);
-    let stop = watch_signals(log)?;
+    let stop = watch_signals(log).map_err(|error| format!("signals cannot be taken: {error}"))?;
     let paths = Paths::new(shard_count);
     let quiet = Arc::new(AtomicBool::new(false));
     pulse(paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
@@ -107,8 +99,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
     for unknown in &recovered.unknown {
         tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
     }
+    let config = Arc::new(config);
     let parts = Parts {
-        config: Arc::new(config),
+        config: Arc::clone(&config),
         cluster_id,
         memory,
         paths,
@@ -120,6 +113,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let plan = Arc::new(Plan {
         unclean: recovered.unclean,
         stop,
+        placement: ground.placement(&config.thalweg_cores),
         drained: AtomicUsize::default(),
         stopped: AtomicUsize::default(),
         metrics: Mutex::default(),
@@ -178,13 +172,7 @@ fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> R
 }
 
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
-    let cpu = match &plan.parts.config.thalweg_cores {
-        CoreSet::List(cpus) => cpus.get(shard).copied(),
-        cores @ (CoreSet::All | CoreSet::Count(_)) => {
-            let allowed = allowed_cpus();
-            allowed.get(shard).copied().filter(|_| cores.count() <= allowed.len())
-        }
-    };
+    let cpu = plan.placement.get(shard).copied().flatten();
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
     let lived = run_core(&format!("shard-{shard}"), cpu, spin, async move {
         if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
@@ -195,12 +183,6 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
         plan.fail(format!("no executor can be made: {error}"));
         plan.engines.wait();
     }
-}
-
-/// CPUs that the process may run on: a container's are not the first of the machine.
-fn allowed_cpus() -> Vec<usize> {
-    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
 /// One shard from its start to its stop.
@@ -220,9 +202,7 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
         lead(&shard, &plan).await?;
     }
     shard.router.spawn("groups", Groups::run(Rc::clone(&shard)));
-    while !plan.stop.load(Ordering::SeqCst) {
-        shard.router.sleep(Duration::from_millis(20)).await;
-    }
+    plan.stop.asked().await;
     stop_shard(&shard, &plan).await
 }
 
@@ -300,64 +280,4 @@ async fn meet(shard: &Shard, come: &AtomicUsize) {
     while come.load(Ordering::SeqCst) < shard.shard_count && start.elapsed() < DRAIN {
         shard.router.sleep(Duration::from_millis(1)).await;
     }
-}
-
-/// SIGTERM and SIGINT ask for a clean stop, the second one ends at once; SIGHUP reopens the log's file.
-fn watch_signals(log: LogTarget) -> Result<Arc<AtomicBool>, String> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
-    let flag = Arc::clone(&stop);
-    let (ready, is_ready) = mpsc::channel();
-    let watch = move || {
-        let _ = ready.send(());
-        for signal in signals.forever() {
-            if signal == SIGHUP {
-                match log.reopen() {
-                    Ok(()) => tracing::info!("log file reopened"),
-                    Err(error) => tracing::error!(%error, "the log file cannot be reopened"),
-                }
-            } else if flag.swap(true, Ordering::SeqCst) {
-                tracing::warn!("a second signal: ending at once, the next start recovers");
-                std::process::exit(128 + signal);
-            } else {
-                tracing::info!(signal, "stopping");
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(|error| error.to_string())?;
-    let _ = is_ready.recv();
-    Ok(stop)
-}
-
-fn tell(config: &Config, ground: &ground::Ground, memory: MemoryPlan, cluster_id: &str) {
-    let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        kernel = ground.kernel,
-        node_id = config.node_id,
-        cluster_id,
-        "thalweg"
-    );
-    let directories: Vec<String> = ground
-        .directories
-        .iter()
-        .map(|directory| format!("{} ({} on {})", directory.path, directory.file_system, directory.device))
-        .collect();
-    tracing::info!(
-        log_dirs = directories.join(", "),
-        block_bytes = thalweg_engine::io::BLOCK_BYTES,
-        journal_file = mib(config.thalweg_journal_file_bytes as usize),
-        journal_files_max = config.thalweg_journal_files_max,
-        open_files_max = ground.files_max,
-        "storage"
-    );
-    tracing::info!(
-        cores = ?config.thalweg_cores,
-        requests = mib(memory.requests),
-        tails = mib(memory.tails),
-        cache = mib(memory.cache),
-        "each core"
-    );
 }

@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, View};
 use crate::config::Config;
 use crate::coordinator::Clock;
 use crate::group::GroupSettings;
-use crate::metrics::{Health, ShardMetrics};
+use crate::metrics::{Health, ShardLimits, ShardMetrics};
 use crate::net::{Budget, Connections, Doors};
 use crate::route::{Paths, Router, ShardId};
 use crate::shard::Shard;
@@ -103,7 +103,14 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
     let shard_count = parts.paths.shard_count();
     let sessions_max =
         (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
-    let metrics = Arc::new(ShardMetrics::new(engine.stats()));
+    let limits = ShardLimits {
+        request_bytes: parts.memory.requests,
+        tail_bytes: parts.memory.tails,
+        cache_bytes: parts.memory.cache,
+        journal_file_bytes: parts.config.thalweg_journal_file_bytes,
+        journal_files: parts.config.thalweg_journal_files_max * parts.config.log_dirs.len(),
+    };
+    let metrics = Arc::new(ShardMetrics::new(engine.stats(), limits));
     let (load, held) = (parts.doors.load(id), Arc::clone(&metrics));
     let budget = Budget::new(parts.memory.requests, move |bytes| {
         load.request_bytes.store(bytes, Ordering::Relaxed);

@@ -18,6 +18,8 @@ pub use describe::{ConfigSource, Described, Synonym};
 pub use keys::{Acts, Config, KeyInfo, broker_keys};
 pub use limits::Limits;
 pub use listeners::Listener;
+#[cfg(test)]
+pub(crate) use reference::in_repository;
 pub use reference::{broker_toml, reference};
 pub use sources::{Loaded, Source, load};
 pub use topic::TopicSettings;

@@ -151,26 +151,26 @@ fn foreign_keys(out: &mut String) {
     }
 }
 
+/// Compares a file of the repository with what it must be; `UPDATE=1` writes it.
+#[cfg(test)]
+pub(crate) fn in_repository(path: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let path = path.display();
+    assert!(
+        found == text,
+        "{path} is not as the table says: UPDATE=1 cargo test -p thalweg-server in_the_repository"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Source, load};
-    use std::path::Path;
-
-    /// Compares a file of the repository with what it must be; `UPDATE=1` writes it.
-    fn holds(path: &str, text: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-        if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
-        }
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == text,
-            "{} is not as the table says: UPDATE=1 cargo test -p thalweg-server reference",
-            path.display()
-        );
-    }
 
     #[test]
     fn the_page_names_variables_as_they_are() {
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn the_files_in_the_repository_are_those_of_the_table() {
-        holds("config/broker.toml", &broker_toml());
-        holds("docs/config.md", &reference());
+        in_repository("config/broker.toml", &broker_toml());
+        in_repository("docs/config.md", &reference());
     }
 
     #[test]

@@ -229,10 +229,10 @@ impl Connection {
             shard.metrics.queue.record(context.received.elapsed());
             let handled = api::handle(&shard, &context, body).await;
             drop(charge);
-            shard.metrics.request(context.header.api_key, context.received.elapsed());
+            let RequestHeader { api_key, api_version, .. } = context.header;
+            shard.metrics.request(api_key, api_version, context.received.elapsed());
             match handled {
                 Handled::Close(reason) => {
-                    let RequestHeader { api_key, api_version, .. } = context.header;
                     Handled::Close(format!("{} v{api_version}: {reason}", api_key.name()))
                 }
                 handled => handled,

@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::connection::{Arrival, Connection};
 use super::listener::Place;
 use super::socket::Socket;
-use crate::metrics::add;
+use crate::metrics::{Closed, add};
 use crate::route::ShardId;
 use crate::shard::Shard;
 use futures_util::FutureExt;
@@ -53,6 +53,21 @@ impl CloseReason {
         let text = error.to_string();
         drop(error);
         Self::Broken(text)
+    }
+
+    /// How metrics name it.
+    fn counted(&self) -> Closed {
+        match self {
+            Self::Ended => Closed::Ended,
+            Self::Cut => Closed::Cut,
+            Self::Broken(_) => Closed::Broken,
+            Self::Malformed(_) => Closed::Malformed,
+            Self::Refused(_) => Closed::Refused,
+            Self::Idle => Closed::Idle,
+            Self::Unread => Closed::Unread,
+            Self::Stalled => Closed::Stalled,
+            Self::Stopping => Closed::Stopping,
+        }
     }
 
     /// Whether the client did something that it should not.
@@ -133,6 +148,7 @@ impl Connections {
                 Ok(reason) => note(&shard, arrival, &reason),
                 Err(_) => {
                     shard.router.count_panic();
+                    shard.metrics.closed(Closed::Panicked);
                     connections.budget().leave(arrival.id);
                     tracing::error!(address = %arrival.address, "a request panicked: its connection is closed");
                 }
@@ -173,6 +189,7 @@ impl Connections {
 /// Says why a connection ended: once, and loudly only where somebody should look.
 fn note(shard: &Shard, arrival: Arrival, reason: &CloseReason) {
     let address = arrival.address;
+    shard.metrics.closed(reason.counted());
     if reason.is_fault() {
         add(&shard.metrics.connections_failed, 1);
         tracing::warn!(%address, connection = arrival.id, ?reason, "a connection is closed");
