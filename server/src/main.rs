@@ -25,6 +25,9 @@ use thalweg_server::{ground, identity};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Recovery looks for work all its short life: an executor that parks can miss a wake-up, and no other task of it would
+/// bring it back.
+const NEVER_PARK: Duration = Duration::from_secs(3600);
 /// Time that started requests get to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -171,7 +174,7 @@ fn builder(name: &str, placement: Placement, spin: Duration) -> LocalExecutorBui
 /// Reads the journals on an executor of its own, before any shard runs.
 fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
     let executor =
-        builder("recovery", Placement::Unbound, Duration::ZERO).make().map_err(|error| error.to_string())?;
+        builder("recovery", Placement::Unbound, NEVER_PARK).make().map_err(|error| error.to_string())?;
     executor.run(async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -153,7 +153,8 @@ async fn read_manifest<D: Disk>(
     }
 }
 
-/// Reads a journal file whole, and syncs it: what it holds may have been in a volatile cache only. One that was never
+/// Without its lock: a write of a killed process that is still in flight was answered to nobody, and who uses the
+/// file again waits for the lock. Reads a journal file whole, and syncs it: what it holds may have been in a volatile cache only. One that was never
 /// used is not read further than its first block.
 async fn read_file<D: Disk>(disk: &D, file: JournalFile, directory: &str) -> Result<Vec<u8>, RecoveryError> {
     let missing = || RecoveryError::JournalMissing { directory: directory.to_owned(), name: file.name() };
@@ -161,7 +162,7 @@ async fn read_file<D: Disk>(disk: &D, file: JournalFile, directory: &str) -> Res
         let directory = directory.to_owned();
         move |source| RecoveryError::Io { what, directory, source }
     };
-    let opened = match disk.open(&journal_path(file), OpenMode::Write).await {
+    let opened = match disk.open(&journal_path(file), OpenMode::Read).await {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Err(error) => return Err(io("opening a journal file")(error)),

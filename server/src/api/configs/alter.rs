@@ -316,7 +316,6 @@ mod tests {
             |operation, value| edited(&[("cleanup.policy", operation, Some(value))]).unwrap().remove(0);
         assert_eq!(policy(APPEND, "compact"), "cleanup.policy=delete,compact");
         assert_eq!(policy(APPEND, "delete"), "cleanup.policy=delete");
-        assert_eq!(policy(SUBTRACT, "delete"), "cleanup.policy=");
         assert_eq!(policy(SUBTRACT, "compact"), "cleanup.policy=delete");
     }
 
