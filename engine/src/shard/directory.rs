@@ -10,13 +10,14 @@ use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
 use crate::units::{FilePos, LogId, Offset};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -56,8 +57,33 @@ pub(crate) struct OpenFiles<D: Disk> {
     /// By log, segment and whether it is written; each with when it was last used.
     #[expect(clippy::type_complexity, reason = "a key and a value of this one map")]
     files: FxHashMap<(LogId, Offset, bool), (Rc<D::File>, u64)>,
+    /// Those that some task is opening now.
+    opening: FxHashSet<(LogId, Offset, bool)>,
     clock: u64,
     files_max: usize,
+}
+
+/// Pause of a task that waits for another one's open.
+const OPENING_PAUSE: Duration = Duration::from_millis(1);
+
+/// The one task that opens a file, until this is dropped.
+struct Opening<'a, D: Disk> {
+    open_files: &'a RefCell<OpenFiles<D>>,
+    key: (LogId, Offset, bool),
+}
+
+impl<'a, D: Disk> Opening<'a, D> {
+    /// `None` while another task opens the file.
+    fn begin(open_files: &'a RefCell<OpenFiles<D>>, key: (LogId, Offset, bool)) -> Option<Self> {
+        let is_first = open_files.borrow_mut().opening.insert(key);
+        is_first.then(|| Self { open_files, key })
+    }
+}
+
+impl<D: Disk> Drop for Opening<'_, D> {
+    fn drop(&mut self) {
+        self.open_files.borrow_mut().opening.remove(&self.key);
+    }
 }
 
 /// See the file's header.
@@ -89,7 +115,7 @@ pub(crate) struct Directory<D: Disk> {
 
 impl<D: Disk> OpenFiles<D> {
     pub(crate) fn new(files_max: usize) -> Self {
-        Self { files: FxHashMap::default(), clock: 0, files_max }
+        Self { files: FxHashMap::default(), opening: FxHashSet::default(), clock: 0, files_max }
     }
 }
 
@@ -142,18 +168,29 @@ impl<D: Disk> Directory<D> {
             let path = log.segment(base).map(|segment| segment.path(&log.directory_name));
             (log.identity.log_id, path.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?)
         };
-        for key in [(log_id, base, true), (log_id, base, write)] {
-            let mut open = self.open_files.borrow_mut();
-            open.clock += 1;
-            let now = open.clock;
-            if let Some((file, used)) = open.files.get_mut(&key) {
-                *used = now;
-                return Ok(Rc::clone(file));
+        // Two tasks that open a file for writing at once would wait for each other's lock.
+        let _opening = loop {
+            if let Some(file) = self.find_open(log_id, base, write) {
+                return Ok(file);
             }
-        }
+            match Opening::begin(&self.open_files, (log_id, base, write)) {
+                Some(opening) => break opening,
+                None => self.disk.sleep(OPENING_PAUSE).await,
+            }
+        };
         let mode = if write { OpenMode::Write } else { OpenMode::Read };
         let file = Rc::new(self.disk.open(&path, mode).await?);
         Ok(self.keep_open((log_id, base, write), file))
+    }
+
+    fn find_open(&self, log_id: LogId, base: Offset, write: bool) -> Option<Rc<D::File>> {
+        let mut open = self.open_files.borrow_mut();
+        open.clock += 1;
+        let now = open.clock;
+        let key = if open.files.contains_key(&(log_id, base, true)) { true } else { write };
+        let (file, used) = open.files.get_mut(&(log_id, base, key))?;
+        *used = now;
+        Some(Rc::clone(file))
     }
 
     fn keep_open(&self, key: (LogId, Offset, bool), file: Rc<D::File>) -> Rc<D::File> {
@@ -198,12 +235,15 @@ impl<D: Disk> Directory<D> {
             (log.identity.log_id, log.directory_name.clone(), segment.path(&log.directory_name), fresh)
         };
         let known = self.open_files.borrow().files.contains_key(&(log_id, base, true));
-        if fresh && !known {
+        let making =
+            if fresh && !known { Opening::begin(&self.open_files, (log_id, base, true)) } else { None };
+        if let Some(making) = making {
             self.disk.create_directory(Path::new(&directory)).await?;
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
             self.disk.sync_directory(Path::new(&directory)).await?;
             self.disk.sync_directory(Path::new("")).await?;
             self.keep_open((log_id, base, true), file);
+            drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
         if file_is_shorter(&*file, end).await? {

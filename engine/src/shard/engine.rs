@@ -169,7 +169,7 @@ impl<D: Disk> Engine<D> {
         log_id: LogId,
     ) -> Result<(), LogError> {
         let reused =
-            directory.logs.borrow().values().any(|log| directory_name(&log.borrow().identity) == name);
+            directory.logs.borrow().values().any(|log| log.borrow().directory_name == name);
         if reused {
             return Ok(());
         }

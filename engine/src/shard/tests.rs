@@ -193,3 +193,24 @@ fn a_time_is_found_in_the_tail_and_after_a_clean_start_in_the_segment() {
         });
     }
 }
+
+/// Write-back of what was recovered and the first appends open the same files at the same time. Found when a broker that
+/// had been killed did not get ready: each waited for the other's lock, ten seconds long, and then the log was refused.
+#[test]
+fn appends_right_after_an_unclean_start_do_not_wait_for_the_write_back_beside_them() {
+    let directory = tempfile::tempdir().unwrap();
+    for life in 0..4i64 {
+        live(directory.path(), move |engine, _| async move {
+            let begun = std::time::Instant::now();
+            for log in 1..=10 {
+                if life == 0 {
+                    engine.create(identity(log), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+                }
+                let staged = append(&engine, log, life, 9_000).await;
+                assert_eq!(staged.base_offset.as_i64(), life);
+            }
+            assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+            engine.abandon().await;
+        });
+    }
+}
