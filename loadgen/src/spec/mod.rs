@@ -1,11 +1,13 @@
 //! What is to be run? Flags over a workload file over defaults, checked once; from there on nothing is optional by accident.
 mod check;
 mod flags;
+mod values;
 mod workload;
 
 pub(crate) use check::drawn;
-pub use check::{Acks, Common, Consume, Partitions, Produce, Profile, ReadFrom, Roundtrip, Spec};
+pub use check::{Common, Consume, Produce, Roundtrip, Spec};
 pub use flags::{Arguments, Command, CommonFlags, ConsumeFlags, ProduceFlags, RoundtripFlags};
+pub use values::{Acks, Partitions, Profile, ReadFrom};
 pub use workload::Workload;
 
 use std::path::PathBuf;

@@ -53,3 +53,27 @@ impl Workload {
         Err(SpecError::OtherCommand { path: path.to_owned(), wanted: workload.command, given: command })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Arguments, Spec};
+    use clap::Parser as _;
+
+    #[test]
+    fn every_workload_that_ships_is_a_run() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/loadgen");
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let command =
+                text.lines().find_map(|line| line.strip_prefix("command = ")).unwrap().trim_matches('"');
+            let words = ["thalweg-loadgen", command, "--workload", path.to_str().unwrap()];
+            let arguments = Arguments::try_parse_from(words).unwrap();
+            Spec::from_command(arguments.command).unwrap();
+            names.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        }
+        names.sort();
+        assert_eq!(names, ["catchup", "fat_stream", "iis_events", "produce_small", "tail_latency"]);
+    }
+}
