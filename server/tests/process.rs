@@ -13,6 +13,15 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
+/// The broker's program, without the variables of the test run: those that begin with `THALWEG_` would be settings.
+fn broker() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THALWEG_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// A port that was free a moment ago.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -26,7 +35,7 @@ struct Broker {
 }
 
 fn command(directory: &Path, http: u16, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
+    let mut command = broker();
     command.current_dir(directory).stdin(Stdio::null()).args(["--cores", "1"]);
     let settings = [
         format!("listeners=PLAINTEXT://127.0.0.1:{}", port()),
@@ -99,7 +108,7 @@ impl Drop for Broker {
 
 /// What it says on stderr before it ends, which it must with code 1.
 fn refusal(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
+    let mut command = broker();
     let output = command.current_dir(directory).args(arguments).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
