@@ -8,6 +8,7 @@ mod append;
 mod commit_loop;
 mod directory;
 mod engine;
+mod journal_reader;
 mod keeper;
 mod read;
 mod recovery;

@@ -4,12 +4,11 @@
 //! Can be cut and repeated at any point: nothing but the start counter changes before the logs' owners write their
 //! first tables. Its time depends on the journals' size and the number of logs, never on the size of the data.
 
-use super::keeper::{JOURNAL_DIRECTORY, Keeper, journal_path, manifest_path};
+use super::journal_reader::read_journal;
+use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
 use super::settings::EngineSettings;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
-use crate::journal::{
-    JournalEnd, JournalFile, Manifest, RecoveredLog, Replay, Replayed, StartId, replay_files,
-};
+use crate::io::Disk;
+use crate::journal::{JournalEnd, Manifest, RecoveredLog, Replay, Replayed, StartId, replay_files};
 use crate::log::LogIdentity;
 use crate::units::{LogId, Timestamp};
 use std::collections::BTreeSet;
@@ -95,7 +94,7 @@ pub(crate) async fn recover_directory<D: Disk>(
     let mut manifest = read_manifest(disk, directory, !partitions.is_empty()).await?;
     let mut files = Vec::new();
     for file in &manifest.files {
-        files.push(read_file(disk, *file, directory).await?);
+        files.push(read_journal(disk, *file, directory).await?);
     }
     let mut replay = Replay::new(now);
     let Replayed { ends, needed, unclean } = replay_files(&files, &mut replay);
@@ -151,38 +150,4 @@ async fn read_manifest<D: Disk>(
             Err(RecoveryError::Io { what: "reading the manifest", directory: directory.to_owned(), source })
         }
     }
-}
-
-/// Without its lock: a write of a killed process that is still in flight was answered to nobody, and who uses the
-/// file again waits for the lock. Reads a journal file whole, and syncs it: what it holds may have been in a volatile cache only. One that was never
-/// used is not read further than its first block.
-async fn read_file<D: Disk>(disk: &D, file: JournalFile, directory: &str) -> Result<Vec<u8>, RecoveryError> {
-    let missing = || RecoveryError::JournalMissing { directory: directory.to_owned(), name: file.name() };
-    let io = |what: &'static str| {
-        let directory = directory.to_owned();
-        move |source| RecoveryError::Io { what, directory, source }
-    };
-    let opened = match disk.open(&journal_path(file), OpenMode::Read).await {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
-        Err(error) => return Err(io("opening a journal file")(error)),
-    };
-    if opened.bytes().await.map_err(io("measuring a journal file"))? < file.bytes {
-        return Err(missing());
-    }
-    opened.sync().await.map_err(io("syncing a journal file"))?;
-    let head = opened.read(0, BLOCK_BYTES).await.map_err(io("reading a journal file"))?;
-    if head.iter().all(|byte| *byte == 0) {
-        return Ok(Vec::new());
-    }
-    let mut bytes = Vec::with_capacity(file.bytes as usize);
-    while (bytes.len() as u64) < file.bytes {
-        let count = (file.bytes as usize - bytes.len()).min(IO_BYTES_MAX);
-        let piece = opened.read(bytes.len() as u64, count).await.map_err(io("reading a journal file"))?;
-        if piece.is_empty() {
-            return Err(missing());
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }
