@@ -92,6 +92,8 @@ pub(crate) struct PartitionLog {
     pub(crate) pins: Pins,
     /// Why it is not served.
     pub(crate) fault: Option<String>,
+    /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
+    pub(crate) is_detached: bool,
     /// In the queue of logs with something to commit.
     pub(crate) queued: bool,
     /// A write-back of it is under way.
@@ -120,7 +122,7 @@ impl PartitionLog {
         settings: LogSettings,
         mut number: impl FnMut() -> u64,
     ) -> Self {
-        let RecoveredLog { state, open, fault } = recovered;
+        let RecoveredLog { state, open, fault, .. } = recovered;
         let log_end = state.segments.last().map_or(state.log_start, |segment| segment.offset_end);
         let mut open = open.into_iter().peekable();
         let mut segments: Vec<Segment> = Vec::with_capacity(state.segments.len().max(1));
@@ -153,6 +155,7 @@ impl PartitionLog {
             settings,
             segments,
             pins: Pins::default(),
+            is_detached: fault.is_some(),
             fault,
             queued: false,
             writing: false,
@@ -324,7 +327,7 @@ impl PartitionLog {
     /// Something waits for a commit and may go into the next one.
     pub(crate) fn wants_commit(&self) -> bool {
         let run_ready = self.run.as_ref().is_none_or(|run| run.synced);
-        self.fault.is_none() && ((run_ready && self.staged_bytes() > 0) || self.state_wanted)
+        !self.is_detached && ((run_ready && self.staged_bytes() > 0) || self.state_wanted)
     }
 
     /// Takes what waits into a commit: at most `bytes_max` of batches; with 0 only what frees space.
@@ -503,7 +506,7 @@ impl PartitionLog {
 
     /// Starts a large run if enough waits: blocks to write and sync now, then `run_synced`.
     pub(crate) fn begin_run(&mut self, bytes_min: u64) -> Option<WriteBack> {
-        if self.run.is_some() || self.writing || self.fault.is_some() {
+        if self.run.is_some() || self.writing || self.is_detached {
             return None;
         }
         let waits = |segment: &Segment| segment.tail.planned_end() < segment.tail.staged_end();
@@ -537,7 +540,7 @@ impl PartitionLog {
 
     /// The next stretch to write back, oldest segment first; `None` when nothing may be written now.
     pub(crate) fn plan_write_back(&mut self) -> Option<WriteBack> {
-        if self.writing || self.run.is_some() || self.fault.is_some() {
+        if self.writing || self.run.is_some() || self.is_detached {
             return None;
         }
         for (at, segment) in
@@ -603,7 +606,13 @@ impl PartitionLog {
         self.segments.get(after.checked_sub(1)?)
     }
 
-    /// Fences the log: it answers no one from now on.
+    /// Fences the log, and writes nothing of it any more.
+    pub(crate) fn detach(&mut self, reason: String) {
+        self.is_detached = true;
+        self.fence(reason);
+    }
+
+    /// Fences the log: it answers no one from now on. What it holds in memory is still written where it belongs.
     pub(crate) fn fence(&mut self, reason: String) {
         self.fault.get_or_insert(reason);
         self.durable_waiters.drain(..).for_each(|(_, waker)| waker.wake());

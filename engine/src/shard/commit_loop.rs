@@ -44,7 +44,17 @@ enum Source {
 struct Load {
     carried: Vec<Carried>,
     payload_bytes: usize,
-    dones: Vec<Rc<Done>>,
+    dones: Dones,
+}
+
+/// Who waits for a commit: told when it is over, also when the directory stopped over it, which they then see.
+#[derive(Default)]
+struct Dones(Vec<Rc<Done>>);
+
+impl Drop for Dones {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|done| done.set());
+    }
 }
 
 impl<D: Disk> Directory<D> {
@@ -90,7 +100,7 @@ impl<D: Disk> Directory<D> {
         self.make_room().await?;
         let load = self.load();
         if load.carried.is_empty() && !witness {
-            load.dones.iter().for_each(|done| done.set());
+            drop(load);
             if !self.queue.borrow().is_empty() {
                 // What is queued waits for space, for a run, or for a write-back of its own log.
                 if self.starved() {
@@ -109,7 +119,7 @@ impl<D: Disk> Directory<D> {
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {
                 let mut borrowed = log.borrow_mut();
-                if borrowed.fault.is_none() {
+                if !borrowed.is_detached {
                     let before = borrowed.unsynced_bytes();
                     borrowed.on_durable(part, file);
                     if matches!(part, Part::Roll { .. }) {
@@ -123,7 +133,6 @@ impl<D: Disk> Directory<D> {
                 }
             }
         }
-        load.dones.iter().for_each(|done| done.set());
         Ok(())
     }
 
@@ -147,9 +156,9 @@ impl<D: Disk> Directory<D> {
                 Item::Control { entry, payload, done } => {
                     load.payload_bytes += payload.len();
                     load.carried.push(Carried { entry, source: Source::Owned(payload) });
-                    load.dones.push(done);
+                    load.dones.0.push(done);
                 }
-                Item::Barrier(done) => load.dones.push(done),
+                Item::Barrier(done) => load.dones.0.push(done),
                 Item::Log(log_id) => self.load_log(log_id, starved, &mut load),
             }
         }
@@ -160,7 +169,7 @@ impl<D: Disk> Directory<D> {
         let Some(log) = self.log(log_id) else { return };
         let mut borrowed = log.borrow_mut();
         borrowed.queued = false;
-        if borrowed.fault.is_some() {
+        if borrowed.is_detached {
             return;
         }
         let mut run = None;
@@ -263,9 +272,9 @@ impl<D: Disk> Directory<D> {
 
     /// The states of all logs, then the entry that makes the table count.
     async fn write_table(self: &Rc<Self>) -> io::Result<()> {
-        // A fenced log is not in the table: its state is what the older files say, and they are kept for it.
-        let served = |log: &&SharedLog| log.borrow().fault.is_none();
-        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(served).cloned().collect();
+        // A log that recovery fenced is not in the table: the rescue says what is known of it.
+        let is_whole = |log: &&SharedLog| !log.borrow().is_detached;
+        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(is_whole).cloned().collect();
         let mut carried = Vec::new();
         let mut payload_bytes = 0;
         for log in logs {
@@ -286,13 +295,20 @@ impl<D: Disk> Directory<D> {
                 payload_bytes = 0;
             }
         }
+        for log_id in self.journal.borrow().rescued_deleted.iter().copied() {
+            let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
+            carried.push(Carried { entry, source: Source::Owned(Vec::new()) });
+        }
         carried
             .push(Carried { entry: Entry::control(EntryKind::TableEnd), source: Source::Owned(Vec::new()) });
         // Which earlier journals still count stands at the head of every file, since the first file goes one day.
         let (kind, older) = {
             let journal = self.journal.borrow();
-            let kind = if journal.needs_old { EntryKind::Older } else { EntryKind::OldDone };
-            (kind, encode_older(&journal.older))
+            if journal.needs_old {
+                (EntryKind::Older, encode_older(&journal.older))
+            } else {
+                (EntryKind::OldDone, encode_older(&journal.rescues))
+            }
         };
         payload_bytes += older.len();
         let entry = Entry { position: self.shard_count, ..Entry::control(kind) };

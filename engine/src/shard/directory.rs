@@ -50,6 +50,10 @@ pub(crate) struct Journal<D: Disk> {
     /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.
     pub(crate) needs_old: bool,
     pub(crate) older: Vec<(StartId, u32, u64)>,
+    /// Rescues: journals of earlier starts that stay while this start lasts.
+    pub(crate) rescues: Vec<(StartId, u32, u64)>,
+    /// Logs of the rescues that were deleted since: every table says so.
+    pub(crate) rescued_deleted: Vec<LogId>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -143,7 +147,7 @@ impl<D: Disk> Directory<D> {
     pub(crate) fn fence_all(&self) {
         let reason = self.keeper.stopped().unwrap_or_default();
         for log in self.logs.borrow().values() {
-            log.borrow_mut().fence(format!("its log directory stopped: {reason}"));
+            log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
         }
         for item in self.queue.borrow_mut().drain(..) {
             match item {

@@ -3,10 +3,9 @@
 use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
-use super::directory::{Directory, Item, SharedLog};
+use super::directory::{Directory, SharedLog};
 use super::recovery::directory_name;
 use super::settings::EngineSettings;
-use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
 use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
@@ -112,12 +111,12 @@ impl<D: Disk> Engine<D> {
         let directory = working.min_by_key(|directory| directory.logs.borrow().len()).ok_or_else(offline)?;
         let state = LogState::empty(identity, leader_epoch);
         let payload = state.encode();
-        let recovered = RecoveredLog { state, open: Vec::new(), fault: None };
+        let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
         let number = || self.number_next();
         let log = PartitionLog::new(recovered, settings, number);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
-        self.control(directory, entry, payload).await;
+        directory.commit_control(entry, payload).await;
         self.count_logs();
         self.online(log_id).map(|_| ())
     }
@@ -127,25 +126,19 @@ impl<D: Disk> Engine<D> {
         self.0.number.get()
     }
 
-    async fn control(&self, directory: &Rc<Directory<D>>, entry: Entry, payload: Vec<u8>) {
-        if directory.keeper.stopped().is_some() {
-            return;
-        }
-        let done = Rc::new(Done::default());
-        directory.queue.borrow_mut().push_back(Item::Control { entry, payload, done: Rc::clone(&done) });
-        directory.commit_wanted.set();
-        done.wait().await;
-    }
-
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
     ///
     /// # Errors
     /// `Unknown` when this shard has no such log.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
-        log.borrow_mut().fence("it was deleted".to_owned());
+        let was_fenced = log.borrow().fault.is_some();
+        log.borrow_mut().detach("it was deleted".to_owned());
+        if was_fenced {
+            directory.journal.borrow_mut().rescued_deleted.push(log_id);
+        }
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
-        self.control(directory, entry, Vec::new()).await;
+        directory.commit_control(entry, Vec::new()).await;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         while log.borrow().writing || log.borrow().has_run_in_flight() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;

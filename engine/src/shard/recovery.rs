@@ -6,9 +6,12 @@
 
 use super::journal_reader::read_journal;
 use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
+use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
-use crate::journal::{JournalEnd, Manifest, RecoveredLog, Replay, Replayed, StartId, replay_files};
+use crate::journal::{
+    JournalEnd, JournalFile, Manifest, Outcome, RecoveredLog, Replay, Replayed, StartId, replay_files,
+};
 use crate::log::LogIdentity;
 use crate::units::{LogId, Timestamp};
 use std::collections::BTreeSet;
@@ -67,6 +70,8 @@ pub(crate) struct RecoveredDirectory {
     pub(crate) logs: Vec<RecoveredLog>,
     pub(crate) deleted: Vec<LogId>,
     pub(crate) ends: Vec<JournalEnd>,
+    /// Where the rescue ended that this recovery wrote; it is among `ends`.
+    pub(crate) rescue: Option<JournalEnd>,
     /// Directories of partitions that no journal knows.
     pub(crate) unknown: Vec<String>,
     pub(crate) unclean: bool,
@@ -97,13 +102,28 @@ pub(crate) async fn recover_directory<D: Disk>(
         files.push(read_journal(disk, *file, directory).await?);
     }
     let mut replay = Replay::new(now);
-    let Replayed { ends, needed, unclean } = replay_files(&files, &mut replay);
-    let old = needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
+    let Replayed { mut ends, needed, unclean } = replay_files(&files, &mut replay);
+    let old: Vec<JournalFile> =
+        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
     drop(files);
-    let (mut logs, deleted) = replay.finish();
-    for log in &mut logs {
-        check_directory(log, &partitions);
+    let mut outcome = replay.finish();
+    for stray in &outcome.strays {
+        let (log_id, fault) = (stray.log_id, &stray.fault);
+        tracing::error!(%log_id, fault, "the journals hold bytes of a log that they do not know: kept aside");
     }
+    let mut missing = BTreeSet::new();
+    for log in &mut outcome.logs {
+        if check_directory(log, &partitions) {
+            missing.insert(log.state.identity.log_id);
+        }
+    }
+    let unused: Vec<JournalFile> =
+        manifest.files.iter().copied().filter(|file| !old.contains(file)).collect();
+    let rescue =
+        rescue_fenced(disk, &mut outcome, &missing, &mut manifest, &unused, settings.journal_file_bytes);
+    let rescue = rescue.await.map_err(io("keeping fenced logs aside"))?;
+    ends.extend(rescue.as_ref().map(|rescue| rescue.end));
+    let Outcome { logs, deleted, .. } = outcome;
     let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
     let unknown = partitions.into_iter().filter(|name| !known.contains(name)).collect();
     manifest.start_counter += 1;
@@ -112,8 +132,10 @@ pub(crate) async fn recover_directory<D: Disk>(
         .map_err(io("writing the manifest"))?;
     let start = StartId { counter: manifest.start_counter, random: rand::random() };
     let (bytes, files_max) = (settings.journal_file_bytes, settings.journal_files_max);
-    let keeper = Keeper::new(start, manifest, old, shard_count, bytes, files_max);
-    Ok(RecoveredDirectory { keeper, logs, deleted, ends, unknown, unclean })
+    let rescue_files = rescue.as_ref().map_or(&[][..], |rescue| &rescue.files);
+    let keeper = Keeper::new(start, manifest, old, rescue_files, shard_count, bytes, files_max);
+    let rescue = rescue.map(|rescue| rescue.end);
+    Ok(RecoveredDirectory { keeper, logs, deleted, ends, rescue, unknown, unclean })
 }
 
 /// The directory of a log below its log directory.
@@ -126,12 +148,15 @@ fn is_partition(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) {
+/// Whether a log must not be served only because its directory is not there.
+fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) -> bool {
     let name = directory_name(&log.state.identity);
     let written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
-    if written && !partitions.contains(&name) {
-        log.fault.get_or_insert(format!("its directory {name} is missing"));
+    let missing = log.fault.is_none() && written && !partitions.contains(&name);
+    if missing {
+        log.fault = Some(format!("its directory {name} is missing: put it back and start again"));
     }
+    missing
 }
 
 async fn read_manifest<D: Disk>(

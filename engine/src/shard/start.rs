@@ -8,9 +8,9 @@ use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
 use crate::io::{Disk, PageCache};
-use crate::journal::{CommitHead, FileSeq, RecoveredLog, StartId};
+use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
-use crate::units::{FilePos, LogId, Offset, Timestamp};
+use crate::units::{LogId, Timestamp};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -49,6 +49,8 @@ struct DirectoryShare {
     keeper: Arc<Keeper>,
     logs: Vec<RecoveredLog>,
     older: Vec<(StartId, u32, u64)>,
+    /// Those of `older` that stay.
+    rescues: Vec<(StartId, u32, u64)>,
 }
 
 /// One shard's part of what was recovered.
@@ -82,8 +84,11 @@ pub async fn recover<D: Disk>(
         recovered.logs.extend(found.logs.iter().map(|log| log.state.identity.clone()));
         recovered.deleted.extend(found.deleted);
         recovered.unknown.extend(found.unknown.iter().map(|unknown| format!("{name}/{unknown}")));
-        let older = found.ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();
-        recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older });
+        let name_ends =
+            |ends: &[JournalEnd]| ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();
+        let older = name_ends(&found.ends);
+        let rescues = name_ends(found.rescue.as_slice());
+        recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older, rescues });
     }
     Ok(recovered)
 }
@@ -99,6 +104,7 @@ impl Recovered {
                     keeper: Arc::clone(&directory.keeper),
                     logs: Vec::new(),
                     older: directory.older.clone(),
+                    rescues: directory.rescues.clone(),
                 });
             }
             for log in directory.logs {
@@ -143,6 +149,8 @@ impl<D: Disk> Engine<D> {
                     file_seq_next: 1,
                     needs_old,
                     older: own.older,
+                    rescues: own.rescues,
+                    rescued_deleted: Vec::new(),
                 }),
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
@@ -217,9 +225,6 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
             if tail.written_end() < tail.staged_end() {
                 log.pins.add(FileSeq(0), log.segments[at].base, tail.staged_end());
             }
-        }
-        if log.fault.is_some() {
-            log.pins.add(FileSeq(0), Offset::ZERO, FilePos::new(u64::MAX));
         }
         logs.insert(log_id, Rc::new(RefCell::new(log)));
     }

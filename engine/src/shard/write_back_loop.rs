@@ -9,7 +9,7 @@ use super::directory::{Directory, Item, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
-use crate::journal::{Entry, EntryKind, FileSeq};
+use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
 use crate::units::{FilePos, LogId, Timestamp};
 use std::cell::RefCell;
@@ -96,7 +96,7 @@ impl<D: Disk> Directory<D> {
         let logs = self.logs.borrow();
         let sealing = logs.iter().filter(|(_, log)| {
             let log = log.borrow();
-            log.fault.is_none()
+            !log.is_detached
                 && log.segments.iter().any(|segment| segment.stage == crate::segment::Stage::Sealing)
         });
         sealing.map(|(log_id, _)| *log_id).collect()
@@ -263,13 +263,23 @@ impl<D: Disk> Directory<D> {
         self.barrier().await;
     }
 
-    /// Resolves when all that is queued now has been carried once.
+    /// Resolves when all that is queued now has been carried once, or the directory has stopped.
     pub(crate) async fn barrier(&self) {
+        self.queue_and_wait(Item::Barrier).await;
+    }
+
+    /// Resolves when the entry is durable, or the directory has stopped.
+    pub(crate) async fn commit_control(&self, entry: Entry, payload: Vec<u8>) {
+        self.queue_and_wait(|done| Item::Control { entry, payload, done }).await;
+    }
+
+    async fn queue_and_wait(&self, item: impl FnOnce(Rc<Done>) -> Item) {
+        // Nobody looks into the queue of a directory that has stopped.
         if self.keeper.stopped().is_some() {
             return;
         }
         let done = Rc::new(Done::default());
-        self.queue.borrow_mut().push_back(Item::Barrier(Rc::clone(&done)));
+        self.queue.borrow_mut().push_back(item(Rc::clone(&done)));
         self.commit_wanted.set();
         done.wait().await;
     }
@@ -279,20 +289,14 @@ impl<D: Disk> Directory<D> {
         let oldest = self.logs.borrow().values().filter_map(|log| log.borrow().pins.oldest()).min();
         if self.journal.borrow().needs_old && oldest.is_none_or(|oldest| oldest > FileSeq(0)) {
             // Durable before a file of an earlier start is used again: a later recovery must not read what is left.
-            {
+            let rescues = {
                 let mut journal = self.journal.borrow_mut();
                 journal.needs_old = false;
                 journal.older.clear();
-            }
-            let done = Rc::new(Done::default());
+                encode_older(&journal.rescues)
+            };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            self.queue.borrow_mut().push_back(Item::Control {
-                entry,
-                payload: Vec::new(),
-                done: Rc::clone(&done),
-            });
-            self.commit_wanted.set();
-            done.wait().await;
+            self.commit_control(entry, rescues).await;
             if self.keeper.stopped().is_none() {
                 self.keeper.old_done();
             }
@@ -364,7 +368,7 @@ impl<D: Disk> Directory<D> {
             let active = log
                 .segments
                 .last()
-                .filter(|segment| log.fault.is_none() && segment.tail.durable_end() > FilePos::ZERO);
+                .filter(|segment| !log.is_detached && segment.tail.durable_end() > FilePos::ZERO);
             active.map(|active| WriteBack {
                 base: active.base,
                 range: active.tail.plan_write_back(true),
