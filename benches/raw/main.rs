@@ -19,7 +19,7 @@ use std::process::ExitCode;
 struct Arguments {
     #[command(subcommand)]
     load: Load,
-    /// Directory for the file that is written.
+    /// Directory for the files that are written.
     #[arg(long, global = true, default_value = ".")]
     directory: PathBuf,
     /// Seconds that count, after one that does not.
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         Load::Stream { batch_bytes, sender_cpu } => stream::measure(&run, batch_bytes, sender_cpu),
         Load::Journal { clients, batch_bytes } => journal::measure(&run, clients, batch_bytes),
     };
-    let _ = std::fs::remove_file(path);
+    let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
     match outcome {
         Ok(figures) => {
             println!("{figures}");

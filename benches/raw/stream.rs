@@ -4,7 +4,7 @@ use super::Run;
 use glommio::io::{DmaFile, OpenOptions, PollableFd};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::RecvFlags;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const WRITE_BYTES: usize = 1 << 20;
 /// Blocks are reserved in such steps, as the broker does.
 const RESERVE_BYTES: u64 = 16 << 20;
-/// The file begins anew here, as segments do.
+/// A new file begins here, as segments do.
 const FILE_BYTES: u64 = 1 << 30;
 const WRITES_IN_FLIGHT: usize = 8;
 const SYNC_INTERVAL: Duration = Duration::from_millis(10);
@@ -28,6 +28,8 @@ struct Shared {
     failed: Cell<bool>,
     over: Cell<bool>,
     syncs: Cell<u64>,
+    /// Files that the next sync covers.
+    files: RefCell<Vec<Rc<DmaFile>>>,
 }
 
 /// Receives for the run's time what a sender on another CPU sends as fast as it can.
@@ -71,14 +73,19 @@ fn send(address: std::net::SocketAddr, batch_bytes: usize, cpu: usize, over: &At
 async fn receive(socket: TcpStream, run: &Run) -> io::Result<serde_json::Value> {
     socket.set_nonblocking(true)?;
     let socket = PollableFd::new(socket).map_err(io::Error::from)?;
-    let mut options = OpenOptions::new();
-    let opened = options.read(true).write(true).create(true).dma_open(&run.path).await;
-    let file = Rc::new(opened.map_err(io::Error::from)?);
+    std::fs::create_dir(&run.path)?;
     let shared = Rc::new(Shared::default());
-    let syncing = glommio::spawn_local(sync_all_along(Rc::clone(&file), Rc::clone(&shared)));
+    let mut file_count = 0;
+    let mut file = open(run, file_count, &shared).await?;
+    let syncing = glommio::spawn_local(sync_all_along(Rc::clone(&shared)));
     let (begun, mut counted) = (Instant::now(), None);
     let (mut at, mut reserved, mut bytes, mut checksum) = (0, 0, 0u64, 0u32);
     loop {
+        if at >= FILE_BYTES {
+            file_count += 1;
+            file = open(run, file_count, &shared).await?;
+            (at, reserved) = (0, 0);
+        }
         if at + WRITE_BYTES as u64 > reserved {
             reserved = at + RESERVE_BYTES;
             file.pre_allocate(reserved, false).await.map_err(io::Error::from)?;
@@ -97,7 +104,7 @@ async fn receive(socket: TcpStream, run: &Run) -> io::Result<serde_json::Value> 
             counts.in_flight.set(counts.in_flight.get() - 1);
         })
         .detach();
-        at = (at + WRITE_BYTES as u64) % FILE_BYTES;
+        at += WRITE_BYTES as u64;
         bytes += WRITE_BYTES as u64;
         if counted.is_none() && begun.elapsed() >= WARM_UP {
             counted = Some((Instant::now(), bytes, shared.syncs.get()));
@@ -136,10 +143,24 @@ async fn fill(socket: &PollableFd<TcpStream>, target: &mut [u8]) -> io::Result<(
     Ok(())
 }
 
-async fn sync_all_along(file: Rc<DmaFile>, shared: Rc<Shared>) -> io::Result<()> {
+/// The next file; the one before is synced whole with the next sync.
+async fn open(run: &Run, number: u32, shared: &Shared) -> io::Result<Rc<DmaFile>> {
+    let mut options = OpenOptions::new();
+    let opened = options.read(true).write(true).create(true);
+    let file = opened.dma_open(run.path.join(format!("{number}.log"))).await.map_err(io::Error::from)?;
+    let file = Rc::new(file);
+    shared.files.borrow_mut().push(Rc::clone(&file));
+    Ok(file)
+}
+
+async fn sync_all_along(shared: Rc<Shared>) -> io::Result<()> {
     while !shared.over.get() {
         glommio::timer::sleep(SYNC_INTERVAL).await;
-        file.fdatasync().await.map_err(io::Error::from)?;
+        let files = shared.files.borrow().clone();
+        for file in &files {
+            file.fdatasync().await.map_err(io::Error::from)?;
+        }
+        shared.files.borrow_mut().drain(..files.len() - 1);
         shared.syncs.set(shared.syncs.get() + 1);
     }
     Ok(())
