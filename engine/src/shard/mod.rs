@@ -19,6 +19,8 @@ mod stats;
 mod write_back_loop;
 
 #[cfg(test)]
+mod sim_tests;
+#[cfg(test)]
 mod tests;
 
 pub use api::{
