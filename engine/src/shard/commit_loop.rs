@@ -45,6 +45,13 @@ struct Load {
     dones: Vec<Rc<Done>>,
 }
 
+/// However a commit ends, who waits for it goes on, and asks whether the directory stopped.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.dones.iter().for_each(|done| done.set());
+    }
+}
+
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn commit_loop(self: Rc<Self>) {
@@ -88,7 +95,7 @@ impl<D: Disk> Directory<D> {
         self.make_room().await?;
         let load = self.load();
         if load.carried.is_empty() && !witness {
-            load.dones.iter().for_each(|done| done.set());
+            drop(load);
             if !self.queue.borrow().is_empty() {
                 // What is queued waits for space, for a run, or for a write-back of its own log.
                 if self.starved() {
@@ -121,7 +128,6 @@ impl<D: Disk> Directory<D> {
                 }
             }
         }
-        load.dones.iter().for_each(|done| done.set());
         Ok(())
     }
 

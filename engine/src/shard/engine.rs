@@ -117,8 +117,9 @@ impl<D: Disk> Engine<D> {
         let log = PartitionLog::new(recovered, settings, number);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
-        self.control(directory, entry, payload).await;
+        let committed = self.control(directory, entry, payload).await;
         self.count_logs();
+        committed?;
         self.online(log_id).map(|_| ())
     }
 
@@ -127,25 +128,36 @@ impl<D: Disk> Engine<D> {
         self.0.number.get()
     }
 
-    async fn control(&self, directory: &Rc<Directory<D>>, entry: Entry, payload: Vec<u8>) {
-        if directory.keeper.stopped().is_some() {
-            return;
-        }
+    /// Commits an entry that changes which logs there are.
+    async fn control(
+        &self,
+        directory: &Rc<Directory<D>>,
+        entry: Entry,
+        payload: Vec<u8>,
+    ) -> Result<(), LogError> {
+        let log_id = entry.log_id;
+        let refuse_stopped = || match directory.keeper.stopped() {
+            Some(reason) => Err(LogError::Offline { log_id, reason }),
+            None => Ok(()),
+        };
+        refuse_stopped()?;
         let done = Rc::new(Done::default());
         directory.queue.borrow_mut().push_back(Item::Control { entry, payload, done: Rc::clone(&done) });
         directory.commit_wanted.set();
         done.wait().await;
+        refuse_stopped()
     }
 
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
     ///
     /// # Errors
-    /// `Unknown` when this shard has no such log.
+    /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
         log.borrow_mut().fence("it was deleted".to_owned());
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
-        self.control(directory, entry, Vec::new()).await;
+        // Files go only after the entry that says so is durable: otherwise the next start misses them.
+        self.control(directory, entry, Vec::new()).await?;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         while log.borrow().writing || log.borrow().has_run_in_flight() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
@@ -361,6 +373,29 @@ impl<D: Disk> Engine<D> {
             directory.logs.borrow_mut().clear();
             directory.close_all().await;
         }
+    }
+
+    /// Where everybody stands, for a test that ended badly.
+    #[cfg(test)]
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        for directory in &self.0.directories {
+            let journal = directory.journal.borrow();
+            text += &format!(
+                "\n tail memory {}, available {}, used {:?}, needs old {}, queue {}, runs {}, at {:?}",
+                directory.tail_memory.get(),
+                directory.keeper.available(),
+                journal.used,
+                journal.needs_old,
+                directory.queue.borrow().len(),
+                directory.runs.get(),
+                journal.current.as_ref().map(|current| current.position),
+            );
+            for log in directory.logs.borrow().values() {
+                text += &log.borrow().describe();
+            }
+        }
+        text
     }
 
     /// The settings this engine was started with.

@@ -7,6 +7,7 @@ use crate::io::sim::{Faults, Random, SimDisk, Simulation};
 use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, recover};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,8 +95,9 @@ struct Broker {
     simulation: Simulation,
     engines: Rc<Vec<Engine<SimDisk>>>,
     logs: Logs,
-    /// Actors at work.
-    busy: Rc<Cell<usize>>,
+    /// What is being done, by whom.
+    busy: Rc<RefCell<BTreeMap<u64, String>>>,
+    number: Rc<Cell<u64>>,
     faulty: bool,
 }
 
@@ -117,7 +119,14 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
             Err(error) => panic!("start: {error}"),
         }
     }
-    let broker = Broker { simulation, engines: Rc::new(engines), logs, busy: Rc::default(), faulty };
+    let broker = Broker {
+        simulation,
+        engines: Rc::new(engines),
+        logs,
+        busy: Rc::default(),
+        number: Rc::default(),
+        faulty,
+    };
     broker.compare(&mut random).await;
     for actor in 0..TOPICS {
         broker.act(Random::new(random.next_u64()), actor, plan.operations);
@@ -155,17 +164,23 @@ impl Broker {
 
     /// Everybody has done what they wanted, and nobody waits any more.
     async fn rest(&self) {
-        while self.busy.get() > 0 {
+        let end = self.simulation.clock() + Duration::from_secs(900);
+        while !self.busy.borrow().is_empty() {
+            if self.simulation.clock() >= end {
+                let engines: String = self.engines.iter().map(Engine::describe).collect();
+                panic!("{:?} wait for ever{engines}", self.busy.borrow());
+            }
             self.simulation.sleep(Duration::from_millis(50)).await;
         }
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        self.busy.set(self.busy.get() + 1);
-        let busy = Rc::clone(&self.busy);
+    fn spawn(&self, what: String, work: impl Future<Output = ()> + 'static) {
+        self.number.set(self.number.get() + 1);
+        let (number, busy) = (self.number.get(), Rc::clone(&self.busy));
+        busy.borrow_mut().insert(number, what);
         self.simulation.spawn(async move {
             work.await;
-            busy.set(busy.get() - 1);
+            busy.borrow_mut().remove(&number);
         });
     }
 
@@ -239,7 +254,7 @@ impl Broker {
             Ok(found) => {
                 let log = &mut self.logs.borrow_mut()[at];
                 let end = log.check_read(offset, &found.slices.concat());
-let visible_end = found.bounds.high_watermark.as_i64();
+                let visible_end = found.bounds.high_watermark.as_i64();
                 assert!(end == offset || end <= visible_end, "log {at}: read beyond the high watermark");
                 log.seen_end = log.seen_end.max(visible_end);
                 Some(end)
@@ -256,7 +271,7 @@ let visible_end = found.bounds.high_watermark.as_i64();
     /// One topic's life: its log is made, written, read, deleted, made again under the same name.
     fn act(&self, mut random: Random, topic: u64, operations: u64) {
         let broker = self.clone();
-        self.spawn(async move {
+        self.spawn(format!("actor {topic}"), async move {
             for _ in 0..operations {
                 let name = format!("t{topic}");
                 let found = broker
@@ -352,7 +367,7 @@ let visible_end = found.bounds.high_watermark.as_i64();
         if random.below(3) == 0 {
             answer.await;
         } else {
-            self.spawn(answer);
+            self.spawn(format!("log {at} to {}", staged.offset_end), answer);
         }
         true
     }
