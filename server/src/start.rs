@@ -60,6 +60,7 @@ pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> E
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
         open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000)
             as usize,
+        ..EngineSettings::default()
     }
 }
 

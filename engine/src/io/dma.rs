@@ -160,6 +160,15 @@ impl Disk for DmaDisk {
         glommio::timer::sleep(duration).await;
     }
 
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_millis() as u64)
+    }
+
     async fn yield_now(&self) {
         glommio::yield_if_needed().await;
     }

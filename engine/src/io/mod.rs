@@ -7,6 +7,8 @@ mod block;
 mod cache;
 mod dma;
 mod probe;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 
 pub use block::{Chunk, aligned_down, aligned_up};
 pub(crate) use cache::{PageCache, PageKey};
@@ -16,7 +18,7 @@ pub use probe::probe_io_uring;
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Unit of every write: device blocks are never smaller than 512 B, and 4096 B is what file systems use.
 pub const BLOCK_BYTES: usize = 4096;
@@ -66,6 +68,10 @@ pub trait Disk: Clone + 'static {
     ) -> impl Future<Output = io::Result<()>>;
     /// Sleeps on the executor's clock.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+    /// The executor's clock.
+    fn now(&self) -> Instant;
+    /// Milliseconds since 1970.
+    fn wall_ms(&self) -> u64;
     /// Lets other tasks run when this one has used its time.
     fn yield_now(&self) -> impl Future<Output = ()>;
     /// Starts a task beside this one, in the foreground or in the background's smaller share of the core.

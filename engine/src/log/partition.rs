@@ -619,4 +619,37 @@ impl PartitionLog {
         self.watchers.drain(..).for_each(Waker::wake);
         self.turns.iter_mut().filter_map(|(_, waker)| waker.take()).for_each(Waker::wake);
     }
+
+    /// Where it stands, for a test that ended badly.
+    #[cfg(test)]
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!(
+            "\n  {} {:?} fault {:?} queued {} writing {} run {} reserving {} state {} turns {} pins {:?}",
+            self.identity.topic,
+            self.bounds,
+            self.fault,
+            self.queued,
+            self.writing,
+            self.run.is_some(),
+            self.reserving,
+            self.state_wanted,
+            self.turns.len(),
+            self.pins,
+        );
+        for segment in self.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
+            text += &format!(
+                "\n    {} {:?} memory {} (from {}) written {} durable {} planned {} staged {} reserved {}",
+                segment.base,
+                segment.stage,
+                segment.tail.memory_bytes(),
+                segment.tail.memory_start(),
+                segment.tail.written_end(),
+                segment.tail.durable_end(),
+                segment.tail.planned_end(),
+                segment.tail.staged_end(),
+                segment.reserved_end
+            );
+        }
+        text
+    }
 }

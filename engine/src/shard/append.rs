@@ -1,7 +1,6 @@
 //! Appends: check, take a turn, stage; and waiting for durability.
 
 use super::api::{Append, AppendError, LogError, Staged};
-use super::commit_loop::wall_ms;
 use super::directory::{Directory, SharedLog};
 use super::stats::EngineStats;
 use crate::batch::{CheckRules, CheckedBatch, check};
@@ -12,7 +11,6 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 /// A place in the order of one log's appends; given up when dropped.
 struct Turn {
@@ -114,7 +112,7 @@ impl<D: Disk> Directory<D> {
             stored
         };
         self.count_memory(stored.bytes, 0);
-        self.count_staged(batch.batch_bytes() as u64, wall_ms());
+        self.count_staged(batch.batch_bytes() as u64, self.disk.wall_ms());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);
@@ -168,7 +166,7 @@ impl<D: Disk> Directory<D> {
         end: Offset,
     ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
         let directory = Rc::clone(self);
-        let start = Instant::now();
+        let start = self.disk.now();
         async move {
             poll_fn(|context| {
                 if let Err(error) = directory.refuse_fault(&log) {
@@ -182,7 +180,7 @@ impl<D: Disk> Directory<D> {
                 Poll::Pending
             })
             .await?;
-            directory.stats.commit_latency.record(start.elapsed());
+            directory.stats.commit_latency.record(directory.disk.now() - start);
             Ok(())
         }
     }

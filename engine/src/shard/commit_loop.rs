@@ -15,12 +15,10 @@ use crate::log::{Part, PartitionLog, WriteBack};
 use crate::units::{LogId, Offset};
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Logs whose large runs may be under way at once.
 const RUNS_MAX: usize = 4;
-/// Entries of one commit, at most: their table stays below a quarter of the largest commit.
-const ENTRIES_MAX: usize = 8192;
 /// A journal that was idle this long writes one empty commit: witness that the last one was synced.
 const WITNESS_DELAY: Duration = Duration::from_millis(200);
 
@@ -44,16 +42,13 @@ enum Source {
 struct Load {
     carried: Vec<Carried>,
     payload_bytes: usize,
-    dones: Dones,
+    dones: Vec<Rc<Done>>,
 }
 
-/// Who waits for a commit: told when it is over, also when the directory stopped over it, which they then see.
-#[derive(Default)]
-struct Dones(Vec<Rc<Done>>);
-
-impl Drop for Dones {
+/// However a commit ends, who waits for it goes on, and asks whether the directory stopped.
+impl Drop for Load {
     fn drop(&mut self) {
-        self.0.iter().for_each(|done| done.set());
+        self.dones.iter().for_each(|done| done.set());
     }
 }
 
@@ -110,7 +105,7 @@ impl<D: Disk> Directory<D> {
             }
             return Ok(());
         }
-        let start_ms = wall_ms();
+        let start_ms = self.disk.wall_ms();
         let file = self.write(&load.carried, load.payload_bytes).await?;
         if self.keeper.stopped().is_some() {
             self.fence_all();
@@ -148,7 +143,7 @@ impl<D: Disk> Directory<D> {
         let starved = self.starved();
         for _ in 0..waiting {
             let limit = self.settings.commit_bytes_max;
-            if load.payload_bytes >= limit || load.carried.len() >= ENTRIES_MAX {
+            if load.payload_bytes >= limit || load.carried.len() >= self.settings.commit_entries_max {
                 break;
             }
             let Some(item) = self.queue.borrow_mut().pop_front() else { break };
@@ -156,9 +151,9 @@ impl<D: Disk> Directory<D> {
                 Item::Control { entry, payload, done } => {
                     load.payload_bytes += payload.len();
                     load.carried.push(Carried { entry, source: Source::Owned(payload) });
-                    load.dones.0.push(done);
+                    load.dones.push(done);
                 }
-                Item::Barrier(done) => load.dones.0.push(done),
+                Item::Barrier(done) => load.dones.push(done),
                 Item::Log(log_id) => self.load_log(log_id, starved, &mut load),
             }
         }
@@ -212,10 +207,10 @@ impl<D: Disk> Directory<D> {
             .collect();
         let mut blocks = file.buffer(bytes);
         encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
-        let start = Instant::now();
+        let start = self.disk.now();
         file.write(position, blocks).await?;
         file.sync().await?;
-        self.stats.device_latency.record(start.elapsed());
+        self.stats.device_latency.record(self.disk.now() - start);
         EngineStats::add(&self.stats.commits_total, 1);
         EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);
         let mut journal = self.journal.borrow_mut();
@@ -229,7 +224,9 @@ impl<D: Disk> Directory<D> {
 
     /// Begins the next journal file when the current one might not hold the next commit.
     async fn make_room(self: &Rc<Self>) -> io::Result<()> {
-        let worst = commit_bytes(ENTRIES_MAX, self.settings.commit_bytes_max) as u64 + (4 << 20);
+        let settings = &self.settings;
+        let payload_bytes = settings.commit_bytes_max + settings.state_bytes_max;
+        let worst = commit_bytes(settings.commit_entries_max, payload_bytes) as u64;
         let fits = self.journal.borrow().current.as_ref().is_some_and(|c| c.position + worst <= c.bytes);
         if fits {
             return Ok(());
@@ -289,7 +286,9 @@ impl<D: Disk> Directory<D> {
             };
             payload_bytes += state.len();
             carried.push(Carried { entry, source: Source::Owned(state) });
-            if payload_bytes >= self.settings.commit_bytes_max || carried.len() >= ENTRIES_MAX {
+            if payload_bytes >= self.settings.commit_bytes_max
+                || carried.len() >= self.settings.commit_entries_max
+            {
                 self.write(&carried, payload_bytes).await?;
                 carried.clear();
                 payload_bytes = 0;
@@ -358,12 +357,6 @@ impl<D: Disk> Directory<D> {
         }
         EngineStats::set(&self.stats.unsynced_bytes, self.unsynced.get());
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn wall_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Carried {

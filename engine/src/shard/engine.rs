@@ -116,8 +116,9 @@ impl<D: Disk> Engine<D> {
         let log = PartitionLog::new(recovered, settings, number);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
-        directory.commit_control(entry, payload).await;
+        let committed = directory.commit_control(entry, payload).await;
         self.count_logs();
+        committed?;
         self.online(log_id).map(|_| ())
     }
 
@@ -129,7 +130,7 @@ impl<D: Disk> Engine<D> {
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
     ///
     /// # Errors
-    /// `Unknown` when this shard has no such log.
+    /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
         let was_fenced = log.borrow().fault.is_some();
@@ -138,7 +139,8 @@ impl<D: Disk> Engine<D> {
             directory.journal.borrow_mut().rescued_deleted.push(log_id);
         }
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
-        directory.commit_control(entry, Vec::new()).await;
+        // Files go only after the entry that says so is durable: otherwise the next start misses them.
+        directory.commit_control(entry, Vec::new()).await?;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         while log.borrow().writing || log.borrow().has_run_in_flight() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
@@ -354,6 +356,29 @@ impl<D: Disk> Engine<D> {
             directory.logs.borrow_mut().clear();
             directory.close_all().await;
         }
+    }
+
+    /// Where everybody stands, for a test that ended badly.
+    #[cfg(test)]
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        for directory in &self.0.directories {
+            let journal = directory.journal.borrow();
+            text += &format!(
+                "\n tail memory {}, available {}, used {:?}, needs old {}, queue {}, runs {}, at {:?}",
+                directory.tail_memory.get(),
+                directory.keeper.available(),
+                journal.used,
+                journal.needs_old,
+                directory.queue.borrow().len(),
+                directory.runs.get(),
+                journal.current.as_ref().map(|current| current.position),
+            );
+            for log in directory.logs.borrow().values() {
+                text += &log.borrow().describe();
+            }
+        }
+        text
     }
 
     /// The settings this engine was started with.

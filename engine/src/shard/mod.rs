@@ -22,6 +22,8 @@ mod write_back_loop;
 #[cfg(test)]
 mod rot_tests;
 #[cfg(test)]
+mod sim_tests;
+#[cfg(test)]
 mod tests;
 
 pub use api::{

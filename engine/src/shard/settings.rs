@@ -13,6 +13,10 @@ pub struct EngineSettings {
     pub journal_files_max: usize,
     /// Payload of one commit, at most.
     pub commit_bytes_max: usize,
+    /// Entries of one commit, at most: their table stays below a quarter of the largest commit.
+    pub commit_entries_max: usize,
+    /// What one log's state and its copied tail may add to a commit: kept free at the end of each journal file.
+    pub state_bytes_max: usize,
     /// A log that staged more than this writes its blocks straight to its segment.
     pub large_run_bytes: u64,
     /// Bound of write-back while the journal is not short of space; 0 is none.
@@ -36,6 +40,8 @@ impl Default for EngineSettings {
             journal_file_bytes: 64 << 20,
             journal_files_max: 8,
             commit_bytes_max: 4 << 20,
+            commit_entries_max: 8192,
+            state_bytes_max: 4 << 20,
             large_run_bytes: 256 << 10,
             write_back_bytes_per_s: 256 << 20,
             tail_memory_bytes: 256 << 20,

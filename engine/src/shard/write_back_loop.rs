@@ -4,7 +4,7 @@
 //! A lap serves the logs that need the oldest files, oldest first, a few at a time, slowly while there is room and as
 //! fast as the disk goes when there is none.
 
-use super::commit_loop::wall_ms;
+use super::api::LogError;
 use super::directory::{Directory, Item, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
@@ -42,7 +42,7 @@ impl<D: Disk> Directory<D> {
     }
 
     fn expire_producers(&self) {
-        let horizon = Timestamp(wall_ms() as i64 - self.settings.producer_expiration_ms);
+        let horizon = Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms);
         for log in self.logs.borrow().values() {
             log.borrow_mut().expire_producers(horizon);
         }
@@ -183,7 +183,7 @@ impl<D: Disk> Directory<D> {
         let mut at = planned.range.start.as_u64();
         let end = planned.range.end.as_u64();
         let share = rate / WORKERS as u64;
-        let start = Instant::now();
+        let start = self.disk.now();
         let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();
         let failed: Rc<RefCell<Option<io::Error>>> = Rc::default();
         while at < end {
@@ -207,7 +207,7 @@ impl<D: Disk> Directory<D> {
             }
             let written = at - planned.range.start.as_u64();
             if let Some(due_us) = (written * 1_000_000).checked_div(share) {
-                let ahead = Duration::from_micros(due_us).saturating_sub(start.elapsed());
+                let ahead = Duration::from_micros(due_us).saturating_sub(self.disk.now() - start);
                 if ahead > Duration::from_millis(1) {
                     self.disk.sleep(ahead.min(Duration::from_millis(100))).await;
                 }
@@ -268,9 +268,17 @@ impl<D: Disk> Directory<D> {
         self.queue_and_wait(Item::Barrier).await;
     }
 
-    /// Resolves when the entry is durable, or the directory has stopped.
-    pub(crate) async fn commit_control(&self, entry: Entry, payload: Vec<u8>) {
+    /// Resolves when the entry is durable.
+    ///
+    /// # Errors
+    /// `Offline` when the directory stopped: whether the entry is there, the next start says.
+    pub(crate) async fn commit_control(&self, entry: Entry, payload: Vec<u8>) -> Result<(), LogError> {
+        let log_id = entry.log_id;
         self.queue_and_wait(|done| Item::Control { entry, payload, done }).await;
+        match self.keeper.stopped() {
+            Some(reason) => Err(LogError::Offline { log_id, reason }),
+            None => Ok(()),
+        }
     }
 
     async fn queue_and_wait(&self, item: impl FnOnce(Rc<Done>) -> Item) {
@@ -296,8 +304,7 @@ impl<D: Disk> Directory<D> {
                 encode_older(&journal.rescues)
             };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            self.commit_control(entry, rescues).await;
-            if self.keeper.stopped().is_none() {
+            if self.commit_control(entry, rescues).await.is_ok() {
                 self.keeper.old_done();
             }
         }

@@ -1,0 +1,432 @@
+//! A disk in memory that can do everything a real one does wrong, and does it again from the same seed.
+//!
+//! ```text
+//! lives of the code under test:  run -> cut at a step | failed sync | ... -> end_life -> run again
+//! the medium:                    synced | unsynced, may be kept, lost or torn | in flight, may land late
+//! ```
+//! Every request is two steps, one when it begins and one when its effect is there and nobody knows yet; a life may be
+//! cut at any step. Made for tests; nothing here is in a broker.
+
+mod executor;
+mod file;
+mod random;
+mod world;
+
+pub use executor::Simulation;
+pub use random::Random;
+pub use world::End;
+
+use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
+use bytes::Bytes;
+use file::{Block, block_of};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use world::{InFlight, Inode, World};
+
+/// Milliseconds since 1970 when a simulation begins.
+pub const WALL_START_MS: u64 = 1_700_000_000_000;
+/// How long a lock is waited for.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What goes wrong, and how often. The default is a disk that is well.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The life is cut when so many steps were taken since the faults were set.
+    pub cut_after_steps: Option<u64>,
+    /// Failed writes, so many in 100 000; half of them land in part.
+    pub write_fails: u64,
+    /// Failed syncs, so many in 100 000; unsynced blocks of this file and of others may be lost then.
+    pub sync_fails: u64,
+    /// Requests that take up to a second, so many in 100 000.
+    pub slow: u64,
+    /// What all files together may take.
+    pub storage_bytes_max: u64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { cut_after_steps: None, write_fails: 0, sync_fails: 0, slow: 0, storage_bytes_max: u64::MAX }
+    }
+}
+
+/// See the file's header; clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk(Rc<Inner>);
+
+struct Inner {
+    simulation: Simulation,
+    world: RefCell<World>,
+    random: RefCell<Random>,
+    faults: RefCell<Faults>,
+    steps: Cell<u64>,
+    handle_next: Cell<u64>,
+    begun: Instant,
+}
+
+/// An open file of it; gives up its lock a little after it is dropped, as descriptors closed through a ring do.
+pub struct SimFile {
+    disk: SimDisk,
+    inode: Inode,
+    handle: u64,
+}
+
+impl SimDisk {
+    /// An empty disk, used by the tasks of `simulation`.
+    pub fn new(simulation: &Simulation, seed: u64) -> Self {
+        Self(Rc::new(Inner {
+            simulation: simulation.clone(),
+            world: RefCell::new(World::new()),
+            random: RefCell::new(Random::new(seed ^ 0x0D15_C0FF)),
+            faults: RefCell::default(),
+            steps: Cell::new(0),
+            handle_next: Cell::new(1),
+            begun: Instant::now(),
+        }))
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.world.borrow_mut().storage_bytes_max = faults.storage_bytes_max;
+        *self.0.faults.borrow_mut() = faults;
+        self.0.steps.set(0);
+    }
+
+    /// Steps taken since the faults were set.
+    pub fn steps(&self) -> u64 {
+        self.0.steps.get()
+    }
+
+    /// Ends a life whose tasks are gone already.
+    pub fn end_life(&self, end: End) {
+        let now = self.0.simulation.clock();
+        let (mut world, mut random) = (self.0.world.borrow_mut(), self.0.random.borrow_mut());
+        world.land_late(now);
+        world.end_life(end, now, &mut random);
+    }
+
+    /// Paths and lengths of all files.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut world = self.0.world.borrow_mut();
+        let paths = world.paths();
+        paths
+            .into_iter()
+            .map(|(path, inode)| (path, world.file(inode).map_or(0, |file| file.bytes())))
+            .collect()
+    }
+
+    /// A file's bytes as they would be read now; empty for one that is not there.
+    pub fn content(&self, path: &Path) -> Vec<u8> {
+        let mut world = self.0.world.borrow_mut();
+        let found = world.find(path).and_then(|inode| world.file(inode).map(|file| file.read(0, usize::MAX)));
+        found.unwrap_or_default()
+    }
+
+    /// Turns one bit of a file on the medium, between lives.
+    pub fn flip_bit(&self, path: &Path, at: u64, bit: u32) {
+        let mut world = self.0.world.borrow_mut();
+        let inode = world.find(path);
+        if let Ok(file) = inode.and_then(|inode| world.file(inode)) {
+            file.flip(at, bit);
+        }
+    }
+
+    /// Takes a file away, between lives.
+    pub fn lose_file(&self, path: &Path) {
+        let root = Path::new("");
+        let mut world = self.0.world.borrow_mut();
+        if world.unlink(path).is_ok()
+            && let Ok(directory) = world.find(path.parent().unwrap_or(root))
+        {
+            let change_end = world.begin_sync_directory();
+            world.end_sync_directory(directory, change_end);
+        }
+    }
+
+    fn chance(&self, of_100_000: u64) -> bool {
+        of_100_000 > 0 && self.0.random.borrow_mut().below(100_000) < of_100_000
+    }
+
+    /// Counts a step; never goes on once the life is cut.
+    async fn step(&self) {
+        let steps = self.0.steps.get() + 1;
+        self.0.steps.set(steps);
+        if self.0.faults.borrow().cut_after_steps == Some(steps) {
+            self.0.simulation.cut();
+        }
+        if self.0.simulation.is_cut() {
+            std::future::pending::<()>().await;
+        }
+        self.0.world.borrow_mut().land_late(self.0.simulation.clock());
+    }
+
+    /// The time a request takes.
+    async fn latency(&self, fastest_us: u64) {
+        let slow = self.0.faults.borrow().slow;
+        let slowest_us = if self.chance(slow) { 1_000_000 } else { 8 * fastest_us };
+        let us = fastest_us + self.0.random.borrow_mut().below(slowest_us);
+        self.0.simulation.sleep(Duration::from_micros(us)).await;
+    }
+
+    /// A request without a part in flight: its effect comes all at once.
+    async fn request<T>(
+        &self,
+        fastest_us: u64,
+        effect: impl FnOnce(&mut World) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.step().await;
+        self.latency(fastest_us).await;
+        let outcome = effect(&mut self.0.world.borrow_mut());
+        self.step().await;
+        outcome
+    }
+
+    async fn lock(&self, inode: Inode, handle: u64) -> io::Result<()> {
+        let end = self.0.simulation.clock() + LOCK_WAIT_MAX;
+        loop {
+            let now = self.0.simulation.clock();
+            {
+                let mut world = self.0.world.borrow_mut();
+                let file = world.file(inode)?;
+                if file.locked_by.is_none() && file.locked_until <= now {
+                    file.locked_by = Some(handle);
+                    return Ok(());
+                }
+            }
+            if now >= end {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0.simulation.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn sync_failed(&self, inode: Inode) -> io::Error {
+        let (mut world, mut random) = (self.0.world.borrow_mut(), self.0.random.borrow_mut());
+        let others = random.per_mille(300);
+        for (number, node) in world.nodes.iter_mut().enumerate() {
+            if let world::Node::File(file) = node
+                && (number == inode || others)
+            {
+                file.lose_some(&mut random);
+            }
+        }
+        io::Error::other("the sync failed")
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let until = self.disk.0.simulation.clock()
+            + Duration::from_micros(self.disk.0.random.borrow_mut().below(3000));
+        if let Ok(mut world) = self.disk.0.world.try_borrow_mut()
+            && let Ok(file) = world.file(self.inode)
+            && file.locked_by == Some(self.handle)
+        {
+            file.unlock();
+            file.locked_until = file.locked_until.max(until);
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<SimFile> {
+        let found = self.request(20, |world| match world.find(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && mode == OpenMode::Create => {
+                world.create_file(path)
+            }
+            found => found,
+        });
+        let inode = found.await?;
+        self.0.world.borrow_mut().file(inode)?;
+        let handle = self.0.handle_next.replace(self.0.handle_next.get() + 1);
+        if mode != OpenMode::Read {
+            self.lock(inode, handle).await?;
+        }
+        Ok(SimFile { disk: self.clone(), inode, handle })
+    }
+
+    async fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        self.request(20, |world| {
+            let inode = world.find(path)?;
+            let names = world.names(inode)?;
+            Ok(names.iter().map(|(name, inode)| (name.clone(), world.is_directory(*inode))).collect())
+        })
+        .await
+    }
+
+    async fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.request(20, |world| world.create_directory(path)).await
+    }
+
+    async fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.step().await;
+        let (inode, change_end) = {
+            let world = self.0.world.borrow();
+            (world.find(path)?, world.begin_sync_directory())
+        };
+        self.latency(200).await;
+        let fails = self.0.faults.borrow().sync_fails;
+        if self.chance(fails) {
+            return Err(self.sync_failed(inode));
+        }
+        self.0.world.borrow_mut().end_sync_directory(inode, change_end);
+        self.step().await;
+        Ok(())
+    }
+
+    async fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
+        self.request(20, |world| world.rename(source, target)).await
+    }
+
+    async fn remove(&self, path: &Path) -> io::Result<()> {
+        self.request(20, |world| world.unlink(path)).await
+    }
+
+    async fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let names: Vec<String> =
+            self.request(20, |world| Ok(world.names(world.find(path)?)?.keys().cloned().collect())).await?;
+        for name in names {
+            self.request(20, |world| world.unlink(&path.join(&name))).await?;
+        }
+        self.remove(path).await
+    }
+
+    async fn read_small(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.request(20, |world| {
+            let inode = world.find(path)?;
+            let bytes = world.file(inode)?.read(0, usize::MAX);
+            if bytes.len() > bytes_max { Err(io::ErrorKind::InvalidData.into()) } else { Ok(bytes) }
+        })
+        .await
+    }
+
+    async fn replace_small(&self, path: &Path, bytes: Vec<u8>, durable: bool) -> io::Result<()> {
+        let temporary = path.with_added_extension("new");
+        let file = {
+            let found = self.request(20, |world| {
+                let inode = world.find(&temporary).or_else(|_| world.create_file(&temporary))?;
+                let write = world.write_next;
+                world.file(inode)?.cut(0, write);
+                Ok(inode)
+            });
+            let inode = found.await?;
+            SimFile { disk: self.clone(), inode, handle: 0 }
+        };
+        let mut blocks = bytes.clone();
+        blocks.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
+        file.write(0, blocks).await?;
+        file.cut(bytes.len() as u64).await?;
+        if durable {
+            file.sync().await?;
+        }
+        self.rename(&temporary, path).await?;
+        match path.parent() {
+            Some(parent) if durable => self.sync_directory(parent).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.simulation.sleep(duration).await;
+    }
+
+    fn now(&self) -> Instant {
+        self.0.begun + self.0.simulation.clock()
+    }
+
+    fn wall_ms(&self) -> u64 {
+        WALL_START_MS + self.0.simulation.clock().as_millis() as u64
+    }
+
+    async fn yield_now(&self) {
+        self.0.simulation.yield_now().await;
+    }
+
+    fn spawn(&self, _background: bool, task: impl Future<Output = ()> + 'static) {
+        self.0.simulation.spawn(task);
+    }
+}
+
+impl DiskFile for SimFile {
+    type Buffer = Vec<u8>;
+
+    fn buffer(&self, bytes: usize) -> Vec<u8> {
+        vec![0xEE; bytes] // undefined means that nobody may count on zeros
+    }
+
+    async fn write(&self, at: u64, blocks: Vec<u8>) -> io::Result<()> {
+        assert!(blocks.len().is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
+        let disk = &self.disk.0;
+        let number = disk.handle_next.replace(disk.handle_next.get() + 1);
+        let blocks: Vec<Block> = blocks.chunks(BLOCK_BYTES).map(block_of).collect();
+        let count = blocks.len() as u64;
+        disk.world.borrow_mut().in_flight.insert(number, InFlight { inode: self.inode, at, blocks });
+        self.disk.step().await;
+        self.disk.latency(20 + count).await;
+        let fails = disk.faults.borrow().write_fails;
+        let failed = self.disk.chance(fails);
+        {
+            let mut world = disk.world.borrow_mut();
+            let Some(write) = world.in_flight.remove(&number) else { unreachable!("it was put there above") };
+            if failed {
+                // A short write is an error too, and both may have left some blocks.
+                let mut left = disk.random.borrow_mut().below(2 * count);
+                let _ = world.land(write, |block| {
+                    left = left.saturating_sub(1);
+                    (left > 0).then(|| block.clone())
+                });
+                return Err(io::Error::new(io::ErrorKind::WriteZero, "the write failed"));
+            }
+            world.land(write, |block| Some(block.clone()))?;
+        }
+        self.disk.step().await;
+        Ok(())
+    }
+
+    async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
+        assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
+        let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
+        found.await.map(Bytes::from)
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        self.disk.step().await;
+        let covered = {
+            let mut world = self.disk.0.world.borrow_mut();
+            let write_end = world.write_next;
+            world.file(self.inode)?.begin_sync(write_end)
+        };
+        self.disk.latency(200).await;
+        let fails = self.disk.0.faults.borrow().sync_fails;
+        if self.disk.chance(fails) {
+            return Err(self.disk.sync_failed(self.inode));
+        }
+        self.disk.0.world.borrow_mut().file(self.inode)?.end_sync(covered);
+        self.disk.step().await;
+        Ok(())
+    }
+
+    async fn reserve(&self, end: u64) -> io::Result<()> {
+        self.disk.request(50, |world| world.grow(self.inode, end)).await
+    }
+
+    async fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.disk
+            .request(20, |world| {
+                let write = world.write_next;
+                world.write_next += 1;
+                world.file(self.inode)?.cut(bytes, write);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn bytes(&self) -> io::Result<u64> {
+        self.disk.request(5, |world| Ok(world.file(self.inode)?.bytes())).await
+    }
+}

@@ -1,0 +1,406 @@
+//! One life of a broker on the simulated disk: recover, compare with the model, append, read, create, delete, end.
+
+use super::model::{Being, ModelLog, NOW};
+use crate::batch::Origin;
+use crate::io::Disk;
+use crate::io::sim::{Faults, Random, SimDisk, Simulation};
+use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, recover};
+use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+type Logs = Rc<RefCell<Vec<ModelLog>>>;
+
+/// Topics that come and go; a name is used again after its log was deleted.
+const TOPICS: u64 = 6;
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Clean,
+    PowerCut,
+    Kill,
+    /// A write or sync fails sooner or later.
+    Fault,
+}
+
+/// What one life does.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) ending: Ending,
+    pub(super) faults: Faults,
+    pub(super) shard_count: usize,
+    /// Operations of each actor.
+    pub(super) operations: u64,
+    pub(super) settings: EngineSettings,
+}
+
+impl Plan {
+    pub(super) fn random(random: &mut Random) -> Self {
+        let ending = match random.below(10) {
+            0..2 => Ending::Clean,
+            2..6 => Ending::PowerCut,
+            6..8 => Ending::Kill,
+            _ => Ending::Fault,
+        };
+        let mut faults = Faults { slow: random.below(2) * 300, ..Faults::default() };
+        match ending {
+            Ending::PowerCut | Ending::Kill => {
+                let most = [100, 1000, 6000][random.below(3) as usize];
+                faults.cut_after_steps = Some(1 + random.below(most));
+            }
+            Ending::Fault => match random.below(4) {
+                0 => faults.write_fails = 100,
+                1 => faults.storage_bytes_max = (3 << 20) + random.below(8 << 20),
+                _ => faults.sync_fails = 200,
+            },
+            Ending::Clean => {}
+        }
+        let operations = [3, 20, 60][random.below(3) as usize];
+        let settings = random_settings(random);
+        Self { ending, faults, shard_count: 1 + random.below(3) as usize, operations, settings }
+    }
+
+    /// A last look at a disk that is well.
+    pub(super) fn calm() -> Self {
+        let settings = random_settings(&mut Random::new(1));
+        Self { ending: Ending::Clean, faults: Faults::default(), shard_count: 2, operations: 2, settings }
+    }
+}
+
+fn random_settings(random: &mut Random) -> EngineSettings {
+    EngineSettings {
+        directories: vec![PathBuf::from("sim")],
+        journal_file_bytes: 1 << 20,
+        journal_files_max: 4,
+        commit_bytes_max: [32 << 10, 128 << 10][random.below(2) as usize],
+        commit_entries_max: 64,
+        state_bytes_max: 320 << 10,
+        large_run_bytes: [12 << 10, 64 << 10][random.below(2) as usize],
+        write_back_bytes_per_s: [0, 20 << 20][random.below(2) as usize],
+        tail_memory_bytes: [1 << 20, 8 << 20][random.below(2) as usize],
+        cache_bytes: 1 << 20,
+        unpacked_bytes_max: 1 << 20,
+        producer_expiration_ms: 86_400_000,
+        open_files_max: [4, 100][random.below(2) as usize],
+    }
+}
+
+/// What the actors of one life share.
+#[derive(Clone)]
+struct Broker {
+    simulation: Simulation,
+    engines: Rc<Vec<Engine<SimDisk>>>,
+    logs: Logs,
+    /// What is being done, by whom.
+    busy: Rc<RefCell<BTreeMap<u64, String>>>,
+    number: Rc<Cell<u64>>,
+    faulty: bool,
+}
+
+/// Until the life is over or the disk is cut under it.
+pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Random, logs: Logs, plan: Plan) {
+    let shard_count = plan.shard_count;
+    let faulty = plan.ending == Ending::Fault;
+    let recovered =
+        match recover(std::slice::from_ref(&disk), &plan.settings, shard_count, Timestamp(NOW)).await {
+            Ok(recovered) => recovered,
+            Err(error) if faulty => return drop(error),
+            Err(error) => panic!("recovery: {error}"),
+        };
+    let mut engines = Vec::new();
+    for share in recovered.split(shard_count, |identity| owner(identity.log_id, shard_count)) {
+        match Engine::start(vec![disk.clone()], plan.settings.clone(), share).await {
+            Ok(engine) => engines.push(engine),
+            Err(error) if faulty => return drop(error),
+            Err(error) => panic!("start: {error}"),
+        }
+    }
+    let broker = Broker {
+        simulation,
+        engines: Rc::new(engines),
+        logs,
+        busy: Rc::default(),
+        number: Rc::default(),
+        faulty,
+    };
+    broker.compare(&mut random).await;
+    for actor in 0..TOPICS {
+        broker.act(Random::new(random.next_u64()), actor, plan.operations);
+    }
+    broker.rest().await;
+    if plan.ending == Ending::Clean {
+        broker.compare_bounds();
+    }
+    for engine in broker.engines.iter() {
+        let stopped = engine.stop().await;
+        assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?}");
+    }
+    if matches!(plan.ending, Ending::PowerCut | Ending::Kill) {
+        disk.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn owner(log_id: LogId, shard_count: usize) -> usize {
+    crc32c::crc32c(&log_id.0) as usize % shard_count
+}
+
+impl Broker {
+    fn engine(&self, log_id: LogId) -> &Engine<SimDisk> {
+        &self.engines[owner(log_id, self.engines.len())]
+    }
+
+    /// Only a directory that stopped may refuse.
+    fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
+        let full = format!("{error:?}").contains("no blocks for its segment");
+        assert!(
+            self.faulty && (self.engine(log_id).stopped().is_some() || full),
+            "refused on a disk that is well: {error:?}"
+        );
+    }
+
+    /// Everybody has done what they wanted, and nobody waits any more.
+    async fn rest(&self) {
+        let end = self.simulation.clock() + Duration::from_secs(900);
+        while !self.busy.borrow().is_empty() {
+            if self.simulation.clock() >= end {
+                let engines: String = self.engines.iter().map(Engine::describe).collect();
+                panic!("{:?} wait for ever{engines}", self.busy.borrow());
+            }
+            self.simulation.sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn spawn(&self, what: String, work: impl Future<Output = ()> + 'static) {
+        self.number.set(self.number.get() + 1);
+        let (number, busy) = (self.number.get(), Rc::clone(&self.busy));
+        busy.borrow_mut().insert(number, what);
+        self.simulation.spawn(async move {
+            work.await;
+            busy.borrow_mut().remove(&number);
+        });
+    }
+
+    /// What recovery found against what was promised.
+    async fn compare(&self, random: &mut Random) {
+        let count = self.logs.borrow().len();
+        for at in 0..count {
+            let (log_id, settings, being) = {
+                let log = &self.logs.borrow()[at];
+                (log.id(), log.settings.clone(), log.being)
+            };
+            let engine = self.engine(log_id);
+            let bounds = match engine.bounds(log_id) {
+                Ok(bounds) => bounds,
+                Err(LogError::Unknown { .. }) => {
+                    assert!(being != Being::Live, "log {at} is gone");
+                    self.logs.borrow_mut()[at].being = Being::Deleted;
+                    continue;
+                }
+                Err(error) if self.faulty && engine.stopped().is_some() => return drop(error),
+                Err(error) => panic!("log {at}: {error}"),
+            };
+            assert!(being != Being::Deleted, "log {at} was deleted and is here again");
+            assert_eq!((bounds.durable_end, bounds.high_watermark), (bounds.log_end, bounds.log_end));
+            engine.configure(log_id, settings).unwrap();
+            {
+                let log = &mut self.logs.borrow_mut()[at];
+                log.being = Being::Live;
+                log.recovered(bounds.log_end.as_i64());
+            }
+            if !self.read_all(at, random).await {
+                return;
+            }
+        }
+    }
+
+    fn compare_bounds(&self) {
+        for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live) {
+            let bounds = self.engine(log.id()).bounds(log.id()).unwrap();
+            assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.end(), log.end()));
+        }
+    }
+
+    /// Reads a log from its start to its end; false when the disk failed meanwhile.
+    async fn read_all(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, end) = {
+            let log = &self.logs.borrow()[at];
+            (log.id(), log.end())
+        };
+        let mut offset = 0;
+        while offset < end {
+            match self.read(at, log_id, offset, random).await {
+                Some(found) => {
+                    assert!(found > offset, "log {at}: nothing at {offset} of {end}");
+                    offset = found;
+                }
+                None => return false,
+            }
+        }
+        true
+    }
+
+    async fn read(&self, at: usize, log_id: LogId, offset: i64, random: &mut Random) -> Option<i64> {
+        let read = Read {
+            offset: Offset::new(offset),
+            bytes_max: [1, 5_000, 200_000][random.below(3) as usize],
+            first_batch_whole: true,
+            isolation: Isolation::Uncommitted,
+        };
+        match self.engine(log_id).read(log_id, read).await {
+            Ok(found) => {
+                let log = &mut self.logs.borrow_mut()[at];
+                let end = log.check_read(offset, &found.slices.concat());
+                let visible_end = found.bounds.high_watermark.as_i64();
+                assert!(end == offset || end <= visible_end, "log {at}: read beyond the high watermark");
+                log.seen_end = log.seen_end.max(visible_end);
+                Some(end)
+            }
+            Err(error) => {
+                if self.logs.borrow()[at].being == Being::Live {
+                    self.refused(log_id, &error);
+                }
+                None
+            }
+        }
+    }
+
+    /// One topic's life: its log is made, written, read, deleted, made again under the same name.
+    fn act(&self, mut random: Random, topic: u64, operations: u64) {
+        let broker = self.clone();
+        self.spawn(format!("actor {topic}"), async move {
+            for _ in 0..operations {
+                let name = format!("t{topic}");
+                let found = broker
+                    .logs
+                    .borrow()
+                    .iter()
+                    .position(|log| log.identity.topic == name && log.being == Being::Live);
+                let went_on = match (found, random.below(100)) {
+                    (None, _) => broker.create(topic, &mut random).await,
+                    (Some(at), 0..3) => broker.delete(at).await,
+                    (Some(at), 3..20) => broker.read_somewhere(at, &mut random).await,
+                    (Some(at), 20..25) => broker.append_again(at).await,
+                    (Some(_), 25..30) => {
+                        broker.simulation.sleep(Duration::from_millis(random.below(8_000))).await;
+                        true
+                    }
+                    (Some(at), _) => broker.append(at, &mut random).await,
+                };
+                if !went_on {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn create(&self, topic: u64, random: &mut Random) -> bool {
+        let (at, identity, settings) = {
+            let mut logs = self.logs.borrow_mut();
+            let number = logs.len() as u64;
+            let log = ModelLog::new(number, topic, random);
+            let found = (logs.len(), log.identity.clone(), log.settings.clone());
+            logs.push(log);
+            found
+        };
+        let log_id = identity.log_id;
+        match self.engine(log_id).create(identity, settings, LeaderEpoch(0)).await {
+            Ok(()) => {
+                self.logs.borrow_mut()[at].being = Being::Live;
+                true
+            }
+            Err(error) => {
+                self.refused(log_id, &error);
+                false
+            }
+        }
+    }
+
+    async fn delete(&self, at: usize) -> bool {
+        let log_id = {
+            let log = &mut self.logs.borrow_mut()[at];
+            log.being = Being::Deleting;
+            log.id()
+        };
+        match self.engine(log_id).delete(log_id).await {
+            Ok(()) if self.engine(log_id).stopped().is_none() => {
+                self.logs.borrow_mut()[at].being = Being::Deleted;
+                true
+            }
+            Ok(()) => false,
+            Err(error) => {
+                self.refused(log_id, &error);
+                false
+            }
+        }
+    }
+
+    async fn read_somewhere(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, end) = {
+            let log = &self.logs.borrow()[at];
+            (log.id(), log.end())
+        };
+        self.read(at, log_id, random.below(end as u64 + 1) as i64, random).await.is_some()
+    }
+
+    /// Stages a batch; its durability is waited for beside, or at once.
+    async fn append(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, records) = {
+            let log = &self.logs.borrow()[at];
+            (log.id(), log.next_batch(random))
+        };
+        let append = Append { records: records.clone(), zstd_allowed: true, origin: Origin::Client };
+        let staged = match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
+            Ok(staged) => staged,
+            Err(error) => {
+                self.refused(log_id, &error);
+                return false;
+            }
+        };
+        assert!(!staged.duplicate, "a new batch is taken for an old one");
+        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, records);
+        let broker = self.clone();
+        let answer = async move { broker.wait_durable(at, log_id, staged.offset_end).await };
+        if random.below(3) == 0 {
+            answer.await;
+        } else {
+            self.spawn(format!("log {at} to {}", staged.offset_end), answer);
+        }
+        true
+    }
+
+    async fn wait_durable(&self, at: usize, log_id: LogId, end: Offset) {
+        match self.engine(log_id).durable(log_id, end).await {
+            Ok(()) => {
+                let log = &mut self.logs.borrow_mut()[at];
+                log.acked_end = log.acked_end.max(end.as_i64());
+            }
+            Err(error) if self.logs.borrow()[at].being == Being::Live => self.refused(log_id, &error),
+            Err(_) => {}
+        }
+    }
+
+    /// A client that got no answer sends its last batch again.
+    async fn append_again(&self, at: usize) -> bool {
+        let (log_id, last) = {
+            let log = &self.logs.borrow()[at];
+            (log.id(), log.batches.last().map(|batch| (batch.records.clone(), batch.base)))
+        };
+        let Some((records, base)) = last else { return true };
+        let append = Append { records, zstd_allowed: true, origin: Origin::Client };
+        match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
+            Ok(staged) => {
+                assert_eq!((staged.base_offset.as_i64(), staged.duplicate), (base, true), "stored twice");
+                self.wait_durable(at, log_id, staged.offset_end).await;
+                true
+            }
+            Err(error) => {
+                self.refused(log_id, &error);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What must be true of the logs whatever happened to the disk: a list of batches per log, and how much was promised.
+
+use crate::batch::{BatchBuilder, BatchHeader, Codec, ProducerFields, crc_matches};
+use crate::io::sim::Random;
+use crate::log::{LogIdentity, LogSettings};
+use crate::units::{LogId, Offset, Timestamp};
+use bytes::Bytes;
+
+pub(super) const NOW: i64 = crate::io::sim::WALL_START_MS as i64;
+
+/// What is known of a log's creation and deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Being {
+    /// Asked for, not answered.
+    Creating,
+    Live,
+    /// Deletion asked for, not answered.
+    Deleting,
+    Deleted,
+}
+
+/// One batch that was staged.
+pub(super) struct ModelBatch {
+    pub(super) base: i64,
+    pub(super) offset_end: i64,
+    pub(super) records: Bytes,
+}
+
+/// One log.
+pub(super) struct ModelLog {
+    pub(super) identity: LogIdentity,
+    pub(super) settings: LogSettings,
+    pub(super) being: Being,
+    pub(super) batches: Vec<ModelBatch>,
+    /// Below it everything was acknowledged.
+    pub(super) acked_end: i64,
+    /// The greatest high watermark that anybody saw.
+    pub(super) seen_end: i64,
+    /// A bit of the disk was turned: it may be offline, but what it serves must be right.
+    pub(super) may_be_offline: bool,
+}
+
+impl ModelLog {
+    pub(super) fn new(number: u64, topic: u64, random: &mut Random) -> Self {
+        let mut id = [0xA5; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let identity =
+            LogIdentity { log_id: LogId(id), topic_id: id, topic: format!("t{topic}"), partition: 0 };
+        let segment_bytes = [20_000, 100_000, 400_000][random.below(3) as usize];
+        Self {
+            identity,
+            settings: LogSettings { segment_bytes, ..LogSettings::default() },
+            being: Being::Creating,
+            batches: Vec::new(),
+            acked_end: 0,
+            seen_end: 0,
+            may_be_offline: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> LogId {
+        self.identity.log_id
+    }
+
+    pub(super) fn end(&self) -> i64 {
+        self.batches.last().map_or(0, |batch| batch.offset_end)
+    }
+
+    /// The batch that would follow.
+    pub(super) fn next_batch(&self, random: &mut Random) -> Bytes {
+        let value_bytes = match random.below(20) {
+            0 => 30_000 + random.below(90_000),
+            1..4 => 8_000 + random.below(20_000),
+            4..8 => 3_000 + random.below(3_000),
+            _ => random.below(300),
+        };
+        let salt = random.next_u64();
+        let record_count = 1 + random.below(3);
+        let base = self.end();
+        let mut builder = BatchBuilder::new(Codec::None);
+        for record in 0..record_count {
+            let value: Vec<u8> =
+                (0..value_bytes / record_count).map(|at| (at * 31 ^ salt >> (at % 8 * 8)) as u8).collect();
+            let time = Timestamp(NOW + base + record as i64);
+            builder.push(time, Some(b"k"), Some(&value), &[]);
+        }
+        let producer = ProducerFields { producer_id: 7, producer_epoch: 0, base_sequence: base as i32 };
+        builder.build(producer).unwrap()
+    }
+
+    pub(super) fn staged(&mut self, base: Offset, offset_end: Offset, records: Bytes) {
+        assert_eq!(base.as_i64(), self.end(), "{}: offsets are continuous", self.identity.topic);
+        self.batches.push(ModelBatch { base: base.as_i64(), offset_end: offset_end.as_i64(), records });
+    }
+
+    /// What a read that began at `offset` found is what was staged there; returns where it ends.
+    pub(super) fn check_read(&self, offset: i64, found: &[u8]) -> i64 {
+        let mut at = 0;
+        let mut place = self.batches.partition_point(|batch| batch.offset_end <= offset);
+        let mut end = offset;
+        while at < found.len() {
+            let header = BatchHeader::read(&found[at..]).unwrap();
+            let batch = self.batches.get(place).unwrap_or_else(|| panic!("more than was staged at {end}"));
+            let bytes = &found[at..at + header.batch_bytes()];
+            assert_eq!(header.base_offset, batch.base, "{}", self.identity.topic);
+            assert!(
+                crc_matches(bytes),
+                "{}: the batch at {} does not check",
+                self.identity.topic,
+                batch.base
+            );
+            assert!(
+                bytes[16..] == batch.records[16..],
+                "{}: other bytes at {}",
+                self.identity.topic,
+                batch.base
+            );
+            end = batch.offset_end;
+            at += bytes.len();
+            place += 1;
+        }
+        end
+    }
+
+    /// Recovery found the log up to `end`: what was promised is there, and what is gone was promised to nobody.
+    pub(super) fn recovered(&mut self, end: i64) {
+        let name = &self.identity.topic;
+        assert!(end >= self.acked_end, "{name}: acknowledged to {}, recovered to {end}", self.acked_end);
+        assert!(end >= self.seen_end, "{name}: seen to {}, recovered to {end}", self.seen_end);
+        assert!(end <= self.end(), "{name}: staged to {}, recovered to {end}", self.end());
+        self.batches.retain(|batch| batch.base < end);
+        assert_eq!(self.end(), end, "{name}: it ends inside a batch");
+        self.acked_end = end;
+    }
+}
