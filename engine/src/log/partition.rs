@@ -96,6 +96,8 @@ pub(crate) struct PartitionLog {
     pub(crate) queued: bool,
     /// A write-back of it is under way.
     pub(crate) writing: bool,
+    /// In the queue of logs with memory that may be let go.
+    pub(crate) releasable: bool,
     /// Blocks are being reserved ahead.
     pub(crate) reserving: bool,
     /// Its state goes into the next commit, with a copy of its tail if that is set too.
@@ -156,6 +158,7 @@ impl PartitionLog {
             fault,
             queued: false,
             writing: false,
+            releasable: false,
             reserving: false,
             state_wanted: false,
             copy_wanted: false,

@@ -153,6 +153,7 @@ impl<D: Disk> Directory<D> {
             }
             let (log_id, freed) = {
                 let mut log = log.borrow_mut();
+                self.note_releasable(&mut log);
                 (log.identity.log_id, log.on_written_back(&planned))
             };
             if planned.seal {
@@ -160,7 +161,6 @@ impl<D: Disk> Directory<D> {
             }
             self.count_memory(0, freed);
             self.commit_wanted.set(); // a large run of this log may have waited
-            self.releasable.borrow_mut().push_back(log_id);
             EngineStats::add(
                 &self.stats.write_back_bytes_total,
                 planned.range.end.as_u64() - planned.range.start.as_u64(),
