@@ -98,6 +98,8 @@ pub(crate) struct PartitionLog {
     pub(crate) queued: bool,
     /// A write-back of it is under way.
     pub(crate) writing: bool,
+    /// In the queue of logs with memory that may be let go.
+    pub(crate) releasable: bool,
     /// Blocks are being reserved ahead.
     pub(crate) reserving: bool,
     /// Its state goes into the next commit, with a copy of its tail if that is set too.
@@ -159,6 +161,7 @@ impl PartitionLog {
             fault,
             queued: false,
             writing: false,
+            releasable: false,
             reserving: false,
             state_wanted: false,
             copy_wanted: false,
@@ -333,14 +336,22 @@ impl PartitionLog {
     /// Takes what waits into a commit: at most `bytes_max` of batches; with 0 only what frees space.
     pub(crate) fn plan(&mut self, bytes_max: u64) -> Vec<Part> {
         let mut parts = Vec::new();
+        let mut run = None;
         if self.run.as_ref().is_some_and(|run| run.synced) {
-            self.plan_run_parts(&mut parts);
+            run = self.plan_run_parts(&mut parts);
         } else if self.run.is_none() && bytes_max > 0 {
             self.plan_data(bytes_max, &mut parts);
         }
         if self.state_wanted {
             self.state_wanted = false;
-            parts.push(Part::State(self.state().encode()));
+            let mut state = self.state();
+            if let Some((base, written_end)) = run
+                && let Some(segment) = state.segments.iter_mut().find(|segment| segment.base == base)
+            {
+                // The run stands in the same commit: without this the state would take it back.
+                segment.written_end = segment.written_end.max(written_end);
+            }
+            parts.push(Part::State(state.encode()));
             if std::mem::take(&mut self.copy_wanted) && self.run.is_none() {
                 self.plan_copy(&mut parts);
             }
@@ -371,8 +382,9 @@ impl PartitionLog {
         }
     }
 
-    fn plan_run_parts(&mut self, parts: &mut Vec<Part>) {
-        let Some(run) = self.run.take() else { return };
+    /// Returns the segment of the run that is carried, and where its blocks end.
+    fn plan_run_parts(&mut self, parts: &mut Vec<Part>) -> Option<(Offset, FilePos)> {
+        let run = self.run.take()?;
         let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == run.base) else {
             unreachable!("a segment with a run stays")
         };
@@ -391,6 +403,7 @@ impl PartitionLog {
             let first_batch = segment.tail.first_batch_from(written_end).min(run.end);
             parts.push(Part::Rest { base, range: written_end..run.end, first_batch, copied: false });
         }
+        Some((base, written_end))
     }
 
     /// What of the active segment is not in its file, once more, so that the journal file that holds it can go.

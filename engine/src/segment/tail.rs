@@ -286,7 +286,9 @@ impl Tail {
         let start = FilePos::new(aligned_down(self.written_end.as_u64()));
         let left = self.staged_end.as_u64().checked_sub(start.as_u64())? as usize;
         let before = self.memory_bytes();
-        if start <= self.memory_start || self.write_start() > self.written_end || left * 4 > before {
+        let chunk_bytes: usize = self.chunks.iter().map(Chunk::capacity).sum();
+        let small = chunk_bytes <= CHUNK_BYTES_FIRST.max(left * 4);
+        if start < self.memory_start || self.write_start() > self.written_end || small {
             return None;
         }
         let mut bytes = vec![0; left];
@@ -299,7 +301,7 @@ impl Tail {
         while self.batches.front().is_some_and(|batch| batch.start < start) {
             self.batches.pop_front();
         }
-        Some(before.saturating_sub(self.memory_bytes()))
+        Some(before.saturating_sub(self.memory_bytes())).filter(|freed| *freed > 0)
     }
 
     /// Lets go of all memory of a segment that is sealed.
@@ -385,6 +387,22 @@ mod tests {
         assert!(last.iter().enumerate().all(|(at, byte)| *byte == (199 + 500 + at) as u8));
         stage(&mut tail, 200, 1000);
         assert_eq!(tail.plan(u64::MAX), Some((pos(200_000)..pos(201_000), Offset::new(201))));
+    }
+
+    /// Found by a seed: six logs held a megabyte of chunks for some bytes each, and every append waited for memory.
+    #[test]
+    fn a_large_chunk_that_holds_little_shrinks_too() {
+        let mut tail = Tail::at(FilePos::ZERO);
+        stage(&mut tail, 0, 90_000);
+        tail.plan(u64::MAX).unwrap();
+        tail.on_durable(tail.staged_end());
+        tail.on_written(tail.plan_write_back(false).end);
+        while tail.release_chunk().is_some() {}
+        assert_eq!(tail.memory_start(), tail.written_end());
+        assert!(tail.memory_bytes() > 200_000);
+        assert!(tail.shrink().is_some());
+        assert!(tail.memory_bytes() < 10_000);
+        assert_eq!(tail.shrink(), None);
     }
 
     #[test]

@@ -117,6 +117,9 @@ impl<D: Disk> Directory<D> {
                 if !borrowed.is_detached {
                     let before = borrowed.unsynced_bytes();
                     borrowed.on_durable(part, file);
+                    if matches!(part, Part::Run { .. }) {
+                        self.note_releasable(&mut borrowed);
+                    }
                     if matches!(part, Part::Roll { .. }) {
                         self.lap_wanted.set(); // the segment before it can be completed and read by others
                     }

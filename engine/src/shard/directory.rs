@@ -278,6 +278,13 @@ impl<D: Disk> Directory<D> {
         self.logs.borrow().values().map(|log| log.borrow().dirty_bytes()).sum()
     }
 
+    /// Bytes of this log came to its segment: their memory may be let go.
+    pub(crate) fn note_releasable(&self, log: &mut PartitionLog) {
+        if !std::mem::replace(&mut log.releasable, true) {
+            self.releasable.borrow_mut().push_back(log.identity.log_id);
+        }
+    }
+
     /// Lets go of written-back memory until the tails fit their budget.
     pub(crate) fn release_memory(&self) {
         let budget = self.settings.tail_memory_bytes;
@@ -285,11 +292,13 @@ impl<D: Disk> Directory<D> {
             let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
             let Some(log) = self.log(log_id) else { continue };
             let mut log = log.borrow_mut();
+            log.releasable = false;
             let open = log.segments.iter_mut().rev().take_while(|segment| segment.stage != Stage::Sealed);
             let mut tails = open.map(|segment| &mut segment.tail);
             let freed = tails.find_map(|tail| tail.release_chunk().or_else(|| tail.shrink()));
             if let Some(freed) = freed {
-                self.releasable.borrow_mut().push_back(log_id);
+                self.note_releasable(&mut log);
+                drop(log);
                 self.count_memory(0, freed);
             }
         }

@@ -142,7 +142,8 @@ impl<D: Disk> Engine<D> {
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
         directory.commit_control(entry, Vec::new()).await?;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
-        while log.borrow().writing || log.borrow().has_run_in_flight() {
+        let is_written = || log.borrow().writing || log.borrow().has_run_in_flight();
+        while is_written() && directory.keeper.stopped().is_none() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
         }
         directory.logs.borrow_mut().remove(&log_id);

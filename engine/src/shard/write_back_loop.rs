@@ -148,12 +148,15 @@ impl<D: Disk> Directory<D> {
             } else {
                 self.settings.write_back_bytes_per_s
             };
-            self.write_segment(log, &planned, rate).await?;
-            if planned.seal {
-                self.complete_segment(log, &planned).await?;
+            if let Err(error) = self.write_planned(log, &planned, rate).await {
+                // At once, before the other workers are done: no commit may be answered after a failed sync.
+                self.fail("write-back", &error);
+                log.borrow_mut().writing = false;
+                return Err(error);
             }
             let (log_id, freed) = {
                 let mut log = log.borrow_mut();
+                self.note_releasable(&mut log);
                 (log.identity.log_id, log.on_written_back(&planned))
             };
             if planned.seal {
@@ -161,12 +164,16 @@ impl<D: Disk> Directory<D> {
             }
             self.count_memory(0, freed);
             self.commit_wanted.set(); // a large run of this log may have waited
-            self.releasable.borrow_mut().push_back(log_id);
             EngineStats::add(
                 &self.stats.write_back_bytes_total,
                 planned.range.end.as_u64() - planned.range.start.as_u64(),
             );
         }
+    }
+
+    async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, rate: u64) -> io::Result<()> {
+        self.write_segment(log, planned, rate).await?;
+        if planned.seal { self.complete_segment(log, planned).await } else { Ok(()) }
     }
 
     /// Writes a stretch of a tail to the segment's file and syncs it. The last block is padded with zeros.
@@ -358,7 +365,7 @@ impl<D: Disk> Directory<D> {
         self.lap(logs.to_vec(), None).await?;
         for log_id in logs {
             let Some(log) = self.log(*log_id) else { continue };
-            while log.borrow().writing {
+            while log.borrow().writing && self.keeper.stopped().is_none() {
                 self.disk.sleep(Duration::from_millis(1)).await;
             }
             self.write_last_block(&log).await?;

@@ -135,10 +135,14 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
     if plan.ending == Ending::Clean {
         broker.compare_bounds();
     }
-    for engine in broker.engines.iter() {
-        let stopped = engine.stop().await;
-        assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?}");
+    for (shard, engine) in broker.engines.iter().enumerate() {
+        let engine = engine.clone();
+        broker.spawn(format!("stop of shard {shard}"), async move {
+            let stopped = engine.stop().await;
+            assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?}");
+        });
     }
+    broker.rest().await;
     if matches!(plan.ending, Ending::PowerCut | Ending::Kill) {
         disk.sleep(Duration::from_millis(1)).await;
     }
