@@ -10,7 +10,7 @@ mod probe;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use block::{Chunk, aligned_down, aligned_up};
+pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;

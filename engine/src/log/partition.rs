@@ -25,6 +25,8 @@ const SEGMENT_OFFSETS_MAX: i64 = i32::MAX as i64;
 const RUN_BATCH_BYTES_MIN: u64 = 2048;
 /// A large run is about this long at most, so that its list of batches fits a commit.
 const RUN_BYTES_MAX: u64 = 16 << 20;
+/// A run also writes what is in the journal and in no segment yet; with more of that than this it would take too long.
+const RUN_DIRTY_BYTES_MAX: u64 = 64 << 20;
 /// A tail longer than this is not copied forward: the next lap writes it back instead.
 const COPY_BYTES_MAX: u64 = 256 << 10;
 
@@ -530,7 +532,9 @@ impl PartitionLog {
         let count = segment.tail.batches_from(planned_end).count() as u64;
         // A roll to this segment must be carried before its bytes are.
         let announced = segment.announced || at == 0;
-        if bytes < bytes_min || bytes / count.max(1) < RUN_BATCH_BYTES_MIN || !announced {
+        let dirty = planned_end.as_u64().saturating_sub(segment.tail.write_start().as_u64());
+        let is_short = bytes < bytes_min || dirty > RUN_DIRTY_BYTES_MAX;
+        if is_short || bytes / count.max(1) < RUN_BATCH_BYTES_MIN || !announced {
             return None;
         }
         let base = segment.base;

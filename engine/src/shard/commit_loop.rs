@@ -327,7 +327,7 @@ impl<D: Disk> Directory<D> {
 
     /// Writes a run's blocks to the segment and syncs it; the next commit then carries the run.
     async fn large_run(self: Rc<Self>, log: SharedLog, run: WriteBack) {
-        let outcome = self.write_segment(&log, &run, 0).await;
+        let outcome = self.write_segment(&log, &run, None).await;
         self.runs.set(self.runs.get() - 1);
         match outcome {
             Ok(()) => {

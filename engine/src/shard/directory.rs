@@ -265,12 +265,17 @@ impl<D: Disk> Directory<D> {
         if freed > 0 {
             self.memory_freed.set();
         }
-        if taken > 0 && bytes > self.settings.tail_memory_bytes / 4 * 3 {
+        if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
-            if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
+            if self.tail_memory.get() > self.memory_kept_max() {
                 self.lap_wanted.set();
             }
         }
+    }
+
+    /// Memory of tails up to here is kept for readers, although its bytes are in the segments.
+    fn memory_kept_max(&self) -> usize {
+        self.settings.tail_memory_bytes / 4 * 3
     }
 
     /// Bytes of all tails that are in no segment yet.
@@ -285,10 +290,10 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Lets go of written-back memory until the tails fit their budget.
+    /// Lets go of written-back memory above what is kept for readers: as much as came in, not more, since giving a lot
+    /// of memory back at once takes long.
     pub(crate) fn release_memory(&self) {
-        let budget = self.settings.tail_memory_bytes;
-        while self.tail_memory.get() > budget / 2 {
+        while self.tail_memory.get() > self.memory_kept_max() {
             let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
             let Some(log) = self.log(log_id) else { continue };
             let mut log = log.borrow_mut();

@@ -7,7 +7,7 @@ use super::recovery::{RecoveryError, recover_directory};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
-use crate::io::{Disk, PageCache};
+use crate::io::{Disk, PageCache, keep_spare_chunks};
 use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
 use crate::units::{LogId, Timestamp};
@@ -17,6 +17,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// Memory of tails that a shard keeps for the next ones.
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// Why a shard could not start on what was recovered.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +130,7 @@ impl<D: Disk> Engine<D> {
     /// When a journal cannot be written.
     pub async fn start(disks: Vec<D>, settings: EngineSettings, share: Share) -> Result<Self, StartError> {
         let settings = Rc::new(settings);
+        keep_spare_chunks((settings.tail_memory_bytes / 8).min(SPARE_BYTES_MAX));
         let stats = Arc::new(EngineStats::default());
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
         let tail_memory = Rc::new(Cell::new(0));
