@@ -58,7 +58,7 @@ impl<D: Disk> Directory<D> {
         let mut witness_due = false;
         loop {
             if self.queue.borrow().is_empty() {
-                if self.closing.get() && self.runs.get() == 0 {
+                if self.closing.get() && self.runs.get() == 0 && self.lap_loop_done.is_done() {
                     break;
                 }
                 if witness_due {
@@ -263,8 +263,9 @@ impl<D: Disk> Directory<D> {
         }
         let directory = Rc::clone(self);
         self.disk.spawn(true, async move {
+            // Without it appends wait for write-back instead.
             if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
-                tracing::warn!(%error, "no further journal file could be made: appends wait for write-back instead");
+                directory.fail_unless_full("making a journal file", &error);
             }
         });
         Ok(())

@@ -290,6 +290,9 @@ impl<D: Disk> Directory<D> {
                 journal.needs_old = false;
                 journal.older.clear();
             }
+            if self.keeper.stopped().is_some() {
+                return;
+            }
             let done = Rc::new(Done::default());
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
             self.queue.borrow_mut().push_back(Item::Control {
@@ -329,10 +332,11 @@ impl<D: Disk> Directory<D> {
         let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
         let outcome = self.stop_orderly(&logs).await;
         self.closing.set(true);
-        self.commit_wanted.set();
         self.lap_wanted.set();
-        self.commit_loop_done.wait().await;
+        // A lap under way still has its checkpoint to commit.
         self.lap_loop_done.wait().await;
+        self.commit_wanted.set();
+        self.commit_loop_done.wait().await;
         if let Some(reason) = self.keeper.stopped() {
             return Err(reason);
         }
