@@ -81,7 +81,7 @@ fn parse_file(number: usize, bytes: &[u8]) -> Option<Span> {
     let mut expected = first.head.sequence;
     let mut span = Span { number, key, commits: Vec::new(), lost: Vec::new(), head_lost };
     while let Some(rest) = bytes.get(at..) {
-        match read_commit(rest, Some((key.0, expected))) {
+        match read_commit(rest, Some((key.0, key.1, expected))) {
             Ok(commit) => {
                 let place = at;
                 at += commit.bytes;

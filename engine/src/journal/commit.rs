@@ -234,11 +234,13 @@ fn read_table(bytes: &[u8], front: &Front, commit: &[u8]) -> Option<Vec<(Entry, 
 
 /// Reads the commit that begins at the start of `bytes` (the rest of a journal file).
 ///
-/// `expected` narrows what may stand here once a journal's start and next sequence are known: then a commit whose
-/// first block is lost is found by the copy in its last one.
-pub(crate) fn read_commit(bytes: &[u8], expected: Option<(StartId, u64)>) -> Result<Commit, Fault> {
+/// `expected` narrows what may stand here once a journal's start, shard and next sequence are known: then a commit whose
+/// first block is lost is found by the copy in its last one. The shard counts too: shards give each other free files,
+/// and what is left of one in a file may go on with the very number that the other comes to.
+pub(crate) fn read_commit(bytes: &[u8], expected: Option<(StartId, u32, u64)>) -> Result<Commit, Fault> {
     let wanted = |front: &Front| {
-        expected.is_none_or(|(start, sequence)| front.head.start == start && front.head.sequence == sequence)
+        let found = (front.head.start, front.head.shard, front.head.sequence);
+        expected.is_none_or(|expected| found == expected)
     };
     let front = read_front(bytes).filter(wanted);
     let front = match (front, expected) {
@@ -306,7 +308,7 @@ mod tests {
         let mut bytes = sample();
         bytes[..BLOCK_BYTES].fill(0);
         assert_eq!(read_commit(&bytes, None).unwrap_err(), Fault::Absent);
-        let commit = read_commit(&bytes, Some((head().start, 7))).unwrap();
+        let commit = read_commit(&bytes, Some((head().start, 1, 7))).unwrap();
         let sound: Vec<bool> = commit.entries.iter().map(|(_, payload)| payload.is_some()).collect();
         assert_eq!(sound, [false, true, true]);
     }
@@ -325,8 +327,9 @@ mod tests {
     fn a_commit_of_another_start_or_out_of_turn_is_none() {
         let bytes = sample();
         let other = StartId { counter: 4, random: [9; 16] };
-        assert_eq!(read_commit(&bytes, Some((other, 7))).unwrap_err(), Fault::Absent);
-        assert_eq!(read_commit(&bytes, Some((head().start, 8))).unwrap_err(), Fault::Absent);
+        assert_eq!(read_commit(&bytes, Some((other, 1, 7))).unwrap_err(), Fault::Absent);
+        assert_eq!(read_commit(&bytes, Some((head().start, 1, 8))).unwrap_err(), Fault::Absent);
+        assert_eq!(read_commit(&bytes, Some((head().start, 2, 7))).unwrap_err(), Fault::Absent);
     }
 
     #[test]
@@ -335,8 +338,8 @@ mod tests {
         for at in (0..bytes.len()).step_by(7) {
             let mut torn = bytes.clone();
             torn[at] ^= 0x55;
-            let _ = read_commit(&bytes[..at], Some((head().start, 7)));
-            let Ok(commit) = read_commit(&torn, Some((head().start, 7))) else { continue };
+            let _ = read_commit(&bytes[..at], Some((head().start, 1, 7)));
+            let Ok(commit) = read_commit(&torn, Some((head().start, 1, 7))) else { continue };
             for (number, (_, payload)) in commit.entries.iter().enumerate() {
                 let sound =
                     payload.clone().is_none_or(|range| torn[range].iter().all(|b| *b == number as u8 + 1));

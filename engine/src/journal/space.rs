@@ -22,15 +22,10 @@ impl Pins {
         }
     }
 
-    /// Everything of the segment at `base` below `written_end` is in its file, and all earlier segments are whole.
+    /// Everything of the segment at `base` below `written_end` is in its file. Says nothing of the segment before it,
+    /// which may still be sealing while a large run goes to this one.
     pub(crate) fn on_written(&mut self, base: Offset, written_end: FilePos) {
-        while self
-            .files
-            .front()
-            .is_some_and(|(_, known, end)| *known < base || (*known == base && *end <= written_end))
-        {
-            self.files.pop_front();
-        }
+        self.files.retain(|(_, known, end)| *known != base || *end > written_end);
     }
 
     /// All that is needed was copied into `file`: nothing older holds it now.
@@ -61,9 +56,21 @@ mod tests {
         assert_eq!(pins.oldest(), Some(FileSeq(1)));
         pins.on_written(base, FilePos::new(8192));
         assert_eq!(pins.oldest(), Some(FileSeq(2)));
-        pins.on_written(next, FilePos::ZERO);
+        pins.on_written(base, FilePos::new(9000));
         assert_eq!(pins.oldest(), Some(FileSeq(2)));
         pins.move_to(FileSeq(3), next, FilePos::new(50));
         assert_eq!(pins.oldest(), Some(FileSeq(3)));
+    }
+
+    /// Found by a seed: the file with the end of a sealing segment was given back, and after a crash the log was fenced.
+    #[test]
+    fn a_run_into_the_next_segment_gives_back_nothing_of_the_one_before_it() {
+        let (base, next) = (Offset::ZERO, Offset::new(10));
+        let mut pins = Pins::default();
+        pins.add(FileSeq(1), base, FilePos::new(5000));
+        pins.on_written(next, FilePos::new(65_536));
+        assert_eq!(pins.oldest(), Some(FileSeq(1)));
+        pins.on_written(base, FilePos::new(5000));
+        assert_eq!(pins.oldest(), None);
     }
 }

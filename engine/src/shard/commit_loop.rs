@@ -5,7 +5,7 @@
 
 use super::directory::{Current, Directory, Item, SharedLog};
 use super::keeper::journal_path;
-use super::signal::Done;
+use super::signal::{Done, Signal};
 use super::stats::EngineStats;
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::journal::{
@@ -21,6 +21,8 @@ use std::time::Duration;
 const RUNS_MAX: usize = 4;
 /// A journal that was idle this long writes one empty commit: witness that the last one was synced.
 const WITNESS_DELAY: Duration = Duration::from_millis(200);
+/// How often a journal without space looks whether another shard freed some.
+const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// One entry of the commit that is being made.
 struct Carried {
@@ -58,7 +60,7 @@ impl<D: Disk> Directory<D> {
         let mut witness_due = false;
         loop {
             if self.queue.borrow().is_empty() {
-                if self.closing.get() && self.runs.get() == 0 {
+                if self.closing.get() && self.runs.get() == 0 && self.lap_loop_done.is_done() {
                     break;
                 }
                 if witness_due {
@@ -101,7 +103,7 @@ impl<D: Disk> Directory<D> {
                 if self.starved() {
                     self.lap_wanted.set();
                 }
-                self.commit_wanted.wait().await;
+                self.wait_for_space(&self.commit_wanted).await;
             }
             return Ok(());
         }
@@ -132,6 +134,11 @@ impl<D: Disk> Directory<D> {
             }
         }
         Ok(())
+    }
+
+    /// Waits for a signal, and looks again at times: files are also freed and made by other shards, which signal nobody.
+    async fn wait_for_space(&self, signal: &Signal) {
+        futures_lite::future::or(signal.wait(), self.disk.sleep(SPACE_PAUSE)).await;
     }
 
     /// Whether only what frees space may be committed now.
@@ -237,7 +244,7 @@ impl<D: Disk> Directory<D> {
         while self.keeper.available() == 0 {
             // Only reached when a lap's own commits filled the reserve: the next freed file ends it.
             self.lap_wanted.set();
-            self.space_freed.wait().await;
+            self.wait_for_space(&self.space_freed).await;
             if self.keeper.stopped().is_some() {
                 return Ok(());
             }
@@ -263,8 +270,9 @@ impl<D: Disk> Directory<D> {
         }
         let directory = Rc::clone(self);
         self.disk.spawn(true, async move {
+            // Without it appends wait for write-back instead.
             if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
-                tracing::warn!(%error, "no further journal file could be made: appends wait for write-back instead");
+                directory.fail_unless_full("making a journal file", &error);
             }
         });
         Ok(())

@@ -143,6 +143,16 @@ impl<D: Disk> Directory<D> {
         self.fence_all();
     }
 
+    /// Making something ready failed. A full disk is no harm, since nothing was accepted; after any other error it is
+    /// unknown what else the disk lost, so that the directory stops.
+    pub(crate) fn fail_unless_full(&self, what: &str, error: &io::Error) {
+        if error.kind() == io::ErrorKind::StorageFull {
+            tracing::warn!(%error, what, "the disk is full");
+        } else {
+            self.fail(what, error);
+        }
+    }
+
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
         let reason = self.keeper.stopped().unwrap_or_default();
@@ -230,6 +240,12 @@ impl<D: Disk> Directory<D> {
         self.open_files.borrow_mut().files.remove(&(log_id, base, true));
     }
 
+    /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
+    async fn sync_names(&self, path: &Path) -> io::Result<()> {
+        let outcome = self.disk.sync_directory(path).await;
+        outcome.inspect_err(|error| self.fail("syncing names", error))
+    }
+
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
         let (log_id, directory, path, fresh) = {
@@ -244,8 +260,8 @@ impl<D: Disk> Directory<D> {
         if let Some(making) = making {
             self.disk.create_directory(Path::new(&directory)).await?;
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
-            self.disk.sync_directory(Path::new(&directory)).await?;
-            self.disk.sync_directory(Path::new("")).await?;
+            self.sync_names(Path::new(&directory)).await?;
+            self.sync_names(Path::new("")).await?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }

@@ -90,6 +90,7 @@ pub(crate) async fn recover_directory<D: Disk>(
         move |source| RecoveryError::Io { what, directory, source }
     };
     disk.create_directory(Path::new(JOURNAL_DIRECTORY)).await.map_err(io("making the journal directory"))?;
+    disk.sync_directory(Path::new("")).await.map_err(io("syncing the directory"))?;
     let names = disk.list(Path::new("")).await.map_err(io("listing the directory"))?;
     let partitions: BTreeSet<String> = names
         .into_iter()

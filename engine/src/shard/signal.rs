@@ -50,6 +50,10 @@ impl Done {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.get()
+    }
+
     pub(crate) async fn wait(&self) {
         poll_fn(|context| {
             if self.done.get() {

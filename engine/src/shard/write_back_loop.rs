@@ -348,16 +348,22 @@ impl<D: Disk> Directory<D> {
         self.barrier_until_empty().await;
         let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
         let outcome = self.stop_orderly(&logs).await;
+        if let Err(error) = &outcome {
+            self.fail("the stop", error); // the other shards are told before they commit more
+        }
         self.closing.set(true);
-        self.commit_wanted.set();
         self.lap_wanted.set();
-        self.commit_loop_done.wait().await;
+        // A lap under way still has its checkpoint to commit.
         self.lap_loop_done.wait().await;
+        self.commit_wanted.set();
+        self.commit_loop_done.wait().await;
         if let Some(reason) = self.keeper.stopped() {
             return Err(reason);
         }
         outcome.map_err(|error| error.to_string())?;
-        self.write_clean_stop().await.map_err(|error| error.to_string())?;
+        let marked =
+            self.write_clean_stop().await.inspect_err(|error| self.fail("the mark of the stop", error));
+        marked.map_err(|error| error.to_string())?;
         self.close_all().await;
         Ok(())
     }

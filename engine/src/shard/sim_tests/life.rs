@@ -36,6 +36,8 @@ pub(super) struct Plan {
     /// Operations of each actor.
     pub(super) operations: u64,
     pub(super) settings: EngineSettings,
+    /// Bits of journals were turned: what cannot be trusted is offline, and what is served is right.
+    pub(super) rotten: bool,
 }
 
 impl Plan {
@@ -61,20 +63,34 @@ impl Plan {
         }
         let operations = [3, 20, 60][random.below(3) as usize];
         let settings = random_settings(random);
-        Self { ending, faults, shard_count: 1 + random.below(3) as usize, operations, settings }
+        Self {
+            ending,
+            faults,
+            shard_count: 1 + random.below(3) as usize,
+            operations,
+            settings,
+            rotten: false,
+        }
     }
 
     /// A last look at a disk that is well.
     pub(super) fn calm() -> Self {
         let settings = random_settings(&mut Random::new(1));
-        Self { ending: Ending::Clean, faults: Faults::default(), shard_count: 2, operations: 2, settings }
+        Self {
+            ending: Ending::Clean,
+            faults: Faults::default(),
+            shard_count: 2,
+            operations: 2,
+            settings,
+            rotten: false,
+        }
     }
 }
 
 fn random_settings(random: &mut Random) -> EngineSettings {
     EngineSettings {
         directories: vec![PathBuf::from("sim")],
-        journal_file_bytes: 1 << 20,
+        journal_file_bytes: [576 << 10, 1 << 20][random.below(2) as usize],
         journal_files_max: 4,
         commit_bytes_max: [32 << 10, 128 << 10][random.below(2) as usize],
         commit_entries_max: 64,
@@ -108,7 +124,7 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
     let recovered =
         match recover(std::slice::from_ref(&disk), &plan.settings, shard_count, Timestamp(NOW)).await {
             Ok(recovered) => recovered,
-            Err(error) if faulty => return drop(error),
+            Err(error) if faulty || plan.rotten => return drop(error),
             Err(error) => panic!("recovery: {error}"),
         };
     let mut engines = Vec::new();
@@ -127,7 +143,10 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         number: Rc::default(),
         faulty,
     };
-    broker.compare(&mut random).await;
+    broker.compare(&mut random, plan.rotten).await;
+    if plan.rotten {
+        return;
+    }
     for actor in 0..TOPICS {
         broker.act(Random::new(random.next_u64()), actor, plan.operations);
     }
@@ -189,7 +208,7 @@ impl Broker {
     }
 
     /// What recovery found against what was promised.
-    async fn compare(&self, random: &mut Random) {
+    async fn compare(&self, random: &mut Random, rotten: bool) {
         let count = self.logs.borrow().len();
         for at in 0..count {
             let (log_id, settings, being) = {
@@ -204,6 +223,7 @@ impl Broker {
                     self.logs.borrow_mut()[at].being = Being::Deleted;
                     continue;
                 }
+                Err(LogError::Offline { .. }) if rotten => continue,
                 Err(error) if self.faulty && engine.stopped().is_some() => return drop(error),
                 Err(error) => panic!("log {at}: {error}"),
             };

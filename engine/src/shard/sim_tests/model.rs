@@ -36,8 +36,6 @@ pub(super) struct ModelLog {
     pub(super) acked_end: i64,
     /// The greatest high watermark that anybody saw.
     pub(super) seen_end: i64,
-    /// A bit of the disk was turned: it may be offline, but what it serves must be right.
-    pub(super) may_be_offline: bool,
 }
 
 impl ModelLog {
@@ -54,7 +52,6 @@ impl ModelLog {
             batches: Vec::new(),
             acked_end: 0,
             seen_end: 0,
-            may_be_offline: false,
         }
     }
 
