@@ -283,15 +283,16 @@ impl<D: Disk> Directory<D> {
         }
         if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
-            if self.tail_memory.get() > self.memory_kept_max() {
+            if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }
         }
     }
 
-    /// Memory of tails up to here is kept for readers, although its bytes are in the segments.
+    /// Memory of tails up to here is kept for readers, although its bytes are in the segments. The rest of the budget is
+    /// for what is not written back yet: memory that is used again costs less than memory touched for the first time.
     fn memory_kept_max(&self) -> usize {
-        self.settings.tail_memory_bytes / 4 * 3
+        self.settings.tail_memory_bytes / 4
     }
 
     /// Bytes of all tails that are in no segment yet.
