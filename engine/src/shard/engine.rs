@@ -168,8 +168,7 @@ impl<D: Disk> Engine<D> {
         name: &str,
         log_id: LogId,
     ) -> Result<(), LogError> {
-        let reused =
-            directory.logs.borrow().values().any(|log| log.borrow().directory_name == name);
+        let reused = directory.logs.borrow().values().any(|log| log.borrow().directory_name == name);
         if reused {
             return Ok(());
         }
