@@ -101,10 +101,12 @@ impl Replay {
         }
     }
 
-    /// What is known of every log that was not deleted, and the ids of those that were.
-    pub(crate) fn finish(self) -> (Vec<RecoveredLog>, Vec<LogId>) {
+    /// What is known of every log that was not deleted, the ids of those that were, and the ids of those of which
+    /// entries are there and no state.
+    pub(crate) fn finish(self) -> (Vec<RecoveredLog>, Vec<LogId>, Vec<LogId>) {
         let mut found = Vec::new();
         let mut deleted = Vec::new();
+        let mut nameless = Vec::new();
         for (log_id, log) in self.logs {
             if log.deleted {
                 deleted.push(log_id);
@@ -112,9 +114,10 @@ impl Replay {
                 found.push(recovered);
             } else {
                 tracing::error!(%log_id, "the journal holds entries of a log but not its state");
+                nameless.push(log_id);
             }
         }
-        (found, deleted)
+        (found, deleted, nameless)
     }
 }
 
@@ -155,6 +158,8 @@ impl Recovering {
             self.indexes.entry(segment.base).or_insert_with(|| Index::of(segment.milestones.clone()));
         }
         self.deleted = false;
+        // What went wrong before no longer counts: bytes that this state needs and that are gone are missed at the end.
+        self.fault = None;
         self.state = Some(state);
     }
 

@@ -66,6 +66,7 @@ pub(crate) struct RecoveredDirectory {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) logs: Vec<RecoveredLog>,
     pub(crate) deleted: Vec<LogId>,
+    pub(crate) nameless: Vec<LogId>,
     pub(crate) ends: Vec<JournalEnd>,
     /// Directories of partitions that no journal knows.
     pub(crate) unknown: Vec<String>,
@@ -101,7 +102,7 @@ pub(crate) async fn recover_directory<D: Disk>(
     let Replayed { ends, needed, unclean } = replay_files(&files, &mut replay);
     let old = needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
     drop(files);
-    let (mut logs, deleted) = replay.finish();
+    let (mut logs, deleted, nameless) = replay.finish();
     for log in &mut logs {
         check_directory(log, &partitions);
     }
@@ -114,7 +115,7 @@ pub(crate) async fn recover_directory<D: Disk>(
     let start = StartId { counter: manifest.start_counter, random: rand::random() };
     let (bytes, files_max) = (settings.journal_file_bytes, settings.journal_files_max);
     let keeper = Keeper::new(start, manifest, old, shard_count, bytes, files_max);
-    Ok(RecoveredDirectory { keeper, logs, deleted, ends, unknown, unclean })
+    Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, unknown, unclean })
 }
 
 /// The directory of a log below its log directory.

@@ -40,6 +40,8 @@ pub struct Recovered {
     pub logs: Vec<LogIdentity>,
     /// Ids of logs that were deleted, as far as the journals still say.
     pub deleted: Vec<LogId>,
+    /// Ids of logs of which the journals hold bytes but no longer the state: damaged, and never to be made anew.
+    pub nameless: Vec<LogId>,
     /// Directories of partitions that no journal knows: kept aside, never touched.
     pub unknown: Vec<String>,
     directories: Vec<DirectoryShare>,
@@ -72,6 +74,7 @@ pub async fn recover<D: Disk>(
         unclean: false,
         logs: Vec::new(),
         deleted: Vec::new(),
+        nameless: Vec::new(),
         unknown: Vec::new(),
         directories: Vec::new(),
     };
@@ -81,6 +84,7 @@ pub async fn recover<D: Disk>(
         recovered.unclean |= found.unclean;
         recovered.logs.extend(found.logs.iter().map(|log| log.state.identity.clone()));
         recovered.deleted.extend(found.deleted);
+        recovered.nameless.extend(found.nameless);
         recovered.unknown.extend(found.unknown.iter().map(|unknown| format!("{name}/{unknown}")));
         let older = found.ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();
         recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older });
