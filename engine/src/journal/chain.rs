@@ -9,7 +9,7 @@
 //! needs them no more, with the rescues alone. What is missing inside a chain, though a later commit proves that it was synced, is a
 //! loss and named; a last commit that is not whole was never answered and is dropped.
 
-use super::commit::{Commit, EntryKind, Fault, StartId, read_commit};
+use super::commit::{Commit, EntryKind, Fault, StartId, read_commit, read_first_commit};
 use super::replay::{JournalEnd, Replay};
 use super::rescue::RESCUE_SHARD;
 use super::state::decode_older;
@@ -54,14 +54,8 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
     for span in files.iter().enumerate().filter_map(|(number, bytes)| parse_file(number, bytes)) {
         chains.entry(span.key).or_default().push(span);
     }
-    for spans in chains.values_mut() {
-        spans.sort_by_key(Span::first);
-        let gap = (1..spans.len())
-            .rev()
-            .find(|at| spans[*at].first() != spans[at - 1].end() && !spans[*at].head_lost);
-        spans.drain(..gap.unwrap_or(0));
-    }
-    let limits = select(&mut chains, files);
+    chains.values_mut().for_each(cut_gaps);
+    let (limits, is_trusted) = select(&mut chains, files);
     let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), unclean: false };
     let newest = chains.keys().filter(|key| key.1 != RESCUE_SHARD).map(|(start, _)| *start).max();
     for (key, spans) in chains {
@@ -69,14 +63,29 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
         replayed.unclean |= Some(key.0) == newest && !end.clean;
         replayed.ends.push(end);
         replayed.needed.extend(spans.iter().map(|span| span.number));
+        if !is_trusted {
+            replay.journal_lost(key.0, key.1, 0);
+        }
     }
     replayed
 }
 
+/// Leaves the files of a journal that count: what lies before a gap was freed.
+fn cut_gaps(spans: &mut Vec<Span>) {
+    spans.sort_by_key(Span::first);
+    let is_gap = |at: &usize| spans[*at].first() != spans[at - 1].end() && !spans[*at].head_lost;
+    let gap = (1..spans.len()).rev().find(is_gap);
+    spans.drain(..gap.unwrap_or(0));
+}
+
 fn parse_file(number: usize, bytes: &[u8]) -> Option<Span> {
-    let mut at = (0..bytes.len()).step_by(BLOCK_BYTES).find(|at| read_commit(&bytes[*at..], None).is_ok())?;
-    let head_lost = at > 0;
-    let first = read_commit(bytes.get(at..)?, None).ok()?;
+    let head = read_first_commit(bytes).ok();
+    let head_lost = head.is_none();
+    let found = || {
+        let mut places = (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES);
+        places.find_map(|at| Some((at, read_commit(bytes.get(at..)?, None).ok()?)))
+    };
+    let (mut at, first) = head.map(|head| (0, head)).or_else(found)?;
     let key = (first.head.start, first.head.shard);
     let mut expected = first.head.sequence;
     let mut span = Span { number, key, commits: Vec::new(), lost: Vec::new(), head_lost };
@@ -110,15 +119,20 @@ fn find_later(rest: &[u8], key: Key, expected: u64) -> Option<(usize, u64)> {
     })
 }
 
-/// Keeps the chains that count; returns the last accepted sequence of those of earlier starts.
-fn select(chains: &mut BTreeMap<Key, Vec<Span>>, files: &[Vec<u8>]) -> BTreeMap<Key, u64> {
+/// Keeps the chains that count; returns the last accepted sequence of those of earlier starts, and whether that is
+/// known: a start that served and whose list of elders is gone leaves it open which of them count.
+fn select(chains: &mut BTreeMap<Key, Vec<Span>>, files: &[Vec<u8>]) -> (BTreeMap<Key, u64>, bool) {
     let mut starts: Vec<StartId> = chains.keys().map(|(start, _)| *start).collect();
     starts.dedup();
     while let Some(start) = starts.pop() {
-        let own = || chains.iter().filter(move |((known, _), _)| *known == start).map(|(_, spans)| spans);
+        let is_own = move |(known, shard): &Key| *known == start && *shard != RESCUE_SHARD;
+        let own = || chains.iter().filter(move |(key, _)| is_own(key)).map(|(_, spans)| spans);
         let named: Vec<(u64, Older)> = own().filter_map(|spans| older_of(spans, files)).collect();
         let done: Vec<(u64, Older)> = own().filter_map(|spans| old_done_of(spans, files)).collect();
         let Some(shard_count) = named.iter().chain(&done).map(|(count, _)| *count).max() else {
+            if own().any(|spans| has_served(spans)) {
+                return (BTreeMap::new(), false);
+            }
             continue; // it ended before it served anybody
         };
         let all_done = done.len() as u64 == shard_count;
@@ -126,10 +140,19 @@ fn select(chains: &mut BTreeMap<Key, Vec<Span>>, files: &[Vec<u8>]) -> BTreeMap<
         let older = counting.map(|(_, older)| older).unwrap_or_default();
         let limits: BTreeMap<Key, u64> = older.into_iter().map(|(s, n, q)| ((s, n), q)).collect();
         chains.retain(|key, _| key.0 == start || limits.contains_key(key));
-        return limits;
+        return (limits, true);
     }
     chains.clear();
-    BTreeMap::new()
+    (BTreeMap::new(), true)
+}
+
+/// Whether anything stands in a journal that comes after its first table.
+fn has_served(spans: &[Span]) -> bool {
+    let table = [EntryKind::State, EntryKind::TableEnd, EntryKind::Older, EntryKind::OldDone];
+    let mut commits = spans.iter().flat_map(|span| &span.commits);
+    commits.any(|(_, commit)| {
+        commit.entries.is_empty() || commit.entries.iter().any(|(entry, _)| !table.contains(&entry.kind))
+    })
 }
 
 type Older = Vec<(StartId, u32, u64)>;

@@ -258,6 +258,12 @@ pub(crate) fn read_commit(bytes: &[u8], expected: Option<(StartId, u32, u64)>) -
     Ok(Commit { head: front.head, bytes: front.commit_bytes, entries })
 }
 
+/// Reads the first commit of a file, of which nothing is known yet, by either copy of its head.
+pub(crate) fn read_first_commit(bytes: &[u8]) -> Result<Commit, Fault> {
+    let front = read_front(bytes).or_else(|| read_last_front(bytes)).ok_or(Fault::Absent)?;
+    read_commit(bytes, Some((front.head.start, front.head.shard, front.head.sequence)))
+}
+
 fn read_last_front(bytes: &[u8]) -> Option<Front> {
     let ends = (BLOCK_BYTES..=bytes.len().min(COMMIT_BYTES_MAX)).step_by(BLOCK_BYTES);
     ends.filter_map(|end| Some((end, read_front(bytes.get(end - HEAD_BYTES..end)?)?)))

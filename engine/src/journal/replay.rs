@@ -238,6 +238,8 @@ impl Recovering {
             self.indexes.entry(segment.base).or_insert_with(|| Index::of(segment.milestones.clone()));
         }
         self.deleted = false;
+        // What went wrong before no longer counts: bytes that this state needs and that are gone are missed at the end.
+        self.fault = None;
         self.state = Some(state);
     }
 

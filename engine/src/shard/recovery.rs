@@ -69,6 +69,7 @@ pub(crate) struct RecoveredDirectory {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) logs: Vec<RecoveredLog>,
     pub(crate) deleted: Vec<LogId>,
+    pub(crate) nameless: Vec<LogId>,
     pub(crate) ends: Vec<JournalEnd>,
     /// Where the rescue ended that this recovery wrote; it is among `ends`.
     pub(crate) rescue: Option<JournalEnd>,
@@ -124,6 +125,7 @@ pub(crate) async fn recover_directory<D: Disk>(
         rescue_fenced(disk, &mut outcome, &missing, &mut manifest, &unused, settings.journal_file_bytes);
     let rescue = rescue.await.map_err(io("keeping fenced logs aside"))?;
     ends.extend(rescue.as_ref().map(|rescue| rescue.end));
+    let nameless = outcome.strays.iter().map(|stray| stray.log_id).collect();
     let Outcome { logs, deleted, .. } = outcome;
     let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
     let unknown = partitions.into_iter().filter(|name| !known.contains(name)).collect();
@@ -136,7 +138,7 @@ pub(crate) async fn recover_directory<D: Disk>(
     let rescue_files = rescue.as_ref().map_or(&[][..], |rescue| &rescue.files);
     let keeper = Keeper::new(start, manifest, old, rescue_files, shard_count, bytes, files_max);
     let rescue = rescue.map(|rescue| rescue.end);
-    Ok(RecoveredDirectory { keeper, logs, deleted, ends, rescue, unknown, unclean })
+    Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, rescue, unknown, unclean })
 }
 
 /// The directory of a log below its log directory.

@@ -43,6 +43,8 @@ pub struct Recovered {
     pub logs: Vec<LogIdentity>,
     /// Ids of logs that were deleted, as far as the journals still say.
     pub deleted: Vec<LogId>,
+    /// Ids of logs of which the journals hold bytes but no longer the state: damaged, and never to be made anew.
+    pub nameless: Vec<LogId>,
     /// Directories of partitions that no journal knows: kept aside, never touched.
     pub unknown: Vec<String>,
     directories: Vec<DirectoryShare>,
@@ -77,6 +79,7 @@ pub async fn recover<D: Disk>(
         unclean: false,
         logs: Vec::new(),
         deleted: Vec::new(),
+        nameless: Vec::new(),
         unknown: Vec::new(),
         directories: Vec::new(),
     };
@@ -86,6 +89,7 @@ pub async fn recover<D: Disk>(
         recovered.unclean |= found.unclean;
         recovered.logs.extend(found.logs.iter().map(|log| log.state.identity.clone()));
         recovered.deleted.extend(found.deleted);
+        recovered.nameless.extend(found.nameless);
         recovered.unknown.extend(found.unknown.iter().map(|unknown| format!("{name}/{unknown}")));
         let name_ends =
             |ends: &[JournalEnd]| ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();

@@ -127,6 +127,8 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
             Err(error) if faulty || plan.rotten => return drop(error),
             Err(error) => panic!("recovery: {error}"),
         };
+    let nameless = recovered.nameless.clone();
+    assert!(nameless.is_empty() || plan.rotten, "a state is gone on a disk that is well");
     let mut engines = Vec::new();
     for share in recovered.split(shard_count, |identity| owner(identity.log_id, shard_count)) {
         match Engine::start(vec![disk.clone()], plan.settings.clone(), share).await {
@@ -143,7 +145,7 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         number: Rc::default(),
         faulty,
     };
-    broker.compare(&mut random, plan.rotten).await;
+    broker.compare(&mut random, plan.rotten, &nameless).await;
     if plan.rotten {
         return;
     }
@@ -208,7 +210,7 @@ impl Broker {
     }
 
     /// What recovery found against what was promised.
-    async fn compare(&self, random: &mut Random, rotten: bool) {
+    async fn compare(&self, random: &mut Random, rotten: bool, nameless: &[LogId]) {
         let count = self.logs.borrow().len();
         for at in 0..count {
             let (log_id, settings, being) = {
@@ -218,6 +220,7 @@ impl Broker {
             let engine = self.engine(log_id);
             let bounds = match engine.bounds(log_id) {
                 Ok(bounds) => bounds,
+                Err(LogError::Unknown { .. }) if nameless.contains(&log_id) => continue,
                 Err(LogError::Unknown { .. }) => {
                     assert!(being != Being::Live, "log {at} is gone");
                     self.logs.borrow_mut()[at].being = Being::Deleted;

@@ -60,8 +60,8 @@ impl Scene {
         let content = self.disk.content(path);
         let used = content.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
         if used > 0 {
-            // Heads matter most: every second bit is one of the first block's.
-            let end = if self.random.per_mille(500) { used.min(4096) } else { used };
+            // Heads matter most.
+            let end = used.min([128, 4096, usize::MAX][self.random.below(3) as usize]);
             let at = self.random.below(end as u64);
             self.disk.flip_bit(path, at, self.random.below(8) as u32);
         }
