@@ -4,7 +4,7 @@ use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
 use super::directory::{Directory, SharedLog};
-use super::recovery::directory_name;
+use super::recovery::{DELETED, directory_name};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
@@ -168,7 +168,8 @@ impl<D: Disk> Engine<D> {
         if reused {
             return Ok(());
         }
-        let aside = format!("{name}.{log_id}.deleted");
+        // Not with the topic's name in it: that may be as long as a file's name can be.
+        let aside = format!("{log_id}{DELETED}");
         let moved = directory.disk.rename(Path::new(name), Path::new(&aside)).await;
         match moved {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // it never held a batch

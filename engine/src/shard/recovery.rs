@@ -19,6 +19,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Ending of a directory whose log was deleted: its name before is the log's id.
+pub(super) const DELETED: &str = ".deleted";
 /// The manifest is never larger.
 const MANIFEST_BYTES_MAX: usize = 1 << 20;
 
@@ -93,6 +95,10 @@ pub(crate) async fn recover_directory<D: Disk>(
     disk.create_directory(Path::new(JOURNAL_DIRECTORY)).await.map_err(io("making the journal directory"))?;
     disk.sync_directory(Path::new("")).await.map_err(io("syncing the directory"))?;
     let names = disk.list(Path::new("")).await.map_err(io("listing the directory"))?;
+    // A deletion is durable before its directory is moved aside: what is left of it may go.
+    for (name, _) in names.iter().filter(|(name, is_directory)| *is_directory && is_deleted(name)) {
+        disk.remove_directory(Path::new(name)).await.map_err(io("removing what a deleted topic left"))?;
+    }
     let partitions: BTreeSet<String> = names
         .into_iter()
         .filter(|(name, is_directory)| *is_directory && is_partition(name))
@@ -144,6 +150,11 @@ pub(crate) async fn recover_directory<D: Disk>(
 /// The directory of a log below its log directory.
 pub(crate) fn directory_name(identity: &LogIdentity) -> String {
     format!("{}-{}", identity.topic, identity.partition)
+}
+
+fn is_deleted(name: &str) -> bool {
+    let id = name.strip_suffix(DELETED);
+    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_partition(name: &str) -> bool {

@@ -169,3 +169,25 @@ fn refusal(path: &Path) -> String {
         }
     })
 }
+
+#[test]
+fn a_deleted_log_leaves_nothing_however_long_its_name_and_whenever_the_broker_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    live(directory.path(), |engine, _| async move {
+        let longest = crate::log::LogIdentity { topic: "x".repeat(249), ..identity(1) };
+        engine.create(longest, LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+        append(&engine, 1, 0, VALUE_BYTES).await;
+        engine.delete(LogId([1; 16])).await.unwrap();
+        engine.stop().await.unwrap();
+    });
+    let entries = || {
+        let names = std::fs::read_dir(directory.path()).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(entries(), ["thalweg-journal"]);
+    let left = directory.path().join(format!("{}.deleted", LogId([1; 16])));
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("00000000000000000000.log"), b"cut short").unwrap();
+    live(directory.path(), |engine, _| async move { engine.stop().await.unwrap() });
+    assert_eq!(entries(), ["thalweg-journal"]);
+}
