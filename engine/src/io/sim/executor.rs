@@ -17,6 +17,9 @@ use std::time::Duration;
 /// A run that takes longer on its own clock waits for something that will never come.
 const RUN_MAX: Duration = Duration::from_secs(1200);
 
+/// Turns of tasks without any time going by: more are a loop that waits for nothing.
+const TURNS_MAX: u64 = 1_000_000;
+
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Tasks that may go on. Behind a lock only since wakers may be sent; nobody ever waits for it.
@@ -148,8 +151,12 @@ impl Simulation {
             *target.borrow_mut() = Some(value);
         });
         let end = self.clock() + RUN_MAX;
+        let mut turns = 0;
         while outcome.borrow().is_none() && !self.is_cut() {
+            turns += 1;
+            assert!(turns < TURNS_MAX, "tasks go round without waiting for anything");
             if !self.step() {
+                turns = 0;
                 self.advance();
                 assert!(self.clock() < end, "after {RUN_MAX:?} the run still waits");
             }
