@@ -95,6 +95,8 @@ pub trait DiskFile: 'static {
     fn reserve(&self, end: u64) -> impl Future<Output = io::Result<()>>;
     /// Cuts the file to exactly `bytes`.
     fn cut(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
+    /// Closes the file, and with it gives up its lock; dropped files are closed some time later.
+    fn close(self) -> impl Future<Output = io::Result<()>>;
     /// The file's length.
     fn bytes(&self) -> impl Future<Output = io::Result<u64>>;
 }

@@ -197,7 +197,7 @@ impl<D: Disk> Directory<D> {
         if let Some(run) = run {
             self.runs.set(self.runs.get() + 1);
             // The executor may begin a spawned task at once, and this one borrows the log.
-            self.disk.spawn(false, Rc::clone(self).large_run(log, run));
+            self.spawn_counted(false, Rc::clone(self).large_run(log, run));
         }
     }
 
@@ -269,7 +269,7 @@ impl<D: Disk> Directory<D> {
             self.lap_wanted.set();
         }
         let directory = Rc::clone(self);
-        self.disk.spawn(true, async move {
+        self.spawn_counted(true, async move {
             // Without it appends wait for write-back instead.
             if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
                 directory.fail_unless_full("making a journal file", &error);

@@ -67,6 +67,8 @@ pub(crate) struct OpenFiles<D: Disk> {
     files_max: usize,
 }
 
+/// Pause between looks whether the last tasks are done.
+const TASK_PAUSE: Duration = Duration::from_millis(1);
 /// Pause of a task that waits for another one's open.
 const OPENING_PAUSE: Duration = Duration::from_millis(1);
 
@@ -105,6 +107,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) memory_freed: Signal,
     pub(crate) closing: Cell<bool>,
     pub(crate) runs: Cell<usize>,
+    /// Held by tasks with a file open that neither loop waits for.
+    pub(crate) tasks: Rc<()>,
     pub(crate) commit_loop_done: Done,
     pub(crate) lap_loop_done: Done,
     pub(crate) open_files: RefCell<OpenFiles<D>>,
@@ -222,12 +226,30 @@ impl<D: Disk> Directory<D> {
         file
     }
 
-    /// Closes everything, and with it gives up the locks.
+    /// Starts a task that the directory's end waits for.
+    pub(crate) fn spawn_counted(&self, background: bool, task: impl Future<Output = ()> + 'static) {
+        let counted = Rc::clone(&self.tasks);
+        self.disk.spawn(background, async move {
+            task.await;
+            drop(counted);
+        });
+    }
+
+    /// Closes everything, and with it gives up the locks, once nothing is under way any more.
     pub(crate) async fn close_all(&self) {
-        self.journal.borrow_mut().current = None;
-        self.open_files.borrow_mut().files.clear();
-        // Descriptors are closed through the ring, by the executor's next turns.
-        self.disk.sleep(std::time::Duration::from_millis(10)).await;
+        while Rc::strong_count(&self.tasks) > 1 {
+            self.disk.sleep(TASK_PAUSE).await;
+        }
+        let journal = self.journal.borrow_mut().current.take().map(|current| current.file);
+        let segments = std::mem::take(&mut self.open_files.borrow_mut().files);
+        for file in segments.into_values().map(|(file, _)| file).chain(journal) {
+            // One that a reader still holds is closed when the reader lets go of it.
+            if let Ok(file) = Rc::try_unwrap(file)
+                && let Err(error) = file.close().await
+            {
+                tracing::warn!(%error, "a file could not be closed");
+            }
+        }
     }
 
     /// Closes the files of a log.

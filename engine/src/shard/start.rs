@@ -170,6 +170,7 @@ impl<D: Disk> Engine<D> {
                 memory_freed: Signal::default(),
                 closing: Cell::new(false),
                 runs: Cell::new(0),
+                tasks: Rc::default(),
                 commit_loop_done: Done::default(),
                 lap_loop_done: Done::default(),
                 open_files: RefCell::new(OpenFiles::new(settings.open_files_max)),
