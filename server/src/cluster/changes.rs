@@ -123,6 +123,7 @@ impl Image {
                 let topic = served.or_else(|| self.take_created(*topic_id));
                 let topic = topic.ok_or_else(|| missing("TopicDeleted", *topic_id))?;
                 self.deleting.insert(*topic_id, topic);
+                self.deleted_count += 1;
             }
             Change::TopicGone { topic_id } => {
                 let topic = self.deleting.remove(topic_id).ok_or_else(|| missing("TopicGone", *topic_id))?;

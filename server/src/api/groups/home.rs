@@ -60,15 +60,16 @@ impl Groups {
     pub async fn run(shard: Rc<Shard>) {
         let groups = shard.groups.clone();
         let look = async {
-            let mut seen: Option<Arc<Image>> = None;
+            let mut deleted_before = [None, None];
             loop {
                 let image = shard.cluster.image();
                 groups.open_partitions(&shard, &image);
-                if seen.as_ref().is_none_or(|before| is_any_topic_gone(before, &image)) {
+                // Looked at twice: a commit may have been on its way when its topic went.
+                if deleted_before != [Some(image.deleted_count); 2] {
                     groups.reconciled.borrow_mut().clear();
                 }
                 groups.reconcile(&image).await;
-                seen = Some(image);
+                deleted_before = [deleted_before[1], Some(image.deleted_count)];
                 shard.router.sleep(LOOK_INTERVAL).await;
             }
         };
@@ -117,10 +118,6 @@ impl Groups {
 fn is_there(image: &Image, name: &str, topic_id: [u8; 16]) -> bool {
     let id = uuid::Uuid::from_bytes(topic_id);
     if id.is_nil() { image.topic(name).is_some() } else { image.topic_by_id(id).is_some() }
-}
-
-fn is_any_topic_gone(before: &Arc<Image>, now: &Arc<Image>) -> bool {
-    !Arc::ptr_eq(before, now) && before.topics().any(|topic| now.topic_by_id(topic.id).is_none())
 }
 
 /// Asks the partition that a group belongs to, on whichever shard it is.
