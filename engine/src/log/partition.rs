@@ -627,6 +627,7 @@ impl PartitionLog {
     /// Where it stands, for a test that ended badly.
     #[cfg(test)]
     pub(crate) fn describe(&self) -> String {
+        use std::fmt::Write;
         let mut text = format!(
             "\n  {} {:?} fault {:?} queued {} writing {} run {} reserving {} state {} turns {} pins {:?}",
             self.identity.topic,
@@ -641,7 +642,8 @@ impl PartitionLog {
             self.pins,
         );
         for segment in self.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n    {} {:?} memory {} (from {}) written {} durable {} planned {} staged {} reserved {}",
                 segment.base,
                 segment.stage,

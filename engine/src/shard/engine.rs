@@ -379,10 +379,12 @@ impl<D: Disk> Engine<D> {
     /// Where everybody stands, for a test that ended badly.
     #[cfg(test)]
     pub(crate) fn describe(&self) -> String {
+        use std::fmt::Write;
         let mut text = String::new();
         for directory in &self.0.directories {
             let journal = directory.journal.borrow();
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n tail memory {}, available {}, used {:?}, needs old {}, queue {}, runs {}, at {:?}",
                 directory.tail_memory.get(),
                 directory.keeper.available(),

@@ -76,8 +76,9 @@ impl ModelLog {
         let base = self.end();
         let mut builder = BatchBuilder::new(Codec::None);
         for record in 0..record_count {
-            let value: Vec<u8> =
-                (0..value_bytes / record_count).map(|at| (at * 31 ^ salt >> (at % 8 * 8)) as u8).collect();
+            let value: Vec<u8> = (0..value_bytes / record_count)
+                .map(|at| ((at * 31) ^ (salt >> (at % 8 * 8))) as u8)
+                .collect();
             let time = Timestamp(NOW + base + record as i64);
             builder.push(time, Some(b"k"), Some(&value), &[]);
         }
