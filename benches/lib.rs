@@ -1,1 +1,26 @@
 //! Benchmarks beside raw loops and rivals.
+//!
+//! `figures.sh` runs them: `raw_stream` and `raw_journal` are what the machine gives to loops that do nothing else,
+//! `figures` runs them in turn with the broker and writes the table of PERF.md. `batch_check` times one function.
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Keeps the calling thread on one CPU.
+///
+/// # Errors
+/// When there is no such CPU for this process.
+pub fn on_cpu(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(io::Error::from)
+}
+
+/// Prints figures as one line of JSON on standard output.
+pub fn report(figures: &impl Serialize) {
+    let mut line = serde_json::to_vec(figures).unwrap_or_default();
+    line.push(b'\n');
+    // Nobody reads any more: then nobody is to be told either.
+    let _ = io::stdout().write_all(&line);
+}

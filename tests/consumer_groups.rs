@@ -346,7 +346,7 @@ fn members_live_on_through_a_kill_and_another_number_of_cores() {
 
 #[test]
 fn offsets_of_a_deleted_topic_go_with_it_even_where_the_name_is_used_again() {
-    let broker = Broker::with(&[]);
+    let broker = Broker::shared();
     let mut client = broker.client();
     let (kept, gone, group) = (fresh("kept"), fresh("gone"), fresh("group"));
     client.create_topic(&kept, 1);

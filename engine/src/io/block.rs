@@ -10,9 +10,11 @@
 use super::BLOCK_BYTES;
 use bytes::Bytes;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The multiple of the block size at or below `position`.
 pub const fn aligned_down(position: u64) -> u64 {
@@ -24,9 +26,52 @@ pub const fn aligned_up(position: u64) -> u64 {
     position.next_multiple_of(BLOCK_BYTES as u64)
 }
 
+/// Chunks of this size are used again by the core that made them: memory touched for the first time costs a fault for
+/// each page, which in a virtual machine was seen to take six milliseconds for a megabyte.
+pub const SPARE_CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks that nobody holds any more, of one core. They come back from whatever core let go of them last.
+struct Spare {
+    chunks: Mutex<Vec<Memory>>,
+    bytes_max: usize,
+}
+
+impl Spare {
+    fn chunks(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<NonNull<u8>> {
+        // What lies here belongs to no core: dropped as it is, it would be freed.
+        let memory = ManuallyDrop::new(self.chunks().pop()?);
+        Some(memory.start)
+    }
+
+    fn give_back(&self, start: NonNull<u8>, layout: Layout) -> bool {
+        let mut chunks = self.chunks();
+        let has_room = (chunks.len() + 1) * SPARE_CHUNK_BYTES <= self.bytes_max;
+        if has_room {
+            chunks.push(Memory { start, layout, spare: None });
+        }
+        has_room
+    }
+}
+
+thread_local! {
+    static SPARE: RefCell<Option<Arc<Spare>>> = const { RefCell::new(None) };
+}
+
+/// Lets this core keep up to `bytes_max` of chunks that were let go.
+pub fn keep_spare_chunks(bytes_max: usize) {
+    let spare = Arc::new(Spare { chunks: Mutex::default(), bytes_max });
+    SPARE.with(|own| own.replace(Some(spare)));
+}
+
 struct Memory {
     start: NonNull<u8>,
     layout: Layout,
+    /// Where it goes when nobody holds it any more.
+    spare: Option<Arc<Spare>>,
 }
 
 // SAFETY: `Memory` owns its allocation. Bytes below a chunk's `filled` are never written again and may be read from
@@ -37,6 +82,9 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        if self.spare.take().is_some_and(|spare| spare.give_back(self.start, self.layout)) {
+            return;
+        }
         // SAFETY: `start` came from `alloc` with this very layout and is freed once.
         unsafe { dealloc(self.start.as_ptr(), self.layout) }
     }
@@ -73,10 +121,14 @@ impl Chunk {
         let Ok(layout) = Layout::from_size_align(capacity, BLOCK_BYTES) else {
             unreachable!("{capacity} B aligned to a block is a layout")
         };
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { memory: Arc::new(Memory { start, layout }), filled: 0 }
+        let own = SPARE.with(|own| own.borrow().clone());
+        let spare = own.filter(|_| capacity == SPARE_CHUNK_BYTES);
+        let start = spare.as_ref().and_then(|spare| spare.take()).unwrap_or_else(|| {
+            // SAFETY: the layout's size is not zero.
+            let start = unsafe { alloc(layout) };
+            NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
+        });
+        Self { memory: Arc::new(Memory { start, layout, spare }), filled: 0 }
     }
 
     /// Bytes it can hold.
@@ -134,6 +186,28 @@ mod tests {
         assert_eq!(chunk.fill(&[7; BLOCK_BYTES]), BLOCK_BYTES - 5);
         drop(chunk);
         assert_eq!(&slice[..], b"first");
+    }
+
+    #[test]
+    fn a_spare_chunk_is_used_again_once_nobody_reads_it() {
+        std::thread::spawn(|| {
+            keep_spare_chunks(SPARE_CHUNK_BYTES);
+            let mut chunk = Chunk::with_capacity(SPARE_CHUNK_BYTES);
+            chunk.fill(b"read elsewhere");
+            let slice = chunk.share(0..14);
+            let first = slice.as_ptr();
+            drop(chunk);
+            let mut other = Chunk::with_capacity(SPARE_CHUNK_BYTES);
+            other.fill(b"another");
+            assert_ne!(other.bytes(0..1).as_ptr(), first, "it is still read");
+            std::thread::spawn(move || assert_eq!(&slice[..], b"read elsewhere")).join().unwrap();
+            let mut again = Chunk::with_capacity(SPARE_CHUNK_BYTES);
+            assert_eq!((again.filled(), again.fill(b"new")), (0, 3));
+            assert_eq!(again.bytes(0..3).as_ptr(), first);
+            drop((other, again));
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

@@ -221,6 +221,10 @@ impl DiskFile for DmaDiskFile {
         self.file.truncate(bytes).await.map_err(io_error)
     }
 
+    async fn close(self) -> io::Result<()> {
+        self.file.close().await.map_err(io_error)
+    }
+
     async fn bytes(&self) -> io::Result<u64> {
         self.file.file_size().await.map_err(io_error)
     }

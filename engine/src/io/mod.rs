@@ -10,7 +10,7 @@ mod probe;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use block::{Chunk, aligned_down, aligned_up};
+pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;
@@ -95,6 +95,8 @@ pub trait DiskFile: 'static {
     fn reserve(&self, end: u64) -> impl Future<Output = io::Result<()>>;
     /// Cuts the file to exactly `bytes`.
     fn cut(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
+    /// Closes the file, and with it gives up its lock; dropped files are closed some time later.
+    fn close(self) -> impl Future<Output = io::Result<()>>;
     /// The file's length.
     fn bytes(&self) -> impl Future<Output = io::Result<u64>>;
 }

@@ -5,15 +5,16 @@
 //!   [ 301..349 ]   gap   [ 400..455 ][ 456..510 ][ 511..   torn
 //!     freed, stale         ^ begins with a table: the chain counts from here
 //! ```
-//! The newest start that named its elders counts, with the journals that it named unless every shard has since said
-//! that it needs them no more. What is missing inside a chain, though a later commit proves that it was synced, is a
+//! The newest start that named its elders counts, with the journals that it named; once every shard has said that it
+//! needs them no more, with the rescues alone. What is missing inside a chain, though a later commit proves that it was synced, is a
 //! loss and named; a last commit that is not whole was never answered and is dropped.
 
 use super::commit::{Commit, EntryKind, Fault, StartId, read_commit, read_first_commit};
 use super::replay::{JournalEnd, Replay};
+use super::rescue::RESCUE_SHARD;
 use super::state::decode_older;
 use crate::io::BLOCK_BYTES;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Key = (StartId, u32);
 
@@ -56,7 +57,7 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
     chains.values_mut().for_each(cut_gaps);
     let (limits, is_trusted) = select(&mut chains, files);
     let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), unclean: false };
-    let newest = chains.keys().map(|(start, _)| *start).max();
+    let newest = chains.keys().filter(|key| key.1 != RESCUE_SHARD).map(|(start, _)| *start).max();
     for (key, spans) in chains {
         let end = apply_chain(files, key, &spans, limits.get(&key).copied(), replay);
         replayed.unclean |= Some(key.0) == newest && !end.clean;
@@ -69,24 +70,12 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
     replayed
 }
 
-/// Leaves the files of a journal that count: each begins with a table, so that what lies before a gap, and before the
-/// whole head of a file that follows one without, is not needed. If it is after all, its logs are found incomplete.
+/// Leaves the files of a journal that count: what lies before a gap was freed.
 fn cut_gaps(spans: &mut Vec<Span>) {
     spans.sort_by_key(Span::first);
-    let begins_at = |at: usize| {
-        let follows = at > 0 && spans[at].first() == spans[at - 1].end();
-        match spans[at].head_lost {
-            true => (at + 1 < spans.len()).then_some(at + 1),
-            false => (!follows).then_some(at),
-        }
-    };
-    let first = (0..spans.len()).rev().find_map(begins_at).unwrap_or(0);
-    spans.drain(..first);
-    // Only the newest file may be without its head now, and what stood there was synced.
-    let lost = spans.len().checked_sub(2).map(|before| spans[before].end());
-    if let Some(last) = spans.last_mut().filter(|last| last.head_lost) {
-        last.lost.insert(0, lost.unwrap_or(last.first().saturating_sub(1)));
-    }
+    let is_gap = |at: &usize| spans[*at].first() != spans[at - 1].end() && !spans[*at].head_lost;
+    let gap = (1..spans.len()).rev().find(is_gap);
+    spans.drain(..gap.unwrap_or(0));
 }
 
 fn parse_file(number: usize, bytes: &[u8]) -> Option<Span> {
@@ -136,23 +125,20 @@ fn select(chains: &mut BTreeMap<Key, Vec<Span>>, files: &[Vec<u8>]) -> (BTreeMap
     let mut starts: Vec<StartId> = chains.keys().map(|(start, _)| *start).collect();
     starts.dedup();
     while let Some(start) = starts.pop() {
-        let own = || chains.iter().filter(move |((known, _), _)| *known == start).map(|(_, spans)| spans);
+        let is_own = move |(known, shard): &Key| *known == start && *shard != RESCUE_SHARD;
+        let own = || chains.iter().filter(move |(key, _)| is_own(key)).map(|(_, spans)| spans);
         let named: Vec<(u64, Older)> = own().filter_map(|spans| older_of(spans, files)).collect();
-        let done = own().filter(|spans| says_old_done(spans).is_some()).count() as u64;
-        let counts =
-            named.iter().map(|(count, _)| *count).chain(own().filter_map(|spans| says_old_done(spans)));
-        let Some(shard_count) = counts.max() else {
+        let done: Vec<(u64, Older)> = own().filter_map(|spans| old_done_of(spans, files)).collect();
+        let Some(shard_count) = named.iter().chain(&done).map(|(count, _)| *count).max() else {
             if own().any(|spans| has_served(spans)) {
                 return (BTreeMap::new(), false);
             }
             continue; // it ended before it served anybody
         };
-        let limits: BTreeMap<Key, u64> = match named.into_iter().next() {
-            Some((_, older)) if done < shard_count => {
-                older.into_iter().map(|(s, n, q)| ((s, n), q)).collect()
-            }
-            _ => BTreeMap::new(),
-        };
+        let all_done = done.len() as u64 == shard_count;
+        let counting = if all_done { done.into_iter().next() } else { named.into_iter().next() };
+        let older = counting.map(|(_, older)| older).unwrap_or_default();
+        let limits: BTreeMap<Key, u64> = older.into_iter().map(|(s, n, q)| ((s, n), q)).collect();
         chains.retain(|key, _| key.0 == start || limits.contains_key(key));
         return (limits, true);
     }
@@ -171,7 +157,8 @@ fn has_served(spans: &[Span]) -> bool {
 
 type Older = Vec<(StartId, u32, u64)>;
 
-fn older_of(spans: &[Span], files: &[Vec<u8>]) -> Option<(u64, Older)> {
+/// The list of journals in the first entry of this kind, with the number of shards that wrote it.
+fn list_of(spans: &[Span], files: &[Vec<u8>], kind: EntryKind) -> Option<(u64, Older)> {
     let mut entries = spans.iter().flat_map(|span| {
         span.commits
             .iter()
@@ -179,17 +166,19 @@ fn older_of(spans: &[Span], files: &[Vec<u8>]) -> Option<(u64, Older)> {
     });
     entries.find_map(|(number, at, (entry, payload))| {
         // The newest file's is as good as the first one's: the list never changes while it counts.
-        let payload = payload.clone().filter(|_| entry.kind == EntryKind::Older)?;
+        let payload = payload.clone().filter(|_| entry.kind == kind)?;
         let older = decode_older(files.get(number)?.get(at..)?.get(payload)?)?;
         Some((entry.position, older))
     })
 }
 
-/// The number of shards, if this journal needs no earlier one.
-fn says_old_done(spans: &[Span]) -> Option<u64> {
-    let mut entries =
-        spans.iter().flat_map(|span| span.commits.iter()).flat_map(|(_, commit)| commit.entries.iter());
-    entries.find(|(entry, _)| entry.kind == EntryKind::OldDone).map(|(entry, _)| entry.position)
+fn older_of(spans: &[Span], files: &[Vec<u8>]) -> Option<(u64, Older)> {
+    list_of(spans, files, EntryKind::Older)
+}
+
+/// The rescues that are left, if this journal needs no other earlier one.
+fn old_done_of(spans: &[Span], files: &[Vec<u8>]) -> Option<(u64, Older)> {
+    list_of(spans, files, EntryKind::OldDone)
 }
 
 fn apply_chain(
@@ -202,24 +191,35 @@ fn apply_chain(
     let mut end = JournalEnd { start: key.0, shard: key.1, sequence: 0, clean: false };
     let accepted = |sequence: u64| limit.is_none_or(|limit| sequence <= limit);
     let last = spans.last().map_or(0, Span::end).saturating_sub(1);
+    let mut expected = None;
     for span in spans {
+        let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
+        lost.extend((expected.unwrap_or(span.first())..span.first()).filter(|lost| accepted(*lost)));
+        expected = Some(span.end());
+        replay.begin_file(span.first(), span.head_lost);
         for (at, commit) in span.commits.iter().filter(|(_, commit)| accepted(commit.head.sequence)) {
+            let sequence = commit.head.sequence;
+            // In order: a later state may cover what was lost.
+            while let Some(before) = lost.first().copied().filter(|before| *before < sequence) {
+                lost.remove(&before);
+                replay.journal_lost(key.0, key.1, before);
+            }
             let whole = commit.entries.iter().all(|(_, payload)| payload.is_some());
-            if commit.head.sequence == last && !whole && limit.is_none() {
+            if sequence == last && !whole && limit.is_none() {
                 tracing::info!(
-                    sequence = last,
+                    sequence,
                     "the last commit of a journal is torn: dropped, nobody was answered"
                 );
                 continue;
             }
             let bytes = files.get(span.number).and_then(|bytes| bytes.get(*at..)).unwrap_or_default();
             replay.apply(commit, bytes);
-            end.sequence = commit.head.sequence;
+            end.sequence = sequence;
             end.clean = commit.entries.iter().any(|(entry, _)| entry.kind == EntryKind::CleanStop);
         }
-    }
-    for sequence in spans.iter().flat_map(|span| &span.lost).filter(|sequence| accepted(**sequence)) {
-        replay.journal_lost(key.0, key.1, *sequence);
+        for sequence in lost {
+            replay.journal_lost(key.0, key.1, sequence);
+        }
     }
     if limit.is_some_and(|limit| limit > end.sequence) {
         replay.journal_lost(key.0, key.1, end.sequence + 1);

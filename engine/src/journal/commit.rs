@@ -63,8 +63,11 @@ pub(crate) enum EntryKind {
     Older = 9,
     /// Nothing follows: the broker stopped cleanly.
     CleanStop = 10,
-    /// This shard needs no journal of an earlier start any more; `position` is the number of shards now.
+    /// This shard needs no journal of an earlier start any more but those that the payload names (as `Older` does):
+    /// rescues. `position` is the number of shards now.
     OldDone = 11,
+    /// The log must not be served; the payload says why. Stands in rescues only.
+    Fence = 12,
 }
 
 impl EntryKind {
@@ -81,6 +84,7 @@ impl EntryKind {
             Self::Older,
             Self::CleanStop,
             Self::OldDone,
+            Self::Fence,
         ];
         all.into_iter().find(|kind| *kind as u8 == raw)
     }

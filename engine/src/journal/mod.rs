@@ -7,6 +7,7 @@ mod codec;
 mod commit;
 mod manifest;
 mod replay;
+mod rescue;
 mod space;
 mod state;
 
@@ -18,6 +19,7 @@ pub(crate) use commit::{
     COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
 };
 pub(crate) use manifest::{JournalFile, Manifest};
-pub(crate) use replay::{JournalEnd, RecoveredLog, Replay};
+pub(crate) use replay::{JournalEnd, Outcome, RecoveredLog, RecoveredPiece, Replay};
+pub(crate) use rescue::{RESCUE_SHARD, Rescued, encode_rescue};
 pub(crate) use space::{FileSeq, Pins};
 pub(crate) use state::{LogState, SegmentState, encode_older};

@@ -40,6 +40,30 @@ pub(crate) struct RecoveredLog {
     pub(crate) open: Vec<RecoveredSegment>,
     /// Why it must not be served.
     pub(crate) fault: Option<String>,
+    /// Of a log with a fault: all its bytes that the journals hold.
+    pub(crate) pieces: Vec<RecoveredPiece>,
+}
+
+/// Bytes of a log that stand in a journal, as they came.
+pub(crate) struct RecoveredPiece {
+    pub(crate) base: Offset,
+    pub(crate) start: FilePos,
+    pub(crate) first_batch: FilePos,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Bytes of a log whose state no journal holds.
+pub(crate) struct Stray {
+    pub(crate) log_id: LogId,
+    pub(crate) fault: String,
+    pub(crate) pieces: Vec<RecoveredPiece>,
+}
+
+/// What came of all commits.
+pub(crate) struct Outcome {
+    pub(crate) logs: Vec<RecoveredLog>,
+    pub(crate) deleted: Vec<LogId>,
+    pub(crate) strays: Vec<Stray>,
 }
 
 /// Bytes of a segment that stand in a journal.
@@ -57,17 +81,40 @@ struct Recovering {
     deleted: bool,
     fault: Option<String>,
     journal: (StartId, u32),
+    /// The commit of that journal with its last whole state.
+    state_sequence: u64,
 }
 
 /// The machine.
 pub(crate) struct Replay {
     logs: FxHashMap<LogId, Recovering>,
     now: Timestamp,
+    /// Sequence of the commit with which the table of the present file begins, while nothing of it was lost.
+    table_start: Option<u64>,
 }
 
 impl Replay {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self { logs: FxHashMap::default(), now }
+        Self { logs: FxHashMap::default(), now, table_start: None }
+    }
+
+    /// The next commits are those of one file, whose table begins with commit `sequence` unless its head is lost.
+    pub(crate) fn begin_file(&mut self, sequence: u64, head_lost: bool) {
+        self.table_start = (!head_lost).then_some(sequence);
+        if head_lost {
+            // Any log may have had something in there.
+            self.logs.values_mut().for_each(|log| log.fail("the head of a journal file is lost"));
+        }
+    }
+
+    /// A whole table names all logs of its journal: one that is not in it was deleted.
+    fn table_ends(&mut self, journal: (StartId, u32)) {
+        let Some(table_start) = self.table_start.take() else { return };
+        for log in self.logs.values_mut() {
+            if log.journal == journal && log.state_sequence < table_start {
+                *log = Recovering { deleted: true, journal, ..Recovering::default() };
+            }
+        }
     }
 
     /// Applies one commit; `bytes` are the commit's own.
@@ -77,16 +124,24 @@ impl Replay {
                 entry.kind,
                 EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone
             );
+            let journal = (commit.head.start, commit.head.shard);
+            if entry.kind == EntryKind::TableEnd {
+                self.table_ends(journal);
+            }
             if !is_log {
                 continue;
             }
             let log = self.logs.entry(entry.log_id).or_default();
-            log.journal = (commit.head.start, commit.head.shard);
+            log.journal = journal;
+            if matches!(entry.kind, EntryKind::State | EntryKind::Create) {
+                log.state_sequence = commit.head.sequence;
+            }
             let payload = payload.clone().and_then(|range| bytes.get(range));
             match payload {
                 Some(payload) => {
                     if let Err(reason) = log.apply(entry, payload, self.now) {
                         log.fail(&format!("{reason} in commit {}", commit.head.sequence));
+                        log.keep_bytes(entry, payload);
                     }
                 }
                 None => log.fail(&format!("its entry in commit {} does not check", commit.head.sequence)),
@@ -94,30 +149,29 @@ impl Replay {
         }
     }
 
-    /// A commit of this journal that was once synced is gone: no log of the journal can be trusted.
+    /// A commit of this journal that was once synced is gone: no log of the journal can be trusted, unless a later state
+    /// of it covers what was in there.
     pub(crate) fn journal_lost(&mut self, start: StartId, shard: u32, sequence: u64) {
+        self.table_start = None;
         for log in self.logs.values_mut().filter(|log| log.journal == (start, shard)) {
             log.fail(&format!("commit {sequence} of its journal is lost"));
         }
     }
 
-    /// What is known of every log that was not deleted, the ids of those that were, and the ids of those of which
-    /// entries are there and no state.
-    pub(crate) fn finish(self) -> (Vec<RecoveredLog>, Vec<LogId>, Vec<LogId>) {
-        let mut found = Vec::new();
-        let mut deleted = Vec::new();
-        let mut nameless = Vec::new();
+    /// What is known of every log.
+    pub(crate) fn finish(self) -> Outcome {
+        let mut outcome = Outcome { logs: Vec::new(), deleted: Vec::new(), strays: Vec::new() };
         for (log_id, log) in self.logs {
             if log.deleted {
-                deleted.push(log_id);
-            } else if let Some(recovered) = log.finish() {
-                found.push(recovered);
+                outcome.deleted.push(log_id);
+            } else if log.state.is_some() {
+                outcome.logs.extend(log.finish());
             } else {
-                tracing::error!(%log_id, "the journal holds entries of a log but not its state");
-                nameless.push(log_id);
+                let fault = log.fault.unwrap_or_else(|| "no journal holds its state".to_owned());
+                outcome.strays.push(Stray { log_id, fault, pieces: recovered_pieces(log.pieces) });
             }
         }
-        (found, deleted, nameless)
+        outcome
     }
 }
 
@@ -143,11 +197,37 @@ impl Recovering {
             EntryKind::Run => self.run(entry, payload, now),
             EntryKind::Rest => self.rest(entry, payload),
             EntryKind::Roll => self.roll(entry),
+            EntryKind::Fence => {
+                self.fail(&String::from_utf8_lossy(payload));
+                Ok(())
+            }
             EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone => Ok(()),
         }
     }
 
+    /// Bytes that do not fit what is known are kept all the same: for a rescue, or until a state makes sense of them.
+    fn keep_bytes(&mut self, entry: &Entry, payload: &[u8]) {
+        let Some(base) = Offset::from_wire(entry.segment_base) else { return };
+        let (start, mut take) = (FilePos::new(entry.position), Take(payload));
+        let first_batch = match entry.kind {
+            EntryKind::Data => Some(start),
+            EntryKind::Rest => take.u64().map(FilePos::new),
+            _ => None,
+        };
+        if let Some(first_batch) = first_batch {
+            let known = self.pieces.get(&(base, start)).map_or(0, |piece| piece.bytes.len());
+            if known < take.0.len() {
+                self.pieces.insert((base, start), Piece { bytes: take.0.to_vec(), first_batch });
+            }
+        }
+    }
+
+    /// A state stands in place of all that was said before, faults included: whether the bytes that it counts on are
+    /// there is seen at the end.
     fn take_state(&mut self, state: LogState) {
+        if self.fault.take().is_some() {
+            self.indexes.clear();
+        }
         let open =
             |base: &Offset| state.segments.iter().find(|s| s.base == *base && s.stage != Stage::Sealed);
         self.pieces.retain(|(base, start), piece| {
@@ -299,7 +379,8 @@ impl Recovering {
                 Err(reason) => self.fail(&reason),
             }
         }
-        Some(RecoveredLog { state, open, fault: self.fault })
+        let pieces = if self.fault.is_some() { recovered_pieces(self.pieces) } else { Vec::new() };
+        Some(RecoveredLog { state, open, fault: self.fault, pieces })
     }
 
     fn open_segment(&mut self, segment: &SegmentState) -> Result<RecoveredSegment, String> {
@@ -335,6 +416,16 @@ impl Recovering {
         state.written_end = start;
         Ok(RecoveredSegment { state, index, tail, batches })
     }
+}
+
+fn recovered_pieces(pieces: BTreeMap<(Offset, FilePos), Piece>) -> Vec<RecoveredPiece> {
+    let recovered = |((base, start), piece): ((Offset, FilePos), Piece)| RecoveredPiece {
+        base,
+        start,
+        first_batch: piece.first_batch,
+        bytes: piece.bytes,
+    };
+    pieces.into_iter().map(recovered).collect()
 }
 
 fn fresh_segment(base: Offset) -> SegmentState {

@@ -25,6 +25,8 @@ const SEGMENT_OFFSETS_MAX: i64 = i32::MAX as i64;
 const RUN_BATCH_BYTES_MIN: u64 = 2048;
 /// A large run is about this long at most, so that its list of batches fits a commit.
 const RUN_BYTES_MAX: u64 = 16 << 20;
+/// A run also writes what is in the journal and in no segment yet; with more of that than this it would take too long.
+const RUN_DIRTY_BYTES_MAX: u64 = 64 << 20;
 /// A tail longer than this is not copied forward: the next lap writes it back instead.
 const COPY_BYTES_MAX: u64 = 256 << 10;
 
@@ -92,6 +94,8 @@ pub(crate) struct PartitionLog {
     pub(crate) pins: Pins,
     /// Why it is not served.
     pub(crate) fault: Option<String>,
+    /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
+    pub(crate) is_detached: bool,
     /// In the queue of logs with something to commit.
     pub(crate) queued: bool,
     /// A write-back of it is under way.
@@ -122,7 +126,7 @@ impl PartitionLog {
         settings: LogSettings,
         mut number: impl FnMut() -> u64,
     ) -> Self {
-        let RecoveredLog { state, open, fault } = recovered;
+        let RecoveredLog { state, open, fault, .. } = recovered;
         let log_end = state.segments.last().map_or(state.log_start, |segment| segment.offset_end);
         let mut open = open.into_iter().peekable();
         let mut segments: Vec<Segment> = Vec::with_capacity(state.segments.len().max(1));
@@ -155,6 +159,7 @@ impl PartitionLog {
             settings,
             segments,
             pins: Pins::default(),
+            is_detached: fault.is_some(),
             fault,
             queued: false,
             writing: false,
@@ -327,7 +332,7 @@ impl PartitionLog {
     /// Something waits for a commit and may go into the next one.
     pub(crate) fn wants_commit(&self) -> bool {
         let run_ready = self.run.as_ref().is_none_or(|run| run.synced);
-        self.fault.is_none() && ((run_ready && self.staged_bytes() > 0) || self.state_wanted)
+        !self.is_detached && ((run_ready && self.staged_bytes() > 0) || self.state_wanted)
     }
 
     /// Takes what waits into a commit: at most `bytes_max` of batches; with 0 only what frees space.
@@ -516,7 +521,7 @@ impl PartitionLog {
 
     /// Starts a large run if enough waits: blocks to write and sync now, then `run_synced`.
     pub(crate) fn begin_run(&mut self, bytes_min: u64) -> Option<WriteBack> {
-        if self.run.is_some() || self.writing || self.fault.is_some() {
+        if self.run.is_some() || self.writing || self.is_detached {
             return None;
         }
         let waits = |segment: &Segment| segment.tail.planned_end() < segment.tail.staged_end();
@@ -527,7 +532,9 @@ impl PartitionLog {
         let count = segment.tail.batches_from(planned_end).count() as u64;
         // A roll to this segment must be carried before its bytes are.
         let announced = segment.announced || at == 0;
-        if bytes < bytes_min || bytes / count.max(1) < RUN_BATCH_BYTES_MIN || !announced {
+        let dirty = planned_end.as_u64().saturating_sub(segment.tail.write_start().as_u64());
+        let is_short = bytes < bytes_min || dirty > RUN_DIRTY_BYTES_MAX;
+        if is_short || bytes / count.max(1) < RUN_BATCH_BYTES_MIN || !announced {
             return None;
         }
         let base = segment.base;
@@ -550,7 +557,7 @@ impl PartitionLog {
 
     /// The next stretch to write back, oldest segment first; `None` when nothing may be written now.
     pub(crate) fn plan_write_back(&mut self) -> Option<WriteBack> {
-        if self.writing || self.run.is_some() || self.fault.is_some() {
+        if self.writing || self.run.is_some() || self.is_detached {
             return None;
         }
         for (at, segment) in
@@ -616,7 +623,13 @@ impl PartitionLog {
         self.segments.get(after.checked_sub(1)?)
     }
 
-    /// Fences the log: it answers no one from now on.
+    /// Fences the log, and writes nothing of it any more.
+    pub(crate) fn detach(&mut self, reason: String) {
+        self.is_detached = true;
+        self.fence(reason);
+    }
+
+    /// Fences the log: it answers no one from now on. What it holds in memory is still written where it belongs.
     pub(crate) fn fence(&mut self, reason: String) {
         self.fault.get_or_insert(reason);
         self.durable_waiters.drain(..).for_each(|(_, waker)| waker.wake());

@@ -9,7 +9,7 @@
 //! lie on blocks except at a sealed segment's end. `written_end` passes `durable_end` only between a large run's sync
 //! and its commit. No await, no clock, no file: `shard` carries out what this says.
 
-use crate::io::{BLOCK_BYTES, Chunk, aligned_down};
+use crate::io::{BLOCK_BYTES, Chunk, SPARE_CHUNK_BYTES, aligned_down};
 use crate::units::{FilePos, Offset, Timestamp};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use std::ops::Range;
 /// A tail's first chunk; each next one is four times as large.
 const CHUNK_BYTES_FIRST: usize = BLOCK_BYTES;
 /// The largest chunk.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+const CHUNK_BYTES_MAX: usize = SPARE_CHUNK_BYTES;
 
 /// One batch in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,7 +139,7 @@ impl<D: Disk> Directory<D> {
     fn reserve_ahead(self: &Rc<Self>, log: &SharedLog) {
         let Some((base, end)) = log.borrow_mut().begin_reserve_ahead() else { return };
         let (directory, log) = (Rc::clone(self), Rc::clone(log));
-        self.disk.spawn(true, async move {
+        self.spawn_counted(true, async move {
             // A full disk shows again, with an answer, when the blocks are needed.
             if let Err(error) = directory.reserve(&log, base, end).await {
                 tracing::warn!(%error, "blocks could not be reserved ahead");

@@ -116,7 +116,7 @@ impl<D: Disk> Directory<D> {
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {
                 let mut borrowed = log.borrow_mut();
-                if borrowed.fault.is_none() {
+                if !borrowed.is_detached {
                     let before = borrowed.unsynced_bytes();
                     borrowed.on_durable(part, file);
                     if matches!(part, Part::Run { .. }) {
@@ -174,7 +174,7 @@ impl<D: Disk> Directory<D> {
         let Some(log) = self.log(log_id) else { return };
         let mut borrowed = log.borrow_mut();
         borrowed.queued = false;
-        if borrowed.fault.is_some() {
+        if borrowed.is_detached {
             return;
         }
         let mut run = None;
@@ -197,7 +197,7 @@ impl<D: Disk> Directory<D> {
         if let Some(run) = run {
             self.runs.set(self.runs.get() + 1);
             // The executor may begin a spawned task at once, and this one borrows the log.
-            self.disk.spawn(false, Rc::clone(self).large_run(log, run));
+            self.spawn_counted(false, Rc::clone(self).large_run(log, run));
         }
     }
 
@@ -269,7 +269,7 @@ impl<D: Disk> Directory<D> {
             self.lap_wanted.set();
         }
         let directory = Rc::clone(self);
-        self.disk.spawn(true, async move {
+        self.spawn_counted(true, async move {
             // Without it appends wait for write-back instead.
             if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
                 directory.fail_unless_full("making a journal file", &error);
@@ -280,9 +280,9 @@ impl<D: Disk> Directory<D> {
 
     /// The states of all logs, then the entry that makes the table count.
     async fn write_table(self: &Rc<Self>) -> io::Result<()> {
-        // A fenced log is not in the table: its state is what the older files say, and they are kept for it.
-        let served = |log: &&SharedLog| log.borrow().fault.is_none();
-        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(served).cloned().collect();
+        // A log that recovery fenced is not in the table: the rescue says what is known of it.
+        let is_whole = |log: &&SharedLog| !log.borrow().is_detached;
+        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(is_whole).cloned().collect();
         let mut carried = Vec::new();
         let mut payload_bytes = 0;
         for log in logs {
@@ -305,13 +305,20 @@ impl<D: Disk> Directory<D> {
                 payload_bytes = 0;
             }
         }
+        for log_id in self.journal.borrow().rescued_deleted.iter().copied() {
+            let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
+            carried.push(Carried { entry, source: Source::Owned(Vec::new()) });
+        }
         carried
             .push(Carried { entry: Entry::control(EntryKind::TableEnd), source: Source::Owned(Vec::new()) });
         // Which earlier journals still count stands at the head of every file, since the first file goes one day.
         let (kind, older) = {
             let journal = self.journal.borrow();
-            let kind = if journal.needs_old { EntryKind::Older } else { EntryKind::OldDone };
-            (kind, encode_older(&journal.older))
+            if journal.needs_old {
+                (EntryKind::Older, encode_older(&journal.older))
+            } else {
+                (EntryKind::OldDone, encode_older(&journal.rescues))
+            }
         };
         payload_bytes += older.len();
         let entry = Entry { position: self.shard_count, ..Entry::control(kind) };
@@ -328,7 +335,7 @@ impl<D: Disk> Directory<D> {
 
     /// Writes a run's blocks to the segment and syncs it; the next commit then carries the run.
     async fn large_run(self: Rc<Self>, log: SharedLog, run: WriteBack) {
-        let outcome = self.write_segment(&log, &run, 0).await;
+        let outcome = self.write_segment(&log, &run, None).await;
         self.runs.set(self.runs.get() - 1);
         match outcome {
             Ok(()) => {

@@ -50,6 +50,10 @@ pub(crate) struct Journal<D: Disk> {
     /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.
     pub(crate) needs_old: bool,
     pub(crate) older: Vec<(StartId, u32, u64)>,
+    /// Rescues: journals of earlier starts that stay while this start lasts.
+    pub(crate) rescues: Vec<(StartId, u32, u64)>,
+    /// Logs of the rescues that were deleted since: every table says so.
+    pub(crate) rescued_deleted: Vec<LogId>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -63,6 +67,8 @@ pub(crate) struct OpenFiles<D: Disk> {
     files_max: usize,
 }
 
+/// Pause between looks whether the last tasks are done.
+const TASK_PAUSE: Duration = Duration::from_millis(1);
 /// Pause of a task that waits for another one's open.
 const OPENING_PAUSE: Duration = Duration::from_millis(1);
 
@@ -101,6 +107,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) memory_freed: Signal,
     pub(crate) closing: Cell<bool>,
     pub(crate) runs: Cell<usize>,
+    /// Held by tasks with a file open that neither loop waits for.
+    pub(crate) tasks: Rc<()>,
     pub(crate) commit_loop_done: Done,
     pub(crate) lap_loop_done: Done,
     pub(crate) open_files: RefCell<OpenFiles<D>>,
@@ -153,7 +161,7 @@ impl<D: Disk> Directory<D> {
     pub(crate) fn fence_all(&self) {
         let reason = self.keeper.stopped().unwrap_or_default();
         for log in self.logs.borrow().values() {
-            log.borrow_mut().fence(format!("its log directory stopped: {reason}"));
+            log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
         }
         for item in self.queue.borrow_mut().drain(..) {
             match item {
@@ -218,12 +226,30 @@ impl<D: Disk> Directory<D> {
         file
     }
 
-    /// Closes everything, and with it gives up the locks.
+    /// Starts a task that the directory's end waits for.
+    pub(crate) fn spawn_counted(&self, background: bool, task: impl Future<Output = ()> + 'static) {
+        let counted = Rc::clone(&self.tasks);
+        self.disk.spawn(background, async move {
+            task.await;
+            drop(counted);
+        });
+    }
+
+    /// Closes everything, and with it gives up the locks, once nothing is under way any more.
     pub(crate) async fn close_all(&self) {
-        self.journal.borrow_mut().current = None;
-        self.open_files.borrow_mut().files.clear();
-        // Descriptors are closed through the ring, by the executor's next turns.
-        self.disk.sleep(std::time::Duration::from_millis(10)).await;
+        while Rc::strong_count(&self.tasks) > 1 {
+            self.disk.sleep(TASK_PAUSE).await;
+        }
+        let journal = self.journal.borrow_mut().current.take().map(|current| current.file);
+        let segments = std::mem::take(&mut self.open_files.borrow_mut().files);
+        for file in segments.into_values().map(|(file, _)| file).chain(journal) {
+            // One that a reader still holds is closed when the reader lets go of it.
+            if let Ok(file) = Rc::try_unwrap(file)
+                && let Err(error) = file.close().await
+            {
+                tracing::warn!(%error, "a file could not be closed");
+            }
+        }
     }
 
     /// Closes the files of a log.
@@ -277,12 +303,18 @@ impl<D: Disk> Directory<D> {
         if freed > 0 {
             self.memory_freed.set();
         }
-        if taken > 0 && bytes > self.settings.tail_memory_bytes / 4 * 3 {
+        if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
             if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }
         }
+    }
+
+    /// Memory of tails up to here is kept for readers, although its bytes are in the segments. The rest of the budget is
+    /// for what is not written back yet: memory that is used again costs less than memory touched for the first time.
+    fn memory_kept_max(&self) -> usize {
+        self.settings.tail_memory_bytes / 4
     }
 
     /// Bytes of all tails that are in no segment yet.
@@ -297,10 +329,10 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Lets go of written-back memory until the tails fit their budget.
+    /// Lets go of written-back memory above what is kept for readers: as much as came in, not more, since giving a lot
+    /// of memory back at once takes long.
     pub(crate) fn release_memory(&self) {
-        let budget = self.settings.tail_memory_bytes;
-        while self.tail_memory.get() > budget / 2 {
+        while self.tail_memory.get() > self.memory_kept_max() {
             let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
             let Some(log) = self.log(log_id) else { continue };
             let mut log = log.borrow_mut();

@@ -3,10 +3,9 @@
 use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
-use super::directory::{Directory, Item, SharedLog};
-use super::recovery::directory_name;
+use super::directory::{Directory, SharedLog};
+use super::recovery::{DELETED, directory_name};
 use super::settings::EngineSettings;
-use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
 use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
@@ -112,12 +111,12 @@ impl<D: Disk> Engine<D> {
         let directory = working.min_by_key(|directory| directory.logs.borrow().len()).ok_or_else(offline)?;
         let state = LogState::empty(identity, leader_epoch);
         let payload = state.encode();
-        let recovered = RecoveredLog { state, open: Vec::new(), fault: None };
+        let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
         let number = || self.number_next();
         let log = PartitionLog::new(recovered, settings, number);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
-        let committed = self.control(directory, entry, payload).await;
+        let committed = directory.commit_control(entry, payload).await;
         self.count_logs();
         committed?;
         self.online(log_id).map(|_| ())
@@ -128,36 +127,20 @@ impl<D: Disk> Engine<D> {
         self.0.number.get()
     }
 
-    /// Commits an entry that changes which logs there are.
-    async fn control(
-        &self,
-        directory: &Rc<Directory<D>>,
-        entry: Entry,
-        payload: Vec<u8>,
-    ) -> Result<(), LogError> {
-        let log_id = entry.log_id;
-        let refuse_stopped = || match directory.keeper.stopped() {
-            Some(reason) => Err(LogError::Offline { log_id, reason }),
-            None => Ok(()),
-        };
-        refuse_stopped()?;
-        let done = Rc::new(Done::default());
-        directory.queue.borrow_mut().push_back(Item::Control { entry, payload, done: Rc::clone(&done) });
-        directory.commit_wanted.set();
-        done.wait().await;
-        refuse_stopped()
-    }
-
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
     ///
     /// # Errors
     /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
-        log.borrow_mut().fence("it was deleted".to_owned());
+        let was_fenced = log.borrow().fault.is_some();
+        log.borrow_mut().detach("it was deleted".to_owned());
+        if was_fenced {
+            directory.journal.borrow_mut().rescued_deleted.push(log_id);
+        }
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
-        self.control(directory, entry, Vec::new()).await?;
+        directory.commit_control(entry, Vec::new()).await?;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         let is_written = || log.borrow().writing || log.borrow().has_run_in_flight();
         while is_written() && directory.keeper.stopped().is_none() {
@@ -185,7 +168,8 @@ impl<D: Disk> Engine<D> {
         if reused {
             return Ok(());
         }
-        let aside = format!("{name}.{log_id}.deleted");
+        // Not with the topic's name in it: that may be as long as a file's name can be.
+        let aside = format!("{log_id}{DELETED}");
         let moved = directory.disk.rename(Path::new(name), Path::new(&aside)).await;
         match moved {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // it never held a batch

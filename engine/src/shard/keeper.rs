@@ -26,6 +26,8 @@ struct Files {
     free: Vec<JournalFile>,
     /// Files of earlier starts that some shard's logs may still need.
     old: Vec<JournalFile>,
+    /// Files of the rescue: kept while this start lasts.
+    rescue_count: usize,
     /// A rewrite of the manifest is under way: the next one waits for its turn.
     making: usize,
 }
@@ -45,19 +47,32 @@ pub(crate) struct Keeper {
     turn_served: AtomicU64,
 }
 
+impl Files {
+    /// Files of this start, free ones included.
+    fn live(&self) -> usize {
+        self.manifest.files.len() - self.old.len() - self.rescue_count + self.making
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(
         start: StartId,
         manifest: Manifest,
         old: Vec<JournalFile>,
+        rescue: &[JournalFile],
         shard_count: usize,
         file_bytes: u64,
         files_max: usize,
     ) -> Arc<Self> {
-        let free = manifest.files.iter().copied().filter(|file| !old.contains(file)).collect();
+        let free = manifest
+            .files
+            .iter()
+            .copied()
+            .filter(|file| !old.contains(file) && !rescue.contains(file))
+            .collect();
         Arc::new(Self {
             start,
-            files: Mutex::new(Files { manifest, free, old, making: 0 }),
+            files: Mutex::new(Files { manifest, free, old, rescue_count: rescue.len(), making: 0 }),
             stopped: AtomicBool::new(false),
             reason: Mutex::new(String::new()),
             old_users: AtomicUsize::new(shard_count),
@@ -91,8 +106,7 @@ impl Keeper {
     /// Journal files that could be begun now: free ones and those that may still be made.
     pub(crate) fn available(&self) -> usize {
         let files = self.files();
-        let live = files.manifest.files.len() - files.old.len() + files.making;
-        files.free.len() + self.files_max.saturating_sub(live)
+        files.free.len() + self.files_max.saturating_sub(files.live())
     }
 
     /// A file to begin: a free one, else a new one, written with zeros, synced and listed.
@@ -110,8 +124,7 @@ impl Keeper {
     pub(crate) async fn make_ahead<D: Disk>(&self, disk: &D) -> io::Result<()> {
         let wanted = {
             let files = self.files();
-            let live = files.manifest.files.len() - files.old.len() + files.making;
-            files.free.is_empty() && files.making == 0 && live < self.files_max
+            files.free.is_empty() && files.making == 0 && files.live() < self.files_max
         };
         if wanted {
             let file = self.make(disk).await?;
@@ -138,12 +151,8 @@ impl Keeper {
     }
 
     async fn make_alone<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
-        let file = JournalFile { number: self.files().manifest.number_next(), bytes: self.file_bytes };
-        let path = journal_path(file);
-        let temporary = path.with_extension("new");
-        fill_with_zeros(disk, &temporary, file.bytes).await?;
-        disk.rename(&temporary, &path).await?;
-        disk.sync_directory(Path::new(JOURNAL_DIRECTORY)).await?;
+        let number = self.files().manifest.number_next();
+        let file = make_file(disk, number, self.file_bytes).await?;
         let mut manifest = self.files().manifest.clone();
         manifest.files.push(file);
         disk.replace_small(&manifest_path(), manifest.encode(), true).await?;
@@ -164,6 +173,17 @@ impl Keeper {
             files.free.extend(old);
         }
     }
+}
+
+/// Makes a journal file; it counts once the manifest lists it.
+pub(super) async fn make_file<D: Disk>(disk: &D, number: u32, bytes: u64) -> io::Result<JournalFile> {
+    let file = JournalFile { number, bytes };
+    let path = journal_path(file);
+    let temporary = path.with_extension("new");
+    fill_with_zeros(disk, &temporary, bytes).await?;
+    disk.rename(&temporary, &path).await?;
+    disk.sync_directory(Path::new(JOURNAL_DIRECTORY)).await?;
+    Ok(file)
 }
 
 /// Real writes, not a hole or an unwritten extent: what is overwritten later must need no change of metadata.

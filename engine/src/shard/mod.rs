@@ -12,12 +12,15 @@ mod journal_reader;
 mod keeper;
 mod read;
 mod recovery;
+mod rescue;
 mod settings;
 mod signal;
 mod start;
 mod stats;
 mod write_back_loop;
 
+#[cfg(test)]
+mod rot_tests;
 #[cfg(test)]
 mod sim_tests;
 #[cfg(test)]

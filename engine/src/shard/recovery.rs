@@ -6,9 +6,12 @@
 
 use super::journal_reader::read_journal;
 use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
+use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
-use crate::journal::{JournalEnd, Manifest, RecoveredLog, Replay, Replayed, StartId, replay_files};
+use crate::journal::{
+    JournalEnd, JournalFile, Manifest, Outcome, RecoveredLog, Replay, Replayed, StartId, replay_files,
+};
 use crate::log::LogIdentity;
 use crate::units::{LogId, Timestamp};
 use std::collections::BTreeSet;
@@ -16,6 +19,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Ending of a directory whose log was deleted: its name before is the log's id.
+pub(super) const DELETED: &str = ".deleted";
 /// The manifest is never larger.
 const MANIFEST_BYTES_MAX: usize = 1 << 20;
 
@@ -68,6 +73,8 @@ pub(crate) struct RecoveredDirectory {
     pub(crate) deleted: Vec<LogId>,
     pub(crate) nameless: Vec<LogId>,
     pub(crate) ends: Vec<JournalEnd>,
+    /// Where the rescue ended that this recovery wrote; it is among `ends`.
+    pub(crate) rescue: Option<JournalEnd>,
     /// Directories of partitions that no journal knows.
     pub(crate) unknown: Vec<String>,
     pub(crate) unclean: bool,
@@ -88,6 +95,10 @@ pub(crate) async fn recover_directory<D: Disk>(
     disk.create_directory(Path::new(JOURNAL_DIRECTORY)).await.map_err(io("making the journal directory"))?;
     disk.sync_directory(Path::new("")).await.map_err(io("syncing the directory"))?;
     let names = disk.list(Path::new("")).await.map_err(io("listing the directory"))?;
+    // A deletion is durable before its directory is moved aside: what is left of it may go.
+    for (name, _) in names.iter().filter(|(name, is_directory)| *is_directory && is_deleted(name)) {
+        disk.remove_directory(Path::new(name)).await.map_err(io("removing what a deleted topic left"))?;
+    }
     let partitions: BTreeSet<String> = names
         .into_iter()
         .filter(|(name, is_directory)| *is_directory && is_partition(name))
@@ -99,13 +110,29 @@ pub(crate) async fn recover_directory<D: Disk>(
         files.push(read_journal(disk, *file, directory).await?);
     }
     let mut replay = Replay::new(now);
-    let Replayed { ends, needed, unclean } = replay_files(&files, &mut replay);
-    let old = needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
+    let Replayed { mut ends, needed, unclean } = replay_files(&files, &mut replay);
+    let old: Vec<JournalFile> =
+        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
     drop(files);
-    let (mut logs, deleted, nameless) = replay.finish();
-    for log in &mut logs {
-        check_directory(log, &partitions);
+    let mut outcome = replay.finish();
+    for stray in &outcome.strays {
+        let (log_id, fault) = (stray.log_id, &stray.fault);
+        tracing::error!(%log_id, fault, "the journals hold bytes of a log that they do not know: kept aside");
     }
+    let mut missing = BTreeSet::new();
+    for log in &mut outcome.logs {
+        if check_directory(log, &partitions) {
+            missing.insert(log.state.identity.log_id);
+        }
+    }
+    let unused: Vec<JournalFile> =
+        manifest.files.iter().copied().filter(|file| !old.contains(file)).collect();
+    let rescue =
+        rescue_fenced(disk, &mut outcome, &missing, &mut manifest, &unused, settings.journal_file_bytes);
+    let rescue = rescue.await.map_err(io("keeping fenced logs aside"))?;
+    ends.extend(rescue.as_ref().map(|rescue| rescue.end));
+    let nameless = outcome.strays.iter().map(|stray| stray.log_id).collect();
+    let Outcome { logs, deleted, .. } = outcome;
     let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
     let unknown = partitions.into_iter().filter(|name| !known.contains(name)).collect();
     manifest.start_counter += 1;
@@ -114,8 +141,10 @@ pub(crate) async fn recover_directory<D: Disk>(
         .map_err(io("writing the manifest"))?;
     let start = StartId { counter: manifest.start_counter, random: rand::random() };
     let (bytes, files_max) = (settings.journal_file_bytes, settings.journal_files_max);
-    let keeper = Keeper::new(start, manifest, old, shard_count, bytes, files_max);
-    Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, unknown, unclean })
+    let rescue_files = rescue.as_ref().map_or(&[][..], |rescue| &rescue.files);
+    let keeper = Keeper::new(start, manifest, old, rescue_files, shard_count, bytes, files_max);
+    let rescue = rescue.map(|rescue| rescue.end);
+    Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, rescue, unknown, unclean })
 }
 
 /// The directory of a log below its log directory.
@@ -123,17 +152,25 @@ pub(crate) fn directory_name(identity: &LogIdentity) -> String {
     format!("{}-{}", identity.topic, identity.partition)
 }
 
+fn is_deleted(name: &str) -> bool {
+    let id = name.strip_suffix(DELETED);
+    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 fn is_partition(name: &str) -> bool {
     let number = name.rsplit_once('-').map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) {
+/// Whether a log must not be served only because its directory is not there.
+fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) -> bool {
     let name = directory_name(&log.state.identity);
     let written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
-    if written && !partitions.contains(&name) {
-        log.fault.get_or_insert(format!("its directory {name} is missing"));
+    let missing = log.fault.is_none() && written && !partitions.contains(&name);
+    if missing {
+        log.fault = Some(format!("its directory {name} is missing: put it back and start again"));
     }
+    missing
 }
 
 async fn read_manifest<D: Disk>(

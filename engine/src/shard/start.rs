@@ -7,16 +7,19 @@ use super::recovery::{RecoveryError, recover_directory};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
-use crate::io::{Disk, PageCache};
-use crate::journal::{CommitHead, FileSeq, RecoveredLog, StartId};
+use crate::io::{Disk, PageCache, keep_spare_chunks};
+use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
-use crate::units::{FilePos, LogId, Offset, Timestamp};
+use crate::units::{LogId, Timestamp};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// Memory of tails that a shard keeps for the next ones.
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// Why a shard could not start on what was recovered.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,8 @@ struct DirectoryShare {
     keeper: Arc<Keeper>,
     logs: Vec<RecoveredLog>,
     older: Vec<(StartId, u32, u64)>,
+    /// Those of `older` that stay.
+    rescues: Vec<(StartId, u32, u64)>,
 }
 
 /// One shard's part of what was recovered.
@@ -86,8 +91,11 @@ pub async fn recover<D: Disk>(
         recovered.deleted.extend(found.deleted);
         recovered.nameless.extend(found.nameless);
         recovered.unknown.extend(found.unknown.iter().map(|unknown| format!("{name}/{unknown}")));
-        let older = found.ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();
-        recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older });
+        let name_ends =
+            |ends: &[JournalEnd]| ends.iter().map(|end| (end.start, end.shard, end.sequence)).collect();
+        let older = name_ends(&found.ends);
+        let rescues = name_ends(found.rescue.as_slice());
+        recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older, rescues });
     }
     Ok(recovered)
 }
@@ -103,6 +111,7 @@ impl Recovered {
                     keeper: Arc::clone(&directory.keeper),
                     logs: Vec::new(),
                     older: directory.older.clone(),
+                    rescues: directory.rescues.clone(),
                 });
             }
             for log in directory.logs {
@@ -125,6 +134,7 @@ impl<D: Disk> Engine<D> {
     /// When a journal cannot be written.
     pub async fn start(disks: Vec<D>, settings: EngineSettings, share: Share) -> Result<Self, StartError> {
         let settings = Rc::new(settings);
+        keep_spare_chunks((settings.tail_memory_bytes / 8).min(SPARE_BYTES_MAX));
         let stats = Arc::new(EngineStats::default());
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
         let tail_memory = Rc::new(Cell::new(0));
@@ -147,6 +157,8 @@ impl<D: Disk> Engine<D> {
                     file_seq_next: 1,
                     needs_old,
                     older: own.older,
+                    rescues: own.rescues,
+                    rescued_deleted: Vec::new(),
                 }),
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
@@ -158,6 +170,7 @@ impl<D: Disk> Engine<D> {
                 memory_freed: Signal::default(),
                 closing: Cell::new(false),
                 runs: Cell::new(0),
+                tasks: Rc::default(),
                 commit_loop_done: Done::default(),
                 lap_loop_done: Done::default(),
                 open_files: RefCell::new(OpenFiles::new(settings.open_files_max)),
@@ -221,9 +234,6 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
             if tail.written_end() < tail.staged_end() {
                 log.pins.add(FileSeq(0), log.segments[at].base, tail.staged_end());
             }
-        }
-        if log.fault.is_some() {
-            log.pins.add(FileSeq(0), Offset::ZERO, FilePos::new(u64::MAX));
         }
         logs.insert(log_id, Rc::new(RefCell::new(log)));
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 const NOW: i64 = 1_700_000_000_000;
 
-fn settings(path: &Path) -> EngineSettings {
+pub(super) fn settings(path: &Path) -> EngineSettings {
     EngineSettings {
         directories: vec![path.to_owned()],
         journal_file_bytes: 16 << 20,
@@ -22,13 +22,13 @@ fn settings(path: &Path) -> EngineSettings {
     }
 }
 
-fn identity(number: u8) -> LogIdentity {
+pub(super) fn identity(number: u8) -> LogIdentity {
     let (log_id, topic_id) = (LogId([number; 16]), [number; 16]);
     LogIdentity { log_id, topic_id, topic: format!("topic{number}"), partition: 0 }
 }
 
 /// Runs one life of an engine on `path`, on one of `shard_count` shards' worth of journals.
-fn live<T: 'static, F: Future<Output = T> + 'static>(
+pub(super) fn live<T: 'static, F: Future<Output = T> + 'static>(
     path: &Path,
     life: impl FnOnce(Engine, bool) -> F + 'static,
 ) -> T {
@@ -49,14 +49,14 @@ fn live<T: 'static, F: Future<Output = T> + 'static>(
     })
 }
 
-fn batch(number: i64, value_bytes: usize) -> Bytes {
+pub(super) fn batch(number: i64, value_bytes: usize) -> Bytes {
     let value: Vec<u8> = (0..value_bytes).map(|at| (at as i64 * 31 + number) as u8).collect();
     let builder = BatchBuilder::new(Codec::None).record(Timestamp(NOW + number), Some(b"k"), Some(&value));
     let producer = ProducerFields { producer_id: 7, producer_epoch: 0, base_sequence: number as i32 };
     builder.build(producer).unwrap()
 }
 
-async fn append(engine: &Engine, log: u8, number: i64, value_bytes: usize) -> Staged {
+pub(super) async fn append(engine: &Engine, log: u8, number: i64, value_bytes: usize) -> Staged {
     let append = Append { records: batch(number, value_bytes), zstd_allowed: true, origin: Origin::Client };
     let staged = engine.stage(LogId([log; 16]), &append, Timestamp(NOW)).await.unwrap();
     engine.durable(LogId([log; 16]), staged.offset_end).await.unwrap();
@@ -64,7 +64,7 @@ async fn append(engine: &Engine, log: u8, number: i64, value_bytes: usize) -> St
 }
 
 /// Reads a log whole and checks every batch against what `batch` makes; returns how many there are.
-async fn check_log(engine: &Engine, log: u8, value_bytes: impl Fn(i64) -> usize) -> i64 {
+pub(super) async fn check_log(engine: &Engine, log: u8, value_bytes: impl Fn(i64) -> usize) -> i64 {
     let log_id = LogId([log; 16]);
     let mut offset = Offset::ZERO;
     let end = engine.bounds(log_id).unwrap().high_watermark;

@@ -4,12 +4,14 @@
 //! A lap serves the logs that need the oldest files, oldest first, a few at a time, slowly while there is room and as
 //! fast as the disk goes when there is none.
 
+use super::api::LogError;
 use super::directory::{Directory, Item, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
-use crate::journal::{Entry, EntryKind, FileSeq};
+use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
+use crate::segment::Stage;
 use crate::units::{FilePos, LogId, Timestamp};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -95,8 +97,7 @@ impl<D: Disk> Directory<D> {
         let logs = self.logs.borrow();
         let sealing = logs.iter().filter(|(_, log)| {
             let log = log.borrow();
-            log.fault.is_none()
-                && log.segments.iter().any(|segment| segment.stage == crate::segment::Stage::Sealing)
+            !log.is_detached && log.segments.iter().any(|segment| segment.stage == Stage::Sealing)
         });
         sealing.map(|(log_id, _)| *log_id).collect()
     }
@@ -106,12 +107,14 @@ impl<D: Disk> Directory<D> {
         EngineStats::add(&self.stats.laps_total, 1);
         let waiting = Rc::new(RefCell::new(VecDeque::from(logs.clone())));
         let outcome = Rc::new(RefCell::new(Ok(())));
-        let done: Vec<Rc<Done>> = (0..WORKERS).map(|_| Rc::new(Done::default())).collect();
+        let workers = logs.len().clamp(1, WORKERS);
+        let done: Vec<Rc<Done>> = (0..workers).map(|_| Rc::new(Done::default())).collect();
         for done in &done {
             let (directory, waiting) = (Rc::clone(self), Rc::clone(&waiting));
             let (outcome, done) = (Rc::clone(&outcome), Rc::clone(done));
-            self.disk.spawn(true, async move {
-                let result = directory.lap_worker(&waiting).await;
+            // On a busy core the background gets a tenth: too little when appends wait for its end.
+            self.disk.spawn(!self.is_pressed(), async move {
+                let result = directory.lap_worker(&waiting, workers as u64).await;
                 if result.is_err() {
                     waiting.borrow_mut().clear();
                     *outcome.borrow_mut() = result;
@@ -129,25 +132,22 @@ impl<D: Disk> Directory<D> {
         Ok(())
     }
 
-    async fn lap_worker(self: &Rc<Self>, waiting: &RefCell<VecDeque<LogId>>) -> io::Result<()> {
+    async fn lap_worker(self: &Rc<Self>, waiting: &RefCell<VecDeque<LogId>>, workers: u64) -> io::Result<()> {
         loop {
             let Some(log_id) = waiting.borrow_mut().pop_front() else { return Ok(()) };
             let Some(log) = self.log(log_id) else { continue };
-            self.write_back(&log).await?;
+            self.write_back(&log, workers).await?;
             self.disk.yield_now().await;
         }
     }
 
-    /// Writes all full blocks of a log to its segments, completes those that are to be sealed.
-    pub(crate) async fn write_back(self: &Rc<Self>, log: &SharedLog) -> io::Result<()> {
-        loop {
+    /// Writes the full blocks that a log has now to its segments, completes those that are to be sealed. What is
+    /// appended meanwhile is for the next lap, or for a large run: a lap ends whatever comes in.
+    pub(crate) async fn write_back(self: &Rc<Self>, log: &SharedLog, workers: u64) -> io::Result<()> {
+        let open = log.borrow().segments.iter().filter(|segment| segment.stage != Stage::Sealed).count();
+        for _ in 0..=open {
             let Some(planned) = log.borrow_mut().plan_write_back() else { return Ok(()) };
-            let rate = if self.keeper.available() <= 1 || self.closing.get() {
-                0
-            } else {
-                self.settings.write_back_bytes_per_s
-            };
-            if let Err(error) = self.write_planned(log, &planned, rate).await {
+            if let Err(error) = self.write_planned(log, &planned, workers).await {
                 // At once, before the other workers are done: no commit may be answered after a failed sync.
                 self.fail("write-back", &error);
                 log.borrow_mut().writing = false;
@@ -168,19 +168,26 @@ impl<D: Disk> Directory<D> {
                 planned.range.end.as_u64() - planned.range.start.as_u64(),
             );
         }
+        Ok(())
     }
 
-    async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, rate: u64) -> io::Result<()> {
-        self.write_segment(log, planned, rate).await?;
+    /// The journal's space gets short: what frees it must not wait.
+    fn is_pressed(&self) -> bool {
+        self.closing.get() || self.keeper.available() <= self.settings.journal_files_max / 4
+    }
+
+    async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, workers: u64) -> io::Result<()> {
+        self.write_segment(log, planned, Some(workers)).await?;
         if planned.seal { self.complete_segment(log, planned).await } else { Ok(()) }
     }
 
-    /// Writes a stretch of a tail to the segment's file and syncs it. The last block is padded with zeros.
+    /// Writes a stretch of a tail to the segment's file and syncs it. The last block is padded with zeros. With `workers`
+    /// it is one of so many writes that share the rate of write-back.
     pub(crate) async fn write_segment(
         &self,
         log: &SharedLog,
         planned: &WriteBack,
-        rate: u64,
+        workers: Option<u64>,
     ) -> io::Result<()> {
         if planned.range.start == planned.range.end {
             return Ok(());
@@ -188,7 +195,7 @@ impl<D: Disk> Directory<D> {
         let file = self.segment_file(log, planned.base, true).await?;
         let mut at = planned.range.start.as_u64();
         let end = planned.range.end.as_u64();
-        let share = rate / WORKERS as u64;
+        let share = workers.map_or(0, |workers| self.settings.write_back_bytes_per_s / workers.max(1));
         let start = self.disk.now();
         let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();
         let failed: Rc<RefCell<Option<io::Error>>> = Rc::default();
@@ -212,7 +219,9 @@ impl<D: Disk> Directory<D> {
                 first.wait().await;
             }
             let written = at - planned.range.start.as_u64();
-            if let Some(due_us) = (written * 1_000_000).checked_div(share) {
+            if let Some(due_us) = (written * 1_000_000).checked_div(share)
+                && !self.is_pressed()
+            {
                 let ahead = Duration::from_micros(due_us).saturating_sub(self.disk.now() - start);
                 if ahead > Duration::from_millis(1) {
                     self.disk.sleep(ahead.min(Duration::from_millis(100))).await;
@@ -269,13 +278,31 @@ impl<D: Disk> Directory<D> {
         self.barrier().await;
     }
 
-    /// Resolves when all that is queued now has been carried once.
+    /// Resolves when all that is queued now has been carried once, or the directory has stopped.
     pub(crate) async fn barrier(&self) {
+        self.queue_and_wait(Item::Barrier).await;
+    }
+
+    /// Resolves when the entry is durable.
+    ///
+    /// # Errors
+    /// `Offline` when the directory stopped: whether the entry is there, the next start says.
+    pub(crate) async fn commit_control(&self, entry: Entry, payload: Vec<u8>) -> Result<(), LogError> {
+        let log_id = entry.log_id;
+        self.queue_and_wait(|done| Item::Control { entry, payload, done }).await;
+        match self.keeper.stopped() {
+            Some(reason) => Err(LogError::Offline { log_id, reason }),
+            None => Ok(()),
+        }
+    }
+
+    async fn queue_and_wait(&self, item: impl FnOnce(Rc<Done>) -> Item) {
+        // Nobody looks into the queue of a directory that has stopped.
         if self.keeper.stopped().is_some() {
             return;
         }
         let done = Rc::new(Done::default());
-        self.queue.borrow_mut().push_back(Item::Barrier(Rc::clone(&done)));
+        self.queue.borrow_mut().push_back(item(Rc::clone(&done)));
         self.commit_wanted.set();
         done.wait().await;
     }
@@ -285,24 +312,14 @@ impl<D: Disk> Directory<D> {
         let oldest = self.logs.borrow().values().filter_map(|log| log.borrow().pins.oldest()).min();
         if self.journal.borrow().needs_old && oldest.is_none_or(|oldest| oldest > FileSeq(0)) {
             // Durable before a file of an earlier start is used again: a later recovery must not read what is left.
-            {
+            let rescues = {
                 let mut journal = self.journal.borrow_mut();
                 journal.needs_old = false;
                 journal.older.clear();
-            }
-            if self.keeper.stopped().is_some() {
-                return;
-            }
-            let done = Rc::new(Done::default());
+                encode_older(&journal.rescues)
+            };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            self.queue.borrow_mut().push_back(Item::Control {
-                entry,
-                payload: Vec::new(),
-                done: Rc::clone(&done),
-            });
-            self.commit_wanted.set();
-            done.wait().await;
-            if self.keeper.stopped().is_none() {
+            if self.commit_control(entry, rescues).await.is_ok() {
                 self.keeper.old_done();
             }
         }
@@ -379,7 +396,7 @@ impl<D: Disk> Directory<D> {
             let active = log
                 .segments
                 .last()
-                .filter(|segment| log.fault.is_none() && segment.tail.durable_end() > FilePos::ZERO);
+                .filter(|segment| !log.is_detached && segment.tail.durable_end() > FilePos::ZERO);
             active.map(|active| WriteBack {
                 base: active.base,
                 range: active.tail.plan_write_back(true),
@@ -387,7 +404,7 @@ impl<D: Disk> Directory<D> {
             })
         };
         let Some(planned) = planned else { return Ok(()) };
-        self.write_segment(log, &planned, 0).await?;
+        self.write_segment(log, &planned, None).await?;
         let file = self.segment_file(log, planned.base, true).await?;
         file.cut(planned.range.end.as_u64()).await?;
         file.sync().await

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Memory for the device's reads and writes that is registered with the ring; what is over it is allocated.
 const IO_MEMORY_BYTES: usize = 16 << 20;
 /// How long a task queue runs before others get their turn. Far below it, an executor was seen to sleep on runnable tasks.
-const TURN: Duration = Duration::from_millis(10);
+const TURN: Duration = Duration::from_millis(1);
 /// Threads for calls that block, apart from the executor's core.
 const BLOCKING_THREADS: usize = 2;
 

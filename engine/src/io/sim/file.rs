@@ -187,7 +187,7 @@ mod tests {
             file.power_cut(&mut Random::new(seed));
             let bytes = file.read(0, 2 * BLOCK_BYTES);
             assert!(bytes[..BLOCK_BYTES].iter().all(|byte| *byte == 1));
-            let count: usize = bytes[BLOCK_BYTES..].iter().map(|byte| usize::from(*byte / 2)).sum();
+            let count: usize = bytes[BLOCK_BYTES..].iter().map(|byte| usize::from(*byte == 2)).sum();
             assert!(count.is_multiple_of(SECTOR_BYTES));
             seen[usize::from(count > 0) + usize::from(count == BLOCK_BYTES)] += 1;
         }

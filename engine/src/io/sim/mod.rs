@@ -459,6 +459,10 @@ impl DiskFile for SimFile {
             .await
     }
 
+    async fn close(self) -> io::Result<()> {
+        Ok(())
+    }
+
     async fn bytes(&self) -> io::Result<u64> {
         self.disk.request(5, |world| Ok(world.file(self.inode)?.bytes())).await
     }

@@ -97,8 +97,10 @@ impl Groups {
                 gone.map(|(name, topic_id)| DeletedTopic { name, topic_id }).collect();
             if !gone.is_empty() {
                 tracing::info!(partition, topics = gone.len(), "offsets of deleted topics are removed");
-                // A partition that closes meanwhile is looked at again when it is back.
-                let _ = self.host.ask(partition, Command::TopicsDeleted(gone)).await;
+                if let Err(error) = self.host.ask(partition, Command::TopicsDeleted(gone)).await {
+                    tracing::warn!(partition, ?error, "offsets of deleted topics stay until the next look");
+                    continue;
+                }
             }
             self.reconciled.borrow_mut().insert(partition);
         }
