@@ -264,6 +264,42 @@ pub(crate) fn read_first_commit(bytes: &[u8]) -> Result<Commit, Fault> {
     read_commit(bytes, Some((front.head.start, front.head.shard, front.head.sequence)))
 }
 
+/// Gives every commit of a journal file the checksums of what it holds now, so that changed fields reach the parsers
+/// behind the checksums: for a fuzz target.
+#[cfg(feature = "sim")]
+pub(crate) fn reseal(bytes: &mut [u8]) {
+    for at in (0..bytes.len()).step_by(BLOCK_BYTES) {
+        let Some(commit) = bytes.get_mut(at..) else { return };
+        let mut take = Take(commit);
+        let head = take.u64().filter(|magic| *magic == MAGIC).and_then(|_| {
+            let random = take.array()?;
+            let start = StartId { counter: take.u64()?, random };
+            take.bytes(16)?;
+            Some((start, take.u32()? as usize, take.u32()? as usize))
+        });
+        let Some((start, commit_bytes, entry_count)) = head else { continue };
+        let table_bytes = entry_count.saturating_mul(ENTRY_BYTES);
+        let fits = commit_bytes <= commit.len() && 2 * (HEAD_BYTES + table_bytes) <= commit_bytes;
+        let Some(commit) = commit.get_mut(..commit_bytes).filter(|_| fits) else { continue };
+        for entry in 0..entry_count {
+            let place = HEAD_BYTES + entry * ENTRY_BYTES;
+            let field =
+                |at: usize| commit[at..].first_chunk().map_or(0, |raw| u32::from_le_bytes(*raw)) as usize;
+            let (from, length) = (field(place + 48), field(place + 52));
+            let payload = from.checked_add(length).and_then(|end| commit.get(from..end)).unwrap_or_default();
+            let checksum = crc32c::crc32c_append(seed(start), payload);
+            commit[place + 4..place + 8].copy_from_slice(&checksum.to_le_bytes());
+        }
+        let table = crc32c::crc32c_append(seed(start), &commit[HEAD_BYTES..HEAD_BYTES + table_bytes]);
+        commit[60..64].copy_from_slice(&table.to_le_bytes());
+        let head = crc32c::crc32c_append(seed(start), &commit[..HEAD_BYTES - 4]);
+        commit[HEAD_BYTES - 4..HEAD_BYTES].copy_from_slice(&head.to_le_bytes());
+        let copy = commit_bytes - HEAD_BYTES - table_bytes;
+        commit.copy_within(HEAD_BYTES..HEAD_BYTES + table_bytes, copy);
+        commit.copy_within(..HEAD_BYTES, copy + table_bytes);
+    }
+}
+
 fn read_last_front(bytes: &[u8]) -> Option<Front> {
     let ends = (BLOCK_BYTES..=bytes.len().min(COMMIT_BYTES_MAX)).step_by(BLOCK_BYTES);
     ends.filter_map(|end| Some((end, read_front(bytes.get(end - HEAD_BYTES..end)?)?)))

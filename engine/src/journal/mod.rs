@@ -13,6 +13,8 @@ mod state;
 
 pub(crate) use chain::{Replayed, replay_files};
 pub(crate) use codec::{Put, Take};
+#[cfg(feature = "sim")]
+pub(crate) use commit::reseal;
 pub(crate) use commit::{
     COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
 };

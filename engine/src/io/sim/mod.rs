@@ -125,6 +125,30 @@ impl SimDisk {
         found.unwrap_or_default()
     }
 
+    /// Puts a file on the medium, synced, with the directories above it.
+    ///
+    /// # Errors
+    /// When a name above it is a file's.
+    pub fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut world = self.0.world.borrow_mut();
+        let parents: Vec<&Path> = path.ancestors().skip(1).collect();
+        parents.iter().rev().try_for_each(|parent| world.create_directory(parent))?;
+        let inode = world.find(path).or_else(|_| world.create_file(path))?;
+        let blocks = bytes.chunks(BLOCK_BYTES).map(block_of).collect();
+        world.land(InFlight { inode, at: 0, blocks }, |block| Some(block.clone()))?;
+        let write = world.write_next;
+        let file = world.file(inode)?;
+        file.cut(bytes.len() as u64, write);
+        let covered = file.begin_sync(u64::MAX);
+        file.end_sync(covered);
+        let change_end = world.begin_sync_directory();
+        for parent in parents {
+            let directory = world.find(parent)?;
+            world.end_sync_directory(directory, change_end);
+        }
+        Ok(())
+    }
+
     /// Turns one bit of a file on the medium, between lives.
     pub fn flip_bit(&self, path: &Path, at: u64, bit: u32) {
         let mut world = self.0.world.borrow_mut();

@@ -5,7 +5,6 @@
 
 mod life;
 mod model;
-mod stories;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use life::{Ending, Plan};
@@ -15,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
 
 /// All that one seed is made of.
 struct Scene {

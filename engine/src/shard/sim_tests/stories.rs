@@ -1,1 +1,0 @@
-//! Found by seeds, told small.
