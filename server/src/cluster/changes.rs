@@ -119,11 +119,11 @@ impl Image {
                 let served = self.by_id.remove(topic_id);
                 if let Some(topic) = &served {
                     self.by_name.remove(topic.name.as_str());
+                    self.deleted_count += 1;
                 }
                 let topic = served.or_else(|| self.take_created(*topic_id));
                 let topic = topic.ok_or_else(|| missing("TopicDeleted", *topic_id))?;
                 self.deleting.insert(*topic_id, topic);
-                self.deleted_count += 1;
             }
             Change::TopicGone { topic_id } => {
                 let topic = self.deleting.remove(topic_id).ok_or_else(|| missing("TopicGone", *topic_id))?;

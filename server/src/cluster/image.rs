@@ -63,7 +63,7 @@ pub struct Image {
     pub producer_id_end: i64,
     /// Unclean starts so far.
     pub unclean_start_count: u32,
-    /// Topics deleted so far: who follows the image may have seen neither the topic nor its going.
+    /// Topics that were served and are deleted: who follows the image may have seen neither the topic nor its going.
     pub deleted_count: u64,
     /// Partitions of all topics, also of those being made or deleted: what limits creation.
     pub(super) partition_count: usize,
