@@ -4,6 +4,7 @@ mod bounds;
 mod epochs;
 mod partition;
 mod producers;
+mod retention;
 mod settings;
 
 pub use bounds::LogBounds;

@@ -5,6 +5,7 @@ use super::read::PageRead;
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
+use super::upkeep::Leaving;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
@@ -17,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -119,6 +120,16 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) stats: Arc<EngineStats>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
+    /// Files of segments that are gone; removed when they are due.
+    pub(crate) leaving: RefCell<VecDeque<Leaving>>,
+    /// Logs whose directories may hold files that no state names, each with the end from which on it is looked at.
+    pub(crate) untidy: RefCell<VecDeque<(LogId, Offset)>>,
+    /// When retention looks again.
+    pub(crate) retention_due: Cell<Instant>,
+    /// A round of upkeep is under way.
+    pub(crate) keeping_up: Cell<bool>,
+    /// The number that a segment of this shard was given last.
+    pub(crate) segment_number: Rc<Cell<u64>>,
 }
 
 impl<D: Disk> OpenFiles<D> {
@@ -260,6 +271,12 @@ impl<D: Disk> Directory<D> {
     /// Closes the writing descriptor of a segment that is sealed, and with it gives up its lock.
     pub(crate) fn close_sealed(&self, log_id: LogId, base: Offset) {
         self.open_files.borrow_mut().files.remove(&(log_id, base, true));
+    }
+
+    /// Closes the descriptors of a segment that is gone; who still reads from one keeps it open.
+    pub(crate) fn close_segment(&self, log_id: LogId, base: Offset) {
+        let mut open = self.open_files.borrow_mut();
+        open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.

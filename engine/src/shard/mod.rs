@@ -17,6 +17,7 @@ mod settings;
 mod signal;
 mod start;
 mod stats;
+mod upkeep;
 mod write_back_loop;
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ impl<D: Disk> Directory<D> {
                 break;
             }
             self.expire_producers();
+            self.upkeep_if_due();
             if let Err(error) = self.lap_if_needed().await {
                 self.fail("write-back", &error);
                 break;
