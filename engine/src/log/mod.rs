@@ -11,4 +11,5 @@ pub use bounds::LogBounds;
 pub(crate) use epochs::Epochs;
 pub(crate) use partition::{Admission, Part, PartitionLog, WriteBack};
 pub(crate) use producers::{Claim, Producers, Verdict};
+pub(crate) use retention::Expired;
 pub use settings::{LogIdentity, LogSettings};

@@ -5,7 +5,7 @@ use super::read::PageRead;
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
-use super::upkeep::Leaving;
+use super::upkeep::Upkeep;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -120,14 +120,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) stats: Arc<EngineStats>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
-    /// Files of segments that are gone; removed when they are due.
-    pub(crate) leaving: RefCell<VecDeque<Leaving>>,
-    /// Logs whose directories may hold files that no state names, each with the end from which on it is looked at.
-    pub(crate) untidy: RefCell<VecDeque<(LogId, Offset)>>,
-    /// When retention looks again.
-    pub(crate) retention_due: Cell<Instant>,
-    /// A round of upkeep is under way.
-    pub(crate) keeping_up: Cell<bool>,
+    pub(crate) upkeep: Upkeep,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }

@@ -1,7 +1,8 @@
 //! The door: every question the server may ask of a shard's logs.
 
 use super::api::{
-    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
+    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, StoredLog,
+    TimedOffset,
 };
 use super::directory::{Directory, SharedLog};
 use super::recovery::{DELETED, directory_name};
@@ -10,6 +11,7 @@ use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
 use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
 use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
+use crate::segment::Segment;
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -88,6 +90,25 @@ impl<D: Disk> Engine<D> {
             }
         }
         found
+    }
+
+    /// What every log of this shard holds, in which directory (its place in `EngineSettings::directories`).
+    pub fn stored_logs(&self) -> Vec<StoredLog> {
+        let mut found = Vec::new();
+        for (directory, own) in self.0.directories.iter().enumerate() {
+            for log in own.logs.borrow().values() {
+                let log = log.borrow();
+                let bytes = log.segments.iter().map(Segment::bytes).sum();
+                found.push(StoredLog { identity: log.identity.clone(), directory, bytes });
+            }
+        }
+        found
+    }
+
+    /// Which directories have stopped, by their place in `EngineSettings::directories`.
+    pub fn directories_stopped(&self) -> Vec<usize> {
+        let each = self.0.directories.iter().enumerate();
+        each.filter(|(_, directory)| directory.keeper.stopped().is_some()).map(|(at, _)| at).collect()
     }
 
     /// Makes a log in the directory with the fewest; durable when it returns. Its files come with its first batch.

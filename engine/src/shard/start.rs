@@ -7,17 +7,17 @@ use super::recovery::{RecoveryError, recover_directory};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
+use super::upkeep::Upkeep;
 use crate::io::{Disk, PageCache, keep_spare_chunks};
 use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
-use crate::units::{LogId, Offset, Timestamp};
+use crate::units::{LogId, Timestamp};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Memory of tails that a shard keeps for the next ones.
 const SPARE_BYTES_MAX: usize = 64 << 20;
@@ -143,7 +143,7 @@ impl<D: Disk> Engine<D> {
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
             let needs_old = !own.older.is_empty();
-            let retention_due = disk.now() + retention_delay(&settings);
+            let upkeep = Upkeep::begin(disk.now(), &settings);
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
@@ -182,10 +182,7 @@ impl<D: Disk> Engine<D> {
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
                 releasable: RefCell::default(),
-                leaving: RefCell::default(),
-                untidy: RefCell::default(),
-                retention_due: Cell::new(retention_due),
-                keeping_up: Cell::new(false),
+                upkeep,
                 segment_number: Rc::clone(&segment_number),
             });
             adopt(&directory, own.logs);
@@ -216,11 +213,6 @@ async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output 
     }
 }
 
-/// The first look for what has expired comes when the start's own work is done, as in Kafka (`log.initial.task.delay.ms`).
-fn retention_delay(settings: &EngineSettings) -> Duration {
-    Duration::from_millis(settings.retention_check_ms.min(30_000))
-}
-
 fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
     let mut memory = 0;
     let mut logs: FxHashMap<LogId, _> = FxHashMap::default();
@@ -249,6 +241,5 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
     }
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
-    let untidy = directory.logs.borrow().keys().map(|log_id| (*log_id, Offset::ZERO)).collect();
-    *directory.untidy.borrow_mut() = untidy;
+    directory.upkeep.look_at(directory.logs.borrow().keys());
 }

@@ -8,10 +8,14 @@
 
 use super::api::ReadError;
 use super::directory::{Directory, SharedLog};
+use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::Disk;
+use crate::log::Expired;
 use crate::segment::Segment;
 use crate::units::{LogId, Offset, Timestamp};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,33 +35,77 @@ pub(crate) struct Leaving {
     due: Instant,
 }
 
+/// A round of upkeep; however it ends, a commit loop that is to end no longer waits for it.
+struct Round<D: Disk>(Rc<Directory<D>>);
+
+impl<D: Disk> Drop for Round<D> {
+    fn drop(&mut self) {
+        self.0.upkeep.under_way.set(false);
+        self.0.commit_wanted.set();
+    }
+}
+
+/// What upkeep of one directory remembers between its rounds.
+pub(crate) struct Upkeep {
+    /// Files of segments that are gone; removed when they are due.
+    leaving: RefCell<VecDeque<Leaving>>,
+    /// Logs whose directories may hold files that no state names, each with the end from which on it is looked at.
+    untidy: RefCell<VecDeque<(LogId, Offset)>>,
+    /// When retention looks again.
+    retention_due: Cell<Instant>,
+    /// A round is under way.
+    under_way: Cell<bool>,
+}
+
+impl Upkeep {
+    /// Of a directory that starts now.
+    pub(crate) fn begin(now: Instant, settings: &EngineSettings) -> Self {
+        Self {
+            leaving: RefCell::default(),
+            untidy: RefCell::default(),
+            retention_due: Cell::new(now + Duration::from_millis(settings.retention_delay_ms)),
+            under_way: Cell::new(false),
+        }
+    }
+
+    /// The directories of these logs were written by an earlier start.
+    pub(crate) fn look_at<'a>(&self, log_ids: impl Iterator<Item = &'a LogId>) {
+        self.untidy.borrow_mut().extend(log_ids.map(|log_id| (*log_id, Offset::ZERO)));
+    }
+
+    /// Whether the commit loop must go on for a round's sake.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.get()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now >= self.retention_due.get()
+            || !self.untidy.borrow().is_empty()
+            || self.leaving.borrow().iter().any(|file| file.due <= now)
+    }
+}
+
 impl<D: Disk> Directory<D> {
     /// Starts a round of upkeep in the background if something is due and none is under way.
     pub(crate) fn upkeep_if_due(self: &Rc<Self>) {
-        let now = self.disk.now();
-        let is_due =
-            now >= self.retention_due.get() || self.leaving.borrow().iter().any(|file| file.due <= now);
-        if !is_due || self.keeping_up.replace(true) {
+        if !self.upkeep.is_due(self.disk.now()) || self.upkeep.under_way.replace(true) {
             return;
         }
         let directory = Rc::clone(self);
-        self.spawn_counted(true, async move {
-            directory.upkeep().await;
-            directory.keeping_up.set(false);
-            directory.commit_wanted.set(); // a commit loop that is to end waits for this
-        });
+        let round = Round(directory);
+        self.spawn_counted(true, async move { round.0.upkeep_once().await });
     }
 
     fn is_ending(&self) -> bool {
         self.closing.get() || self.keeper.stopped().is_some()
     }
 
-    async fn upkeep(self: &Rc<Self>) {
-        if self.disk.now() >= self.retention_due.get() {
+    async fn upkeep_once(self: &Rc<Self>) {
+        if self.disk.now() >= self.upkeep.retention_due.get() {
             let unsealed = self.retain().await;
             let interval = Duration::from_millis(self.settings.retention_check_ms);
             let pause = if unsealed { interval.min(SEAL_PAUSE) } else { interval };
-            self.retention_due.set(self.disk.now() + pause);
+            self.upkeep.retention_due.set(self.disk.now() + pause);
         }
         let removed = match self.remove_leaving().await {
             Ok(()) => self.tidy().await,
@@ -81,7 +129,7 @@ impl<D: Disk> Directory<D> {
             let expired = {
                 let mut log = log.borrow_mut();
                 if log.is_detached || log.fault.is_some() {
-                    Default::default()
+                    Expired::default()
                 } else {
                     log.expire(now, || self.segment_number())
                 }
@@ -146,7 +194,7 @@ impl<D: Disk> Directory<D> {
     /// The commit that says so is durable: the files may go when their time has come.
     fn let_leave(&self, gone: Vec<Leaving>) {
         if self.keeper.stopped().is_none() {
-            self.leaving.borrow_mut().extend(gone);
+            self.upkeep.leaving.borrow_mut().extend(gone);
         }
     }
 
@@ -155,18 +203,18 @@ impl<D: Disk> Directory<D> {
         let now = self.disk.now();
         loop {
             let due = {
-                let mut leaving = self.leaving.borrow_mut();
+                let mut leaving = self.upkeep.leaving.borrow_mut();
                 let at = leaving.iter().position(|file| file.due <= now);
                 at.and_then(|at| leaving.remove(at))
             };
             let Some(first) = due.filter(|_| !self.is_ending()) else { return Ok(()) };
             let mut group = vec![first];
             {
-                let mut leaving = self.leaving.borrow_mut();
+                let mut leaving = self.upkeep.leaving.borrow_mut();
                 let (same, rest) =
                     leaving.drain(..).partition(|file| file.log_id == group[0].log_id && file.due <= now);
                 *leaving = rest;
-                let same: std::collections::VecDeque<Leaving> = same;
+                let same: VecDeque<Leaving> = same;
                 group.extend(same);
             }
             self.remove_group(&group).await?;
@@ -197,22 +245,23 @@ impl<D: Disk> Directory<D> {
     /// Removes files that no state names: of segments that were cut before the start, or made for a roll that no commit
     /// carried.
     async fn tidy(self: &Rc<Self>) -> io::Result<()> {
-        let count = self.untidy.borrow().len();
+        let count = self.upkeep.untidy.borrow().len();
         for _ in 0..count {
-            let Some((log_id, from)) = self.untidy.borrow_mut().pop_front().filter(|_| !self.is_ending())
+            let Some((log_id, from)) =
+                self.upkeep.untidy.borrow_mut().pop_front().filter(|_| !self.is_ending())
             else {
                 return Ok(());
             };
             let Some(log) = self.log(log_id).filter(|log| !log.borrow().is_detached) else { continue };
             if log.borrow().bounds().log_end < from {
-                self.untidy.borrow_mut().push_back((log_id, from));
+                self.upkeep.untidy.borrow_mut().push_back((log_id, from));
                 continue;
             }
             log.borrow_mut().removing = true;
             let outcome = self.remove_strays(&log).await;
             log.borrow_mut().removing = false;
             if let Some(above) = outcome? {
-                self.untidy.borrow_mut().push_back((log_id, above));
+                self.upkeep.untidy.borrow_mut().push_back((log_id, above));
             }
             self.disk.yield_now().await;
         }
@@ -235,7 +284,7 @@ impl<D: Disk> Directory<D> {
                 (log.identity.log_id, log.segment(base).is_some(), log.bounds().log_end)
             };
             let waits =
-                || self.leaving.borrow().iter().any(|file| (file.log_id, file.base) == (log_id, base));
+                || self.upkeep.leaving.borrow().iter().any(|file| (file.log_id, file.base) == (log_id, base));
             if is_known || waits() {
                 continue;
             }

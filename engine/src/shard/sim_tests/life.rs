@@ -106,6 +106,7 @@ fn random_settings(random: &mut Random) -> EngineSettings {
         unpacked_bytes_max: 1 << 20,
         producer_expiration_ms: 86_400_000,
         retention_check_ms: 2_000,
+        retention_delay_ms: random.below(2) * 2_000,
         open_files_max: [4, 100][random.below(2) as usize],
     }
 }
