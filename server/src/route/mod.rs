@@ -10,7 +10,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use executor::run_core;
+pub use executor::{LOCKED_BYTES, run_core};
 pub use placement::{ShardId, owner};
 pub use reply::ShardGone;
 
