@@ -52,7 +52,7 @@ fn start(directory: &Path, stop: Arc<AtomicBool>) -> (u16, Arc<ShardMetrics>, st
                 ("thalweg.memory.bytes".to_owned(), (1u64 << 30).to_string()),
             ]);
             let config = Arc::new(Config::of(set).unwrap());
-            let memory = MemoryPlan::of(&config, 1 << 30, 1);
+            let memory = MemoryPlan::of(&config, 1 << 30, 1).unwrap();
             let settings = engine_settings(&config, memory, 1024);
             let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
             let recovered = recover(&disks, &settings, 1, Timestamp(0)).await.unwrap();
@@ -72,10 +72,10 @@ fn start(directory: &Path, stop: Arc<AtomicBool>) -> (u16, Arc<ShardMetrics>, st
             let (router, own) = (shard.router.clone(), Rc::clone(&shard));
             shard.router.spawn("the mesh", async move { router.run(&own).await });
             Cluster::start(&shard, false).await.unwrap();
-            let socket = bind("127.0.0.1", 0).unwrap();
+            let socket = bind("127.0.0.1", 0).unwrap().listen().unwrap();
             let port = socket.local_addr().unwrap().port();
             let acceptor = Acceptor { listener: 0, socket, doors: Arc::clone(&parts.doors) };
-            let accepting = acceptor.run(Rc::clone(&shard));
+            let accepting = acceptor.run(Rc::clone(&shard), std::future::pending());
             shard.router.spawn("a listener", async move { accepting.await.unwrap() });
             told.send((port, Arc::clone(&shard.metrics))).unwrap();
             while !stop.load(Ordering::Relaxed) {
