@@ -19,6 +19,7 @@ mod metadata;
 mod metrics;
 mod produce_acks;
 mod restart;
+mod retention;
 mod rooms;
 mod scene;
 mod settings;
