@@ -11,7 +11,7 @@ use super::{Epochs, LogBounds, LogIdentity, LogSettings};
 use crate::batch::{CheckedBatch, HEADER_BYTES};
 use crate::io::aligned_up;
 use crate::journal::{FileSeq, LogState, Pins, RecoveredLog, SegmentState};
-use crate::segment::{IndexEntry, Segment, Stage, Staging, Tail};
+use crate::segment::{Index, IndexEntry, Segment, Stage, Staging, Tail};
 use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
 use std::ops::Range;
 use std::task::Waker;
@@ -96,6 +96,8 @@ pub(crate) struct PartitionLog {
     pub(crate) fault: Option<String>,
     /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
     pub(crate) is_detached: bool,
+    /// Journals of earlier starts tell of it.
+    pub(crate) is_older: bool,
     /// In the queue of logs with something to commit.
     pub(crate) queued: bool,
     /// A write-back of it is under way.
@@ -160,6 +162,7 @@ impl PartitionLog {
             segments,
             pins: Pins::default(),
             is_detached: fault.is_some(),
+            is_older: false,
             fault,
             queued: false,
             writing: false,
@@ -418,6 +421,23 @@ impl PartitionLog {
             let first_batch = active.tail.first_batch_from(range.start).min(range.end);
             parts.push(Part::Rest { base: active.base, range, first_batch, copied: true });
         }
+    }
+
+    /// What its state and the copy of its tail add to a commit at most.
+    pub(crate) fn state_bytes_max(&self) -> usize {
+        let milestones: usize = self
+            .segments
+            .iter()
+            .filter_map(|segment| segment.index.as_ref())
+            .map(Index::milestones_max)
+            .sum();
+        let parts = [
+            256 + self.identity.topic.len() + COPY_BYTES_MAX as usize,
+            self.epochs.bytes_max(),
+            self.producers.bytes_max(),
+            (self.segments.len() + milestones) * 56,
+        ];
+        parts.into_iter().sum()
     }
 
     /// The log as a commit planned now knows it.

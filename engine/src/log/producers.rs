@@ -166,6 +166,11 @@ impl Producers {
         Self { by_id }
     }
 
+    /// What `encode` writes at most.
+    pub(crate) fn bytes_max(&self) -> usize {
+        4 + self.by_id.len() * (19 + BATCHES_KEPT * 24)
+    }
+
     pub(crate) fn encode(&self, out: &mut Put) {
         out.u32(self.by_id.len() as u32);
         for (id, producer) in &self.by_id {

@@ -75,6 +75,11 @@ impl Index {
         found
     }
 
+    /// How many milestones there are at most.
+    pub(crate) fn milestones_max(&self) -> usize {
+        self.entries.last().map_or(0, |entry| (entry.position.as_u64() / MILESTONE_BYTES) as usize + 1)
+    }
+
     /// The file's bytes: magic, length of the data it describes, count, entries, checksum.
     pub(crate) fn encode(&self, segment_bytes: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_BYTES + self.entries.len() * ENTRY_BYTES + 4);

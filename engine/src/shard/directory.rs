@@ -52,8 +52,16 @@ pub(crate) struct Journal<D: Disk> {
     pub(crate) older: Vec<(StartId, u32, u64)>,
     /// Rescues: journals of earlier starts that stay while this start lasts.
     pub(crate) rescues: Vec<(StartId, u32, u64)>,
-    /// Logs of the rescues that were deleted since: every table says so.
-    pub(crate) rescued_deleted: Vec<LogId>,
+    /// Logs of earlier starts that were deleted since: every table says so as long as anybody may read those starts'
+    /// journals, wherever the log lived then.
+    pub(crate) deleted_older: Vec<DeletedOlder>,
+}
+
+/// A log of an earlier start that is gone.
+pub(crate) struct DeletedOlder {
+    pub(crate) log_id: LogId,
+    /// A rescue tells of it, and rescues stay while this start lasts.
+    pub(crate) is_rescued: bool,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -132,6 +140,17 @@ impl<D: Disk> Directory<D> {
         self.logs.borrow().get(&log_id).cloned()
     }
 
+    /// Journal files that could be begun now. As many free ones as there are shards are kept for the next start, which
+    /// must be possible on a full disk; but a shard that has one file alone could free nothing without a second.
+    pub(crate) fn available(&self) -> usize {
+        self.keeper.available().saturating_sub(self.free_kept())
+    }
+
+    /// Free journal files that this shard leaves alone.
+    pub(crate) fn free_kept(&self) -> usize {
+        if self.journal.borrow().used.len() > 1 { self.shard_count as usize } else { 0 }
+    }
+
     /// Puts a log into the queue for the next commit, once.
     pub(crate) fn enqueue(&self, log_id: LogId, log: &mut PartitionLog) {
         if !log.queued {
@@ -145,16 +164,6 @@ impl<D: Disk> Directory<D> {
     pub(crate) fn fail(&self, what: &str, error: &io::Error) {
         self.keeper.stop(&format!("{what}: {error}"));
         self.fence_all();
-    }
-
-    /// Making something ready failed. A full disk is no harm, since nothing was accepted; after any other error it is
-    /// unknown what else the disk lost, so that the directory stops.
-    pub(crate) fn fail_unless_full(&self, what: &str, error: &io::Error) {
-        if error.kind() == io::ErrorKind::StorageFull {
-            tracing::warn!(%error, what, "the disk is full");
-        } else {
-            self.fail(what, error);
-        }
     }
 
     /// Fences every log after the directory stopped, here or on another shard.

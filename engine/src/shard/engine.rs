@@ -3,7 +3,7 @@
 use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
-use super::directory::{Directory, SharedLog};
+use super::directory::{DeletedOlder, Directory, SharedLog};
 use super::recovery::{DELETED, directory_name};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
@@ -133,10 +133,10 @@ impl<D: Disk> Engine<D> {
     /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
-        let was_fenced = log.borrow().fault.is_some();
+        let (is_older, is_rescued) = (log.borrow().is_older, log.borrow().fault.is_some());
         log.borrow_mut().detach("it was deleted".to_owned());
-        if was_fenced {
-            directory.journal.borrow_mut().rescued_deleted.push(log_id);
+        if is_older {
+            directory.journal.borrow_mut().deleted_older.push(DeletedOlder { log_id, is_rescued });
         }
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
@@ -358,6 +358,20 @@ impl<D: Disk> Engine<D> {
             directory.logs.borrow_mut().clear();
             directory.close_all().await;
         }
+    }
+
+    /// Keeps write-back away from a log, and with it the journals that hold its bytes.
+    #[cfg(test)]
+    pub(crate) fn hold_back(&self, log_id: LogId) {
+        let (_, log) = self.find(log_id).unwrap();
+        log.borrow_mut().writing = true;
+    }
+
+    /// The journal files in use, oldest first.
+    #[cfg(test)]
+    pub(crate) fn journals(&self) -> Vec<std::path::PathBuf> {
+        let journal = self.0.directories[0].journal.borrow();
+        journal.used.iter().map(|(_, file)| super::keeper::journal_path(*file)).collect()
     }
 
     /// Where everybody stands, for a test that ended badly.

@@ -110,11 +110,16 @@ pub(crate) async fn recover_directory<D: Disk>(
         files.push(read_journal(disk, *file, directory).await?);
     }
     let mut replay = Replay::new(now);
-    let Replayed { mut ends, needed, unclean } = replay_files(&files, &mut replay);
-    let old: Vec<JournalFile> =
-        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
+    let Replayed { mut ends, mut needed, before, unclean } = replay_files(&files, &mut replay);
     drop(files);
     let mut outcome = replay.finish();
+    // A full disk must not forbid this start: what no log needs is free at once. With a fault nothing is given up.
+    let is_sound = outcome.strays.is_empty() && outcome.logs.iter().all(|log| log.fault.is_none());
+    for numbers in before {
+        needed.extend(numbers.into_iter().skip_while(|number| is_sound && !outcome.files.contains(number)));
+    }
+    let old: Vec<JournalFile> =
+        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
     for stray in &outcome.strays {
         let (log_id, fault) = (stray.log_id, &stray.fault);
         tracing::error!(%log_id, fault, "the journals hold bytes of a log that they do not know: kept aside");

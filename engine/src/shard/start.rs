@@ -158,7 +158,7 @@ impl<D: Disk> Engine<D> {
                     needs_old,
                     older: own.older,
                     rescues: own.rescues,
-                    rescued_deleted: Vec::new(),
+                    deleted_older: Vec::new(),
                 }),
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
@@ -182,7 +182,10 @@ impl<D: Disk> Engine<D> {
                 releasable: RefCell::default(),
             });
             adopt(&directory, own.logs, &number);
-            let first = directory.begin_file().await;
+            let first = directory.begin_file().await.and_then(|begun| match begun {
+                true => Ok(()),
+                false => Err(io::ErrorKind::StorageFull.into()),
+            });
             let name = settings.directories.get(directories.len());
             first.map_err(|source| StartError::Journal {
                 directory: name.map(|path| path.display().to_string()).unwrap_or_default(),
@@ -228,6 +231,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
             number.set(number.get() + 1);
             number.get()
         });
+        log.is_older = true;
         for at in 0..log.segments.len() {
             let tail = &log.segments[at].tail;
             memory += tail.memory_bytes();

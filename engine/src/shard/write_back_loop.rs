@@ -27,13 +27,18 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn write_back_loop(self: Rc<Self>) {
+        let mut looked = self.disk.now();
         loop {
             let upkeep = self.disk.sleep(UPKEEP_INTERVAL);
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
             }
-            self.expire_producers();
+            if self.disk.now() - looked >= UPKEEP_INTERVAL {
+                looked = self.disk.now();
+                self.keeper.look_for_room();
+                self.expire_producers();
+            }
             if let Err(error) = self.lap_if_needed().await {
                 self.fail("write-back", &error);
                 break;
@@ -51,7 +56,7 @@ impl<D: Disk> Directory<D> {
 
     async fn lap_if_needed(self: &Rc<Self>) -> io::Result<()> {
         loop {
-            let short = self.keeper.available() <= self.settings.journal_files_max / 2;
+            let short = self.available() <= self.settings.journal_files_max / 2;
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
                 self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
@@ -72,9 +77,9 @@ impl<D: Disk> Directory<D> {
             if logs.is_empty() && cut.is_none() {
                 return Ok(());
             }
-            let before = (self.keeper.available(), self.journal.borrow().needs_old);
+            let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
-            if (self.keeper.available(), self.journal.borrow().needs_old) == before {
+            if (self.available(), self.journal.borrow().needs_old) == before {
                 return Ok(()); // what is left is below a block each, or was staged meanwhile
             }
         }
@@ -173,7 +178,7 @@ impl<D: Disk> Directory<D> {
 
     /// The journal's space gets short: what frees it must not wait.
     fn is_pressed(&self) -> bool {
-        self.closing.get() || self.keeper.available() <= self.settings.journal_files_max / 4
+        self.closing.get() || self.available() <= self.settings.journal_files_max / 4
     }
 
     async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, workers: u64) -> io::Result<()> {

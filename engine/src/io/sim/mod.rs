@@ -95,6 +95,12 @@ impl SimDisk {
         self.0.steps.set(0);
     }
 
+    /// The disk has so many bytes left from now on.
+    pub fn leave_storage(&self, bytes: u64) {
+        let mut world = self.0.world.borrow_mut();
+        world.storage_bytes_max = world.storage_bytes() + bytes;
+    }
+
     /// Steps taken since the faults were set.
     pub fn steps(&self) -> u64 {
         self.0.steps.get()

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     Kill,
     /// A write or sync fails sooner or later.
     Fault,
+    /// The disk fills up; what was accepted must not suffer, and the end is clean.
+    Full,
 }
 
 /// What one life does.
@@ -46,6 +48,7 @@ impl Plan {
             0..2 => Ending::Clean,
             2..6 => Ending::PowerCut,
             6..8 => Ending::Kill,
+            8 => Ending::Full,
             _ => Ending::Fault,
         };
         let mut faults = Faults { slow: random.below(2) * 300, ..Faults::default() };
@@ -56,10 +59,10 @@ impl Plan {
             }
             Ending::Fault => match random.below(4) {
                 0 => faults.write_fails = 100,
-                1 => faults.storage_bytes_max = (3 << 20) + random.below(8 << 20),
+                1 => faults.storage_bytes_max = (16 << 20) + random.below(16 << 20),
                 _ => faults.sync_fails = 200,
             },
-            Ending::Clean => {}
+            Ending::Clean | Ending::Full => {}
         }
         let operations = [3, 20, 60][random.below(3) as usize];
         let settings = random_settings(random);
@@ -115,6 +118,7 @@ struct Broker {
     busy: Rc<RefCell<BTreeMap<u64, String>>>,
     number: Rc<Cell<u64>>,
     faulty: bool,
+    full: bool,
 }
 
 /// Until the life is over or the disk is cut under it.
@@ -144,10 +148,16 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         busy: Rc::default(),
         number: Rc::default(),
         faulty,
+        full: plan.ending == Ending::Full,
     };
     broker.compare(&mut random, plan.rotten, &nameless).await;
     if plan.rotten {
         return;
+    }
+    if broker.full {
+        // Enough for the journals: without a second file nothing could ever be freed.
+        let journals = 3 * shard_count as u64 * plan.settings.journal_file_bytes;
+        disk.leave_storage(journals + random.below(4 << 20));
     }
     for actor in 0..TOPICS {
         broker.act(Random::new(random.next_u64()), actor, plan.operations);
@@ -181,8 +191,9 @@ impl Broker {
     /// Only a directory that stopped may refuse.
     fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
         let full = format!("{error:?}").contains("no blocks for its segment");
+        let is_stopped = self.engine(log_id).stopped().is_some();
         assert!(
-            self.faulty && (self.engine(log_id).stopped().is_some() || full),
+            (self.faulty && (is_stopped || full)) || (self.full && full && !is_stopped),
             "refused on a disk that is well: {error:?}"
         );
     }

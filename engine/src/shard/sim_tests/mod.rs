@@ -3,10 +3,14 @@
 //! Each seed is a disk and several lives of a broker on it, each with another number of shards and another end. One seed
 //! again: `THALWEG_SIM_SEED=17 cargo test -p thalweg-engine sim_tests`; more of them: `THALWEG_SIM_SEEDS=5000`.
 
+mod elders;
 mod life;
 mod model;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
+use crate::log::LogIdentity;
+use crate::shard::{Engine, EngineSettings, recover};
+use crate::units::{LogId, Timestamp};
 use life::{Ending, Plan};
 use model::{Being, ModelLog};
 use std::cell::RefCell;
@@ -91,6 +95,25 @@ fn run_rotten_seed(seed: u64) {
     }
     let plan = Plan::random(&mut scene.random);
     scene.live(Plan { ending: Ending::Clean, faults: Faults::default(), rotten: true, ..plan });
+}
+
+/// Recovers the disk and starts all shards; `owner` says where a log goes. Also the ids that recovery found and those it
+/// knows to be deleted.
+async fn start_all(
+    disk: &SimDisk,
+    settings: &EngineSettings,
+    shard_count: usize,
+    owner: impl Fn(&LogIdentity) -> usize,
+) -> (Vec<Engine<SimDisk>>, Vec<LogId>, Vec<LogId>) {
+    let now = Timestamp(model::NOW);
+    let recovered = recover(std::slice::from_ref(disk), settings, shard_count, now).await.unwrap();
+    let found = recovered.logs.iter().map(|identity| identity.log_id).collect();
+    let deleted = recovered.deleted.clone();
+    let mut engines = Vec::new();
+    for share in recovered.split(shard_count, owner) {
+        engines.push(Engine::start(vec![disk.clone()], settings.clone(), share).await.unwrap());
+    }
+    (engines, found, deleted)
 }
 
 fn number_of(variable: &str) -> Option<u64> {
