@@ -3,7 +3,7 @@
 use super::keeper::Keeper;
 use super::read::PageRead;
 use super::settings::EngineSettings;
-use super::signal::{Done, Signal};
+use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
@@ -62,6 +62,15 @@ pub(crate) struct DeletedOlder {
     pub(crate) log_id: LogId,
     /// A rescue tells of it, and rescues stay while this start lasts.
     pub(crate) is_rescued: bool,
+}
+
+/// What of a shard's work on batches goes one at a time.
+#[derive(Default)]
+pub(crate) struct Gates {
+    /// Unfolding what is large, on a thread beside the executor: its memory is there once.
+    pub(crate) unfold: Rc<Gate>,
+    /// From packing a batch anew until it is staged: no budget holds the bytes that this makes.
+    pub(crate) remake: Rc<Gate>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -125,6 +134,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) cache: Rc<RefCell<PageCache>>,
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
+    pub(crate) gates: Rc<Gates>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
 }

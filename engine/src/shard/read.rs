@@ -1,10 +1,11 @@
 //! Reads: the tail from memory, the rest from the segments through the cache, with pages fetched ahead.
 
 use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
+use super::append::UNFOLDED_AT_ONCE_MAX;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
+use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp, is_packed};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::PartitionLog;
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
@@ -427,12 +428,16 @@ impl<D: Disk> Directory<D> {
                 .gathered
                 .contiguous(located.start..located.end)
                 .ok_or_else(|| cursor.corrupt("a batch is cut"))?;
-            let unpacked_bytes_max = self.settings.unpacked_bytes_max;
-            let found = if greatest {
-                find_max_timestamp(&batch, unpacked_bytes_max)
-            } else {
-                find_timestamp(&batch, time, unpacked_bytes_max)
+            let packed_bytes = if is_packed(&batch) { batch.len() } else { 0 };
+            let finding = move |unpacked_bytes_max| {
+                if greatest {
+                    find_max_timestamp(&batch, unpacked_bytes_max)
+                } else {
+                    find_timestamp(&batch, time, unpacked_bytes_max)
+                }
             };
+            let bytes_max = self.settings.unpacked_bytes_max;
+            let found = self.unfold(packed_bytes, UNFOLDED_AT_ONCE_MAX, bytes_max, finding).await;
             if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);
                 return Ok(Some(TimedOffset { offset, timestamp, leader_epoch }));

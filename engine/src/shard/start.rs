@@ -1,6 +1,6 @@
 //! From files to engines: recover every directory once, split what was found among the shards, start each.
 
-use super::directory::{Directory, Journal, OpenFiles};
+use super::directory::{Directory, Gates, Journal, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
 use super::recovery::{RecoveryError, recover_directory};
@@ -139,6 +139,7 @@ impl<D: Disk> Engine<D> {
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
         let tail_memory = Rc::new(Cell::new(0));
         let number = Rc::new(Cell::new(0));
+        let gates = Rc::new(Gates::default());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
             let needs_old = !own.older.is_empty();
@@ -179,6 +180,7 @@ impl<D: Disk> Engine<D> {
                 cache: Rc::clone(&cache),
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
+                gates: Rc::clone(&gates),
                 releasable: RefCell::default(),
             });
             adopt(&directory, own.logs, &number);

@@ -6,6 +6,7 @@
 mod elders;
 mod life;
 mod model;
+mod order;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;
