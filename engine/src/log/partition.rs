@@ -21,6 +21,9 @@ const RESERVE_BYTES_MIN: u64 = 64 << 10;
 const RESERVE_BYTES_MAX: u64 = 16 << 20;
 /// A segment's offsets span at most this: Kafka's indexes hold them in 31 bits.
 const SEGMENT_OFFSETS_MAX: i64 = i32::MAX as i64;
+/// From so many segments on none is made for its age, or below this size.
+const SEGMENTS_SMALL_MAX: usize = 16_384;
+const SEGMENT_BYTES_CROWDED: u64 = 1 << 30;
 /// A large run is made only of batches this large on average, since its entry names each.
 const RUN_BATCH_BYTES_MIN: u64 = 2048;
 /// A large run is about this long at most, so that its list of batches fits a commit.
@@ -79,6 +82,8 @@ pub(crate) struct Stored {
     pub(crate) duplicate: bool,
     /// Memory that was taken.
     pub(crate) bytes: usize,
+    /// It is a producer's first batch here.
+    pub(crate) new_producer: bool,
 }
 
 /// See the file's header.
@@ -137,6 +142,7 @@ impl PartitionLog {
             segment.stage = known.stage;
             segment.offset_end = known.offset_end;
             segment.max_timestamp = known.max_timestamp;
+            segment.planned_max_timestamp = known.max_timestamp;
             segment.first_timestamp = known.first_timestamp;
             segment.announced = true;
             segment.index = None;
@@ -212,6 +218,16 @@ impl PartitionLog {
         }
     }
 
+    /// Producers that it remembers.
+    pub(crate) fn producer_count(&self) -> usize {
+        self.producers.count()
+    }
+
+    /// When each of them was last seen.
+    pub(crate) fn producers_seen(&self, seen: &mut Vec<Timestamp>) {
+        self.producers.seen(seen);
+    }
+
     /// What a batch's producer fields say against what is known.
     pub(crate) fn judge(&self, batch: &CheckedBatch) -> Verdict {
         Claim::of(batch.header()).map_or(Verdict::New, |claim| self.producers.judge(&claim))
@@ -242,17 +258,24 @@ impl PartitionLog {
 
     fn must_roll(&self, batch: &CheckedBatch, now: Timestamp) -> bool {
         let Some(active) = self.segments.last().filter(|segment| segment.bytes() > 0) else { return false };
-        let full = active.bytes() + batch.batch_bytes() as u64 > self.settings.segment_bytes;
+        // A log of very many segments gets large ones only: its state has to fit a commit.
+        let is_crowded = self.segments.len() >= SEGMENTS_SMALL_MAX;
+        let segment_bytes =
+            self.settings.segment_bytes.max(if is_crowded { SEGMENT_BYTES_CROWDED } else { 0 });
+        let full = active.bytes() + batch.batch_bytes() as u64 > segment_bytes;
         let span = self.bounds.log_end.as_i64() + i64::from(batch.record_count()) - active.base.as_i64();
         let time = if batch.max_timestamp() == Timestamp::NONE { now } else { batch.max_timestamp() };
         let age_ms = time.0.saturating_sub(active.first_timestamp.0);
         let jitter_ms = match self.settings.segment_jitter_ms {
             0 => 0,
-            jitter => u64::from(crc32c::crc32c(&self.identity.log_id.0)) % jitter,
+            jitter => {
+                u64::from(crc32c::crc32c(&self.identity.log_id.0))
+                    % jitter.min(self.settings.segment_ms.max(1))
+            }
         };
         let old = active.first_timestamp.0 >= 0
             && age_ms > self.settings.segment_ms.saturating_sub(jitter_ms).min(i64::MAX as u64) as i64;
-        full || old || span > SEGMENT_OFFSETS_MAX
+        full || (old && !is_crowded) || span > SEGMENT_OFFSETS_MAX
     }
 
     /// Where a reservation that must reach `needed` should end: what is there doubles, within bounds.
@@ -309,11 +332,13 @@ impl PartitionLog {
         active.max_timestamp = active.max_timestamp.max(max_timestamp);
         active.offset_end = offset_end;
         self.epochs.note(leader_epoch, base);
+        let known = self.producers.count();
         if let Some(claim) = Claim::of(batch.header()) {
             self.producers.note(&claim, base, offset_end, now, planned_end);
         }
+        let new_producer = self.producers.count() > known;
         self.set_bounds(LogBounds { log_end: offset_end, ..self.bounds });
-        Stored { base, offset_end, duplicate: false, bytes }
+        Stored { base, offset_end, duplicate: false, bytes, new_producer }
     }
 
     /// Where the records end that a commit, written or under way, carries.
@@ -372,6 +397,7 @@ impl PartitionLog {
                 continue;
             };
             if let Some((range, offset_end)) = segment.tail.plan(room) {
+                segment.note_planned(range.start);
                 room = room.saturating_sub(range.end.as_u64() - range.start.as_u64());
                 parts.push(Part::Data { base: segment.base, range, offset_end });
             }
@@ -402,6 +428,7 @@ impl PartitionLog {
             list.extend_from_slice(&header);
         }
         segment.tail.plan_to(run.end);
+        segment.note_planned(start);
         let (base, written_end) = (run.base, run.blocks.end);
         parts.push(Part::Run { base, written_end, offset_end: run.offset_end, list });
         if written_end < run.end {
@@ -450,7 +477,7 @@ impl PartitionLog {
             offset_end: segment.offset_end.min(end).max(segment.base),
             end: segment.tail.planned_end(),
             written_end: segment.tail.written_end(),
-            max_timestamp: segment.max_timestamp,
+            max_timestamp: segment.planned_max_timestamp,
             first_timestamp: segment.first_timestamp,
             milestones: match (&segment.index, segment.stage) {
                 (Some(index), Stage::Active | Stage::Sealing) => index.milestones(segment.tail.planned_end()),
@@ -692,3 +719,7 @@ impl PartitionLog {
         text
     }
 }
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;

@@ -118,6 +118,9 @@ impl<D: Disk> Directory<D> {
             stored
         };
         drop(remaking);
+        if stored.new_producer {
+            self.count_producer();
+        }
         self.count_memory(stored.bytes, 0);
         self.count_staged(batch.batch_bytes() as u64, self.disk.wall_ms());
         EngineStats::add(&self.stats.batches_total, 1);

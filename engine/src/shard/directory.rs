@@ -64,13 +64,15 @@ pub(crate) struct DeletedOlder {
     pub(crate) is_rescued: bool,
 }
 
-/// What of a shard's work on batches goes one at a time.
+/// What of a shard's work goes one at a time.
 #[derive(Default)]
 pub(crate) struct Gates {
     /// Unfolding what is large, on a thread beside the executor: its memory is there once.
     pub(crate) unfold: Rc<Gate>,
     /// From packing a batch anew until it is staged: no budget holds the bytes that this makes.
     pub(crate) remake: Rc<Gate>,
+    /// Giving directories to logs and taking them away: names are used again.
+    pub(crate) names: Rc<Gate>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -135,6 +137,10 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) gates: Rc<Gates>,
+    /// Sealed segments whose index is in memory, the one read first in front.
+    pub(crate) indexes: RefCell<VecDeque<(LogId, Offset)>>,
+    /// Producers that the logs remember; somewhat more than there are, since forgetting is counted later.
+    pub(crate) producers: Cell<usize>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
 }
@@ -289,17 +295,26 @@ impl<D: Disk> Directory<D> {
 
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
-        let (log_id, directory, path, fresh) = {
+        let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
+            let is_first = log.segments.first().is_some_and(|first| first.base == base);
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
-            (log.identity.log_id, log.directory_name.clone(), segment.path(&log.directory_name), fresh)
+            (
+                log.identity.log_id,
+                log.directory_name.clone(),
+                segment.path(&log.directory_name),
+                fresh,
+                is_first,
+            )
         };
         let known = self.open_files.borrow().files.contains_key(&(log_id, base, true));
         let making =
             if fresh && !known { Opening::begin(&self.open_files, (log_id, base, true)) } else { None };
         if let Some(making) = making {
-            self.disk.create_directory(Path::new(&directory)).await?;
+            if is_first {
+                self.claim_directory(log).await?;
+            }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
             self.sync_names(Path::new(&directory)).await?;
             self.sync_names(Path::new("")).await?;

@@ -4,7 +4,7 @@ use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
 use super::directory::{DeletedOlder, Directory, SharedLog};
-use super::recovery::{DELETED, directory_name};
+use super::recovery::directory_name;
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
@@ -13,7 +13,6 @@ use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -155,35 +154,11 @@ impl<D: Disk> Engine<D> {
         };
         directory.count_memory(0, memory);
         self.count_logs();
-        self.remove_directory(directory, &name, log_id).await
-    }
-
-    async fn remove_directory(
-        &self,
-        directory: &Rc<Directory<D>>,
-        name: &str,
-        log_id: LogId,
-    ) -> Result<(), LogError> {
-        let reused = directory.logs.borrow().values().any(|log| log.borrow().directory_name == name);
-        if reused {
-            return Ok(());
-        }
-        // Not with the topic's name in it: that may be as long as a file's name can be.
-        let aside = format!("{log_id}{DELETED}");
-        let moved = directory.disk.rename(Path::new(name), Path::new(&aside)).await;
-        match moved {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // it never held a batch
-            Err(error) => {
-                Err(LogError::Offline { log_id, reason: format!("its files cannot be removed: {error}") })
-            }
-            Ok(()) => {
-                let gone = directory.disk.remove_directory(Path::new(&aside)).await;
-                gone.map_err(|error| LogError::Offline {
-                    log_id,
-                    reason: format!("its files cannot be removed: {error}"),
-                })
-            }
-        }
+        let removed = directory.remove_own_directory(&name, log_id).await;
+        removed.map_err(|error| LogError::Offline {
+            log_id,
+            reason: format!("its files cannot be removed: {error}"),
+        })
     }
 
     /// Takes new settings for a log.

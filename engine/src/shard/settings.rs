@@ -29,6 +29,8 @@ pub struct EngineSettings {
     pub unpacked_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// Idempotent producers that the logs of one shard and directory remember, at most.
+    pub producers_max: usize,
     /// Open files of segments on one shard, at most.
     pub open_files_max: usize,
 }
@@ -48,6 +50,7 @@ impl Default for EngineSettings {
             cache_bytes: 128 << 20,
             unpacked_bytes_max: 256 << 20,
             producer_expiration_ms: 86_400_000,
+            producers_max: 250_000,
             open_files_max: 4096,
         }
     }

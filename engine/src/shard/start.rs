@@ -142,25 +142,10 @@ impl<D: Disk> Engine<D> {
         let gates = Rc::new(Gates::default());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
-            let needs_old = !own.older.is_empty();
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
-                journal: RefCell::new(Journal {
-                    current: None,
-                    used: VecDeque::new(),
-                    head: CommitHead {
-                        start: own.keeper.start,
-                        shard: share.shard as u32,
-                        sequence: 1,
-                        known_synced: 0,
-                    },
-                    file_seq_next: 1,
-                    needs_old,
-                    older: own.older,
-                    rescues: own.rescues,
-                    deleted_older: Vec::new(),
-                }),
+                journal: RefCell::new(first_journal(own.keeper.start, share.shard, own.older, own.rescues)),
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
                 logs: RefCell::default(),
@@ -181,6 +166,8 @@ impl<D: Disk> Engine<D> {
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
                 gates: Rc::clone(&gates),
+                indexes: RefCell::default(),
+                producers: Cell::new(0),
                 releasable: RefCell::default(),
             });
             adopt(&directory, own.logs, &number);
@@ -204,6 +191,25 @@ impl<D: Disk> Engine<D> {
     }
 }
 
+/// A journal of which nothing is written yet.
+fn first_journal<D: Disk>(
+    start: StartId,
+    shard: usize,
+    older: Vec<(StartId, u32, u64)>,
+    rescues: Vec<(StartId, u32, u64)>,
+) -> Journal<D> {
+    Journal {
+        current: None,
+        used: VecDeque::new(),
+        head: CommitHead { start, shard: shard as u32, sequence: 1, known_synced: 0 },
+        file_seq_next: 1,
+        needs_old: !older.is_empty(),
+        older,
+        rescues,
+        deleted_older: Vec::new(),
+    }
+}
+
 /// A panic in a loop stops the directory: an append that nobody will answer must not wait for ever.
 async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output = ()>) {
     use futures_lite::FutureExt;
@@ -215,7 +221,7 @@ async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output 
 }
 
 fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, number: &Rc<Cell<u64>>) {
-    let mut memory = 0;
+    let (mut memory, mut producers) = (0, 0);
     let mut logs: FxHashMap<LogId, _> = FxHashMap::default();
     for found in recovered {
         let log_id = found.state.identity.log_id;
@@ -234,6 +240,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
             number.get()
         });
         log.is_older = true;
+        producers += log.producer_count();
         for at in 0..log.segments.len() {
             let tail = &log.segments[at].tail;
             memory += tail.memory_bytes();
@@ -243,6 +250,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
         }
         logs.insert(log_id, Rc::new(RefCell::new(log)));
     }
+    directory.producers.set(producers);
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
 }

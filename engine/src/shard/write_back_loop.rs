@@ -48,9 +48,40 @@ impl<D: Disk> Directory<D> {
     }
 
     fn expire_producers(&self) {
-        let horizon = Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms);
+        self.forget_producers(Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms));
+    }
+
+    fn forget_producers(&self, horizon: Timestamp) {
+        let mut count = 0;
         for log in self.logs.borrow().values() {
-            log.borrow_mut().expire_producers(horizon);
+            let mut log = log.borrow_mut();
+            log.expire_producers(horizon);
+            count += log.producer_count();
+        }
+        self.producers.set(count);
+    }
+
+    /// A log remembers one producer more. Past the bound of the shard the tenth that is idle for longest is forgotten,
+    /// wherever it wrote: what all logs remember has to fit the table at the head of a journal file.
+    pub(crate) fn count_producer(&self) {
+        self.producers.set(self.producers.get() + 1);
+        let producers_max = self.settings.producers_max;
+        if self.producers.get() <= producers_max {
+            return;
+        }
+        let mut seen: Vec<Timestamp> = Vec::with_capacity(self.producers.get());
+        self.logs.borrow().values().for_each(|log| log.borrow().producers_seen(&mut seen));
+        let excess = seen.len().saturating_sub(producers_max - producers_max / 10);
+        if excess > 0 {
+            let (_, newest_forgotten, _) = seen.select_nth_unstable(excess - 1);
+            let horizon = Timestamp(newest_forgotten.0 + 1);
+            tracing::warn!(
+                excess,
+                "more idempotent producers than a shard remembers: the longest idle are forgotten"
+            );
+            self.forget_producers(horizon);
+        } else {
+            self.producers.set(seen.len());
         }
     }
 
@@ -165,6 +196,7 @@ impl<D: Disk> Directory<D> {
             };
             if planned.seal {
                 self.close_sealed(log_id, planned.base);
+                self.note_index(log_id, planned.base);
             }
             self.count_memory(0, freed);
             self.commit_wanted.set(); // a large run of this log may have waited
@@ -265,8 +297,11 @@ impl<D: Disk> Directory<D> {
             })
         };
         match index {
-            // Not synced: an index that does not check is built again.
-            Some((path, bytes)) => self.disk.replace_small(&path, bytes, false).await,
+            // Not synced: an index that does not check is built again, as is one that a full disk had no room for.
+            Some((path, bytes)) => match self.disk.replace_small(&path, bytes, false).await {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                outcome => outcome,
+            },
             None => Ok(()),
         }
     }

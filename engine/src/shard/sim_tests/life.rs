@@ -104,6 +104,7 @@ fn random_settings(random: &mut Random) -> EngineSettings {
         cache_bytes: 1 << 20,
         unpacked_bytes_max: 1 << 20,
         producer_expiration_ms: 86_400_000,
+        producers_max: 1000,
         open_files_max: [4, 100][random.below(2) as usize],
     }
 }

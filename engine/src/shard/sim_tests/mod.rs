@@ -5,6 +5,7 @@
 
 mod elders;
 mod life;
+mod lookups;
 mod model;
 mod order;
 
