@@ -344,8 +344,10 @@ impl<D: Disk> Directory<D> {
         });
         let mut journal = self.journal.borrow_mut();
         let needs_old = self.keeper.needs_old();
-        journal.deleted_older.retain(|deleted| deleted.is_rescued || needs_old);
-        let gone = journal.deleted_older.iter().map(|deleted| {
+        journal
+            .deleted
+            .retain(|deleted| deleted.is_rescued || deleted.has_directory || (deleted.is_older && needs_old));
+        let gone = journal.deleted.iter().map(|deleted| {
             (Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) }, Vec::new())
         });
         // Which earlier journals still count stands at the head of every file, since the first file goes one day.

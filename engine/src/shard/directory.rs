@@ -52,16 +52,20 @@ pub(crate) struct Journal<D: Disk> {
     pub(crate) older: Vec<(StartId, u32, u64)>,
     /// Rescues: journals of earlier starts that stay while this start lasts.
     pub(crate) rescues: Vec<(StartId, u32, u64)>,
-    /// Logs of earlier starts that were deleted since: every table says so as long as anybody may read those starts'
-    /// journals, wherever the log lived then.
-    pub(crate) deleted_older: Vec<DeletedOlder>,
+    /// Logs that were deleted: every table says so as long as their directories last, and as long as anybody may read
+    /// journals of earlier starts that tell of them, wherever the log lived then.
+    pub(crate) deleted: Vec<DeletedLog>,
 }
 
-/// A log of an earlier start that is gone.
-pub(crate) struct DeletedOlder {
+/// A log that is gone, as long as somebody might take it for one that is there.
+pub(crate) struct DeletedLog {
     pub(crate) log_id: LogId,
+    /// Journals of earlier starts tell of it.
+    pub(crate) is_older: bool,
     /// A rescue tells of it, and rescues stay while this start lasts.
     pub(crate) is_rescued: bool,
+    /// Its directory is there, or would be after a power cut.
+    pub(crate) has_directory: bool,
 }
 
 /// What of a shard's work goes one at a time.
@@ -73,6 +77,8 @@ pub(crate) struct Gates {
     pub(crate) remake: Rc<Gate>,
     /// Giving directories to logs and taking them away: names are used again.
     pub(crate) names: Rc<Gate>,
+    /// Syncing the log directory's own names.
+    pub(crate) root: Rc<Gate>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -137,6 +143,9 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) gates: Rc<Gates>,
+    /// Changes of names in the log directory itself, and how many of them are known to be synced.
+    pub(crate) root_changes: Cell<u64>,
+    pub(crate) root_synced: Cell<u64>,
     /// Sealed segments whose index is in memory, the one read first in front.
     pub(crate) indexes: RefCell<VecDeque<(LogId, Offset)>>,
     /// Producers that the logs remember; somewhat more than there are, since forgetting is counted later.
@@ -293,6 +302,21 @@ impl<D: Disk> Directory<D> {
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }
 
+    /// Makes the names in the log directory durable that were changed before; whoever comes while a sync is under way
+    /// shares the next one.
+    pub(crate) async fn sync_root(&self) -> io::Result<()> {
+        let change = self.root_changes.get() + 1;
+        self.root_changes.set(change);
+        let _pass = self.gates.root.enter().await;
+        if self.root_synced.get() >= change {
+            return Ok(());
+        }
+        let covered = self.root_changes.get();
+        self.sync_names(Path::new("")).await?;
+        self.root_synced.set(covered);
+        Ok(())
+    }
+
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
         let (log_id, directory, path, fresh, is_first) = {
@@ -317,7 +341,7 @@ impl<D: Disk> Directory<D> {
             }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
             self.sync_names(Path::new(&directory)).await?;
-            self.sync_names(Path::new("")).await?;
+            self.sync_root().await?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }

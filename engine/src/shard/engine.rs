@@ -3,7 +3,7 @@
 use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
 };
-use super::directory::{DeletedOlder, Directory, SharedLog};
+use super::directory::{DeletedLog, Directory, SharedLog};
 use super::recovery::directory_name;
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
@@ -134,9 +134,8 @@ impl<D: Disk> Engine<D> {
         let (directory, log) = self.find(log_id)?;
         let (is_older, is_rescued) = (log.borrow().is_older, log.borrow().fault.is_some());
         log.borrow_mut().detach("it was deleted".to_owned());
-        if is_older {
-            directory.journal.borrow_mut().deleted_older.push(DeletedOlder { log_id, is_rescued });
-        }
+        let deleted = DeletedLog { log_id, is_older, is_rescued, has_directory: true };
+        directory.journal.borrow_mut().deleted.push(deleted);
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
         directory.commit_control(entry, Vec::new()).await?;
@@ -158,7 +157,11 @@ impl<D: Disk> Engine<D> {
         removed.map_err(|error| LogError::Offline {
             log_id,
             reason: format!("its files cannot be removed: {error}"),
-        })
+        })?;
+        for deleted in directory.journal.borrow_mut().deleted.iter_mut().filter(|one| one.log_id == log_id) {
+            deleted.has_directory = false;
+        }
+        Ok(())
     }
 
     /// Takes new settings for a log.

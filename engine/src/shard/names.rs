@@ -10,7 +10,7 @@
 //! touches nothing in it. The id's name becomes durable with that of the log's first segment.
 
 use super::directory::{Directory, SharedLog};
-use crate::io::{Disk, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode};
 use crate::journal::RecoveredLog;
 use crate::units::LogId;
 use futures_util::stream::{self, StreamExt};
@@ -34,6 +34,10 @@ impl<D: Disk> Directory<D> {
         let _pass = self.gates.names.enter().await;
         let (log_id, name) = {
             let log = log.borrow();
+            if log.is_detached {
+                // It was deleted while it waited here: nobody would remove what is made now.
+                return Err(io::ErrorKind::NotFound.into());
+            }
             (log.identity.log_id, log.directory_name.clone())
         };
         let directory = Path::new(&name);
@@ -58,28 +62,35 @@ impl<D: Disk> Directory<D> {
             }
             Err(error) => return Err(error),
         }
-        drop(self.disk.open(&directory.join(own), OpenMode::Create).await?);
-        Ok(())
+        self.disk.open(&directory.join(own), OpenMode::Create).await?.close().await
     }
 
-    /// Removes the directory of a log that was deleted, and of no other.
+    /// Removes the directory of a log that was deleted, and of no other: durably out of the way when it returns.
     pub(super) async fn remove_own_directory(&self, name: &str, log_id: LogId) -> io::Result<()> {
-        let _pass = self.gates.names.enter().await;
         let aside = format!("{log_id}{DELETED}");
-        let moved = match self.disk.list(Path::new(name)).await {
-            // Not with the topic's name in it: that may be as long as a file's name can be.
-            Ok(found) if id_in(&found).is_none_or(|id| id == log_id.to_string()) => {
-                self.disk.rename(Path::new(name), Path::new(&aside)).await
-            }
-            // A log of the same name was quicker, or none of its own ever held a batch.
-            Ok(_) => self.disk.rename(Path::new(&format!("{log_id}{KEPT}")), Path::new(&aside)).await,
-            Err(error) => Err(error),
+        let moved = {
+            let _pass = self.gates.names.enter().await;
+            self.move_aside(name, log_id, Path::new(&aside)).await
         };
         match moved {
-            Ok(()) => self.disk.remove_directory(Path::new(&aside)).await,
+            Ok(()) => {
+                self.sync_root().await?;
+                self.disk.remove_directory(Path::new(&aside)).await
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn move_aside(&self, name: &str, log_id: LogId, aside: &Path) -> io::Result<()> {
+        let found = self.disk.list(Path::new(name)).await;
+        let is_own = |found: &Vec<(String, bool)>| id_in(found).is_none_or(|id| id == log_id.to_string());
+        if found.as_ref().is_ok_and(is_own) {
+            // Not with the topic's name in it: that may be as long as a file's name can be.
+            return self.disk.rename(Path::new(name), aside).await;
+        }
+        // A log of the same name was quicker, or none of its own ever held a batch.
+        self.disk.rename(Path::new(&format!("{log_id}{KEPT}")), aside).await
     }
 }
 
@@ -158,24 +169,31 @@ fn fault_of(log: &RecoveredLog, name: &str, found: &[(String, bool)]) -> Option<
     Some(format!("its file {name}/{missing} is missing: put it back and start again"))
 }
 
-/// Removes the directories that a crash left of logs which the journals call deleted; the rest of `unknown` is kept.
+/// Removes those of the directories in `names` that a crash left of logs which the journals call deleted, durably;
+/// returns the rest.
 pub(super) async fn remove_deleted<D: Disk>(
     disk: &D,
-    unknown: Vec<String>,
+    names: Vec<String>,
     deleted: &[LogId],
 ) -> io::Result<Vec<String>> {
     let deleted: BTreeSet<String> = deleted.iter().map(LogId::to_string).collect();
-    let mut kept = Vec::new();
-    for name in unknown {
+    let (mut rest, mut removed) = (Vec::new(), Vec::new());
+    for name in names {
         let found = disk.list(Path::new(&name)).await?;
         match id_in(&found).filter(|id| deleted.contains(id)) {
             Some(id) => {
                 let aside = format!("{id}{DELETED}");
                 disk.rename(Path::new(&name), Path::new(&aside)).await?;
-                disk.remove_directory(Path::new(&aside)).await?;
+                removed.push(aside);
             }
-            None => kept.push(name),
+            None => rest.push(name),
         }
     }
-    Ok(kept)
+    if !removed.is_empty() {
+        disk.sync_directory(Path::new("")).await?;
+    }
+    for aside in removed {
+        disk.remove_directory(Path::new(&aside)).await?;
+    }
+    Ok(rest)
 }

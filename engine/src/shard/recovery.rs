@@ -134,9 +134,15 @@ pub(crate) async fn recover_directory<D: Disk>(
     ends.extend(rescue.as_ref().map(|rescue| rescue.end));
     let nameless = outcome.strays.iter().map(|stray| stray.log_id).collect();
     let Outcome { logs, deleted, .. } = outcome;
-    let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
-    let unknown = partitions.into_iter().filter(|name| !known.contains(name)).chain(kept).collect();
-    let unknown = remove_deleted(disk, unknown, &deleted).await.map_err(io("removing a deleted topic"))?;
+    // A name that is used again stands for its new log only once that has a file.
+    let is_written =
+        |log: &&RecoveredLog| log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
+    let name_of = |log: &RecoveredLog| directory_name(&log.state.identity);
+    let known: BTreeSet<String> = logs.iter().map(name_of).collect();
+    let taken: BTreeSet<String> = logs.iter().filter(is_written).map(name_of).collect();
+    let loose = partitions.into_iter().filter(|name| !taken.contains(name)).chain(kept).collect();
+    let mut unknown = remove_deleted(disk, loose, &deleted).await.map_err(io("removing a deleted topic"))?;
+    unknown.retain(|name| !known.contains(name));
     manifest.start_counter += 1;
     disk.replace_small(&manifest_path(), manifest.encode(), true)
         .await

@@ -166,6 +166,8 @@ impl<D: Disk> Engine<D> {
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
                 gates: Rc::clone(&gates),
+                root_changes: Cell::new(0),
+                root_synced: Cell::new(0),
                 indexes: RefCell::default(),
                 producers: Cell::new(0),
                 releasable: RefCell::default(),
@@ -206,7 +208,7 @@ fn first_journal<D: Disk>(
         needs_old: !older.is_empty(),
         older,
         rescues,
-        deleted_older: Vec::new(),
+        deleted: Vec::new(),
     }
 }
 

@@ -64,7 +64,7 @@ fn a_time_is_found_in_whatever_order_timestamps_come_and_however_batches_are_pac
                     let codec = [Codec::None, Codec::Gzip, Codec::Lz4, Codec::Zstd][random.below(4) as usize];
                     let mut batch = BatchBuilder::new(codec);
                     let now = NOW + 10 * known.borrow().len() as i64;
-                    for _ in 0..1 + random.below(4) {
+                    for _ in 0..=random.below(4) {
                         let time = NOW + random.below(100_000) as i64;
                         let value: Vec<u8> = (0..1500).map(|_| random.below(256) as u8).collect();
                         batch.push(Timestamp(time), None, Some(&value), &[]);

@@ -17,6 +17,7 @@ use life::{Ending, Plan};
 use model::{Being, ModelLog};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
 
 /// Seeds of an ordinary test run.
@@ -83,6 +84,19 @@ fn run_seed(seed: u64) {
     scene.live(Plan::calm());
     let logs = scene.logs.borrow();
     assert!(logs.iter().all(|log| matches!(log.being, Being::Live | Being::Deleted)));
+    // A file that lies in a directory whose id is a deleted log's was forgotten by everybody.
+    let live: Vec<String> =
+        logs.iter().filter(|log| log.being == Being::Live).map(|log| log.id().to_string()).collect();
+    for (path, _) in scene.disk.files() {
+        let id = path.file_stem().and_then(|id| id.to_str()).unwrap_or_default().to_owned();
+        let is_id = path.extension().is_some_and(|ending| ending == "id");
+        // What is on its way out goes at the next start, if a power cut brought it back.
+        let is_going = path
+            .components()
+            .next()
+            .is_some_and(|first| Path::new(&first).extension().is_some_and(|e| e == "deleted"));
+        assert!(!is_id || is_going || live.contains(&id), "{} is left of a deleted log", path.display());
+    }
 }
 
 /// After a clean stop everything in the journals is known to have been synced: what does not check was lost, not torn.
