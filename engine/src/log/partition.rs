@@ -42,6 +42,16 @@ pub(crate) enum Admission {
     Reserve { base: Offset, end: FilePos },
 }
 
+/// Whether a `Rest` says something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    No,
+    /// All that the log has in no segment yet stands in this commit again; this is its first part.
+    First,
+    /// A part behind it.
+    Further,
+}
+
 /// One thing a commit carries for a log.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
@@ -50,7 +60,7 @@ pub(crate) enum Part {
     /// A large run's list of batches, encoded; its blocks end at `written_end`.
     Run { base: Offset, written_end: FilePos, offset_end: Offset, list: Vec<u8> },
     /// Bytes that begin inside a batch: behind a run, or copied forward so that an old file can go.
-    Rest { base: Offset, range: Range<FilePos>, first_batch: FilePos, copied: bool },
+    Rest { base: Offset, range: Range<FilePos>, first_batch: FilePos, copied: Copied },
     /// The segment at `base` ends.
     Roll { base: Offset, end: FilePos, next: Offset },
     /// The whole state, encoded.
@@ -433,20 +443,27 @@ impl PartitionLog {
         parts.push(Part::Run { base, written_end, offset_end: run.offset_end, list });
         if written_end < run.end {
             let first_batch = segment.tail.first_batch_from(written_end).min(run.end);
-            parts.push(Part::Rest { base, range: written_end..run.end, first_batch, copied: false });
+            parts.push(Part::Rest { base, range: written_end..run.end, first_batch, copied: Copied::No });
         }
         Some((base, written_end))
     }
 
-    /// What of the active segment is not in its file, once more, so that the journal file that holds it can go.
+    /// What of the open segments is not in their files, once more, so that the journal files that hold it can go. A roll
+    /// may have to wait until one is free: so the segment before it counts too.
     fn plan_copy(&self, parts: &mut Vec<Part>) {
-        let mut open = self.segments.iter().filter(|segment| segment.stage != Stage::Sealed);
-        let (Some(active), None) = (open.next(), open.next()) else { return };
-        let range = active.tail.written_end()..active.tail.planned_end();
-        let bytes = range.end.as_u64().saturating_sub(range.start.as_u64());
-        if bytes > 0 && bytes <= COPY_BYTES_MAX {
-            let first_batch = active.tail.first_batch_from(range.start).min(range.end);
-            parts.push(Part::Rest { base: active.base, range, first_batch, copied: true });
+        let open = self.segments.iter().filter(|segment| segment.stage != Stage::Sealed);
+        let ranges: Vec<(&Segment, Range<FilePos>)> = open
+            .map(|segment| (segment, segment.tail.written_end()..segment.tail.planned_end()))
+            .filter(|(_, range)| range.start < range.end)
+            .collect();
+        let bytes: u64 = ranges.iter().map(|(_, range)| range.end.as_u64() - range.start.as_u64()).sum();
+        if bytes > COPY_BYTES_MAX {
+            return;
+        }
+        for (number, (segment, range)) in ranges.into_iter().enumerate() {
+            let first_batch = segment.tail.first_batch_from(range.start).min(range.end);
+            let copied = if number == 0 { Copied::First } else { Copied::Further };
+            parts.push(Part::Rest { base: segment.base, range, first_batch, copied });
         }
     }
 
@@ -515,17 +532,17 @@ impl PartitionLog {
                 self.pins.on_written(*base, *written_end);
                 self.durable_offset_from_positions();
             }
-            Part::Rest { base, range, copied, .. } => {
-                if *copied {
-                    self.pins.move_to(file, *base, range.end);
-                } else {
+            Part::Rest { base, range, copied, .. } => match copied {
+                Copied::First => self.pins.move_to(file, *base, range.end),
+                Copied::Further => self.pins.add(file, *base, range.end),
+                Copied::No => {
                     if let Some(segment) = self.segment_mut(*base) {
                         segment.tail.on_durable(range.end);
                     }
                     self.pins.add(file, *base, range.end);
                     self.durable_offset_from_positions();
                 }
-            }
+            },
             Part::Roll { .. } | Part::State(_) => {}
         }
     }

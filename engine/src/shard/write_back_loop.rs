@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
+/// Pause after a lap that freed nothing.
+const LAP_PAUSE: Duration = Duration::from_millis(1);
 /// How often sealed segments and expired producers are looked for.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -39,9 +41,14 @@ impl<D: Disk> Directory<D> {
                 self.keeper.look_for_room();
                 self.expire_producers();
             }
-            if let Err(error) = self.lap_if_needed().await {
-                self.fail("write-back", &error);
-                break;
+            match self.lap_if_needed().await {
+                Ok(true) => {}
+                // Whoever wants space asks again at once, and something else has to happen first.
+                Ok(false) => self.disk.sleep(LAP_PAUSE).await,
+                Err(error) => {
+                    self.fail("write-back", &error);
+                    break;
+                }
             }
         }
         self.lap_loop_done.set();
@@ -85,7 +92,8 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    async fn lap_if_needed(self: &Rc<Self>) -> io::Result<()> {
+    /// `false` when the last lap freed nothing.
+    async fn lap_if_needed(self: &Rc<Self>) -> io::Result<bool> {
         loop {
             let short = self.available() <= self.settings.journal_files_max / 2;
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
@@ -106,12 +114,12 @@ impl<D: Disk> Directory<D> {
                 None => self.logs_to_seal(),
             };
             if logs.is_empty() && cut.is_none() {
-                return Ok(());
+                return Ok(true);
             }
             let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
             if (self.available(), self.journal.borrow().needs_old) == before {
-                return Ok(()); // what is left is below a block each, or was staged meanwhile
+                return Ok(false); // what is left is below a block each, or was staged meanwhile
             }
         }
     }
