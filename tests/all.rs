@@ -17,6 +17,7 @@ mod many_partitions;
 mod metadata;
 mod produce_acks;
 mod restart;
+mod retention;
 mod rooms;
 mod scene;
 mod topics;

@@ -5,6 +5,7 @@ use super::read::PageRead;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
+use super::upkeep::Upkeep;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
@@ -152,6 +153,9 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) producers: Cell<usize>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
+    pub(crate) upkeep: Upkeep,
+    /// The number that a segment of this shard was given last.
+    pub(crate) segment_number: Rc<Cell<u64>>,
 }
 
 impl<D: Disk> OpenFiles<D> {
@@ -296,6 +300,12 @@ impl<D: Disk> Directory<D> {
         self.open_files.borrow_mut().files.remove(&(log_id, base, true));
     }
 
+    /// Closes the descriptors of a segment that is gone; who still reads from one keeps it open.
+    pub(crate) fn close_segment(&self, log_id: LogId, base: Offset) {
+        let mut open = self.open_files.borrow_mut();
+        open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
+    }
+
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
     async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
@@ -322,7 +332,7 @@ impl<D: Disk> Directory<D> {
         let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
-            let is_first = log.segments.first().is_some_and(|first| first.base == base);
+            let is_first = base == Offset::ZERO; // every log begins there, and only once
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
             (
                 log.identity.log_id,

@@ -31,6 +31,10 @@ pub struct EngineSettings {
     pub producer_expiration_ms: i64,
     /// Idempotent producers that the logs of one shard and directory remember, at most.
     pub producers_max: usize,
+    /// `log.retention.check.interval.ms`: pause between looks for segments that have expired.
+    pub retention_check_ms: u64,
+    /// `log.initial.task.delay.ms`: the first look comes that long after the start.
+    pub retention_delay_ms: u64,
     /// Open files of segments on one shard, at most.
     pub open_files_max: usize,
 }
@@ -51,6 +55,8 @@ impl Default for EngineSettings {
             unpacked_bytes_max: 256 << 20,
             producer_expiration_ms: 86_400_000,
             producers_max: 250_000,
+            retention_check_ms: 300_000,
+            retention_delay_ms: 30_000,
             open_files_max: 4096,
         }
     }

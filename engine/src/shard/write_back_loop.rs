@@ -31,7 +31,8 @@ impl<D: Disk> Directory<D> {
     pub(crate) async fn write_back_loop(self: Rc<Self>) {
         let mut looked = self.disk.now();
         loop {
-            let upkeep = self.disk.sleep(UPKEEP_INTERVAL);
+            let upkeep =
+                self.disk.sleep(UPKEEP_INTERVAL.min(Duration::from_millis(self.settings.retention_check_ms)));
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
@@ -41,6 +42,7 @@ impl<D: Disk> Directory<D> {
                 self.keeper.look_for_room();
                 self.expire_producers();
             }
+            self.upkeep_if_due();
             match self.lap_if_needed().await {
                 Ok(true) => {}
                 // Whoever wants space asks again at once, and something else has to happen first.
