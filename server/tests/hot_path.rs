@@ -57,7 +57,7 @@ fn start(directory: &Path, shard_count: usize) -> Running {
         ("num.partitions".to_owned(), shard_count.to_string()),
     ]);
     let config = Arc::new(Config::of(set).unwrap());
-    let memory = MemoryPlan::of(&config, 1 << 30, shard_count);
+    let memory = MemoryPlan::of(&config, 1 << 30, shard_count).unwrap();
     let settings = engine_settings(&config, memory, 1024);
     let disks = |settings: &EngineSettings| -> Vec<DmaDisk> {
         settings.directories.iter().cloned().map(DmaDisk::new).collect()
