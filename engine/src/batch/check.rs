@@ -171,6 +171,18 @@ pub fn check(records: &Bytes, rules: &CheckRules) -> Result<CheckedBatch, BatchE
     Ok(CheckedBatch { bytes, header, append_time, max_timestamp_delta })
 }
 
+/// Whether these records have to be unfolded to be looked at.
+pub fn is_packed(records: &[u8]) -> bool {
+    BatchHeader::read(records).is_ok_and(|header| header.codec() != Ok(Codec::None))
+}
+
+/// Whether `check` would pack these records anew.
+pub fn is_remade(records: &[u8], rules: &CheckRules) -> bool {
+    let TargetCompression::Codec(target, _) = rules.compression else { return false };
+    let found = BatchHeader::read(records).ok();
+    found.is_some_and(|header| !header.is_control() && header.codec().is_ok_and(|codec| codec != target))
+}
+
 /// The one batch of the field. As Kafka 4.3.1: behind it, another whole batch and whatever has an impossible length or
 /// magic are refused, while bytes too few to be a batch are cut off.
 fn only_batch(records: &Bytes, rules: &CheckRules) -> Result<(BatchHeader, Bytes), BatchError> {

@@ -34,7 +34,7 @@ mod unpack;
 mod varint;
 
 pub use build::{BatchBuilder, ProducerFields};
-pub use check::{CheckRules, CheckedBatch, Origin, TargetCompression, check};
+pub use check::{CheckRules, CheckedBatch, Origin, TargetCompression, check, is_packed, is_remade};
 pub use codec::Codec;
 pub use error::{BatchError, RecordError};
 pub use header::{BatchHeader, BatchWalk, HEADER_BYTES, TimestampType, crc_matches, walk};

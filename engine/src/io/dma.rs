@@ -173,6 +173,10 @@ impl Disk for DmaDisk {
         glommio::yield_if_needed().await;
     }
 
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        glommio::executor().spawn_blocking(work).await
+    }
+
     fn spawn(&self, background: bool, task: impl Future<Output = ()> + 'static) {
         match self.background.filter(|_| background) {
             Some(queue) => match glommio::spawn_local_into(task, queue) {

@@ -76,6 +76,11 @@ pub trait Disk: Clone + 'static {
     fn wall_ms(&self) -> u64;
     /// Lets other tasks run when this one has used its time.
     fn yield_now(&self) -> impl Future<Output = ()>;
+    /// Does work that takes long on a thread beside the executor, which goes on meanwhile.
+    fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T>;
     /// Starts a task beside this one, in the foreground or in the background's smaller share of the core.
     fn spawn(&self, background: bool, task: impl Future<Output = ()> + 'static);
 }

@@ -36,14 +36,30 @@ impl Span {
     fn end(&self) -> u64 {
         self.commits.last().map_or(0, |(_, commit)| commit.head.sequence + 1)
     }
+
+    /// Whether the table at its head is there to the last byte, as is all behind it.
+    fn has_whole_table(&self, limit: Option<u64>) -> bool {
+        let counts = |(_, commit): &&(usize, Commit)| limit.is_none_or(|limit| commit.head.sequence <= limit);
+        let mut entries = self.commits.iter().filter(counts).flat_map(|(_, commit)| &commit.entries);
+        let until_end = entries.by_ref().take_while(|(_, payload)| payload.is_some());
+        let mut kinds = until_end.map(|(entry, _)| entry.kind);
+        !self.head_lost
+            && self.lost.is_empty()
+            && kinds.any(|kind| kind == EntryKind::TableEnd)
+            && kinds.any(|kind| matches!(kind, EntryKind::Older | EntryKind::OldDone))
+    }
 }
 
 /// What came of the journals.
 pub(crate) struct Replayed {
     /// Where each journal that counted ended.
     pub(crate) ends: Vec<JournalEnd>,
-    /// Numbers of the files that counted: they may hold what some log still needs.
+    /// Numbers of the files that counted and stand from the last whole table of their journal on: what was said before
+    /// says that table too.
     pub(crate) needed: Vec<usize>,
+    /// Numbers of those before it, in order, journal by journal: needed from the first one on in which bytes of a log
+    /// still lie. Never one without those behind it, since a gap ends a journal.
+    pub(crate) before: Vec<Vec<usize>>,
     /// The newest start ended without the mark of a clean stop.
     pub(crate) unclean: bool,
 }
@@ -56,13 +72,16 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
     }
     chains.values_mut().for_each(cut_gaps);
     let (limits, is_trusted) = select(&mut chains, files);
-    let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), unclean: false };
+    let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), before: Vec::new(), unclean: false };
     let newest = chains.keys().filter(|key| key.1 != RESCUE_SHARD).map(|(start, _)| *start).max();
     for (key, spans) in chains {
         let end = apply_chain(files, key, &spans, limits.get(&key).copied(), replay);
         replayed.unclean |= Some(key.0) == newest && !end.clean;
         replayed.ends.push(end);
-        replayed.needed.extend(spans.iter().map(|span| span.number));
+        let limit = limits.get(&key).copied();
+        let table = spans.iter().rposition(|span| is_trusted && span.has_whole_table(limit)).unwrap_or(0);
+        replayed.before.push(spans.iter().take(table).map(|span| span.number).collect());
+        replayed.needed.extend(spans.iter().skip(table).map(|span| span.number));
         if !is_trusted {
             replay.journal_lost(key.0, key.1, 0);
         }
@@ -196,7 +215,7 @@ fn apply_chain(
         let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
         lost.extend((expected.unwrap_or(span.first())..span.first()).filter(|lost| accepted(*lost)));
         expected = Some(span.end());
-        replay.begin_file(span.first(), span.head_lost);
+        replay.begin_file(span.number, span.first(), span.head_lost);
         for (at, commit) in span.commits.iter().filter(|(_, commit)| accepted(commit.head.sequence)) {
             let sequence = commit.head.sequence;
             // In order: a later state may cover what was lost.

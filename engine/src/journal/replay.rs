@@ -12,7 +12,7 @@ use crate::log::Claim;
 use crate::segment::{Index, IndexEntry, Stage, TailBatch};
 use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where one journal of one start ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(crate) struct Outcome {
     pub(crate) logs: Vec<RecoveredLog>,
     pub(crate) deleted: Vec<LogId>,
     pub(crate) strays: Vec<Stray>,
+    /// Numbers of the journal files that hold bytes of logs which are in no segment yet.
+    pub(crate) files: BTreeSet<usize>,
 }
 
 /// Bytes of a segment that stand in a journal.
@@ -71,6 +73,8 @@ struct Piece {
     bytes: Vec<u8>,
     /// Position of the first batch that begins in them.
     first_batch: FilePos,
+    /// Number of the journal file that holds them.
+    file: usize,
 }
 
 #[derive(Default)]
@@ -81,6 +85,8 @@ struct Recovering {
     deleted: bool,
     fault: Option<String>,
     journal: (StartId, u32),
+    /// The file of the entry that is applied.
+    file: usize,
     /// The commit of that journal with its last whole state.
     state_sequence: u64,
 }
@@ -91,15 +97,18 @@ pub(crate) struct Replay {
     now: Timestamp,
     /// Sequence of the commit with which the table of the present file begins, while nothing of it was lost.
     table_start: Option<u64>,
+    /// Number of the present file.
+    file: usize,
 }
 
 impl Replay {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self { logs: FxHashMap::default(), now, table_start: None }
+        Self { logs: FxHashMap::default(), now, table_start: None, file: 0 }
     }
 
     /// The next commits are those of one file, whose table begins with commit `sequence` unless its head is lost.
-    pub(crate) fn begin_file(&mut self, sequence: u64, head_lost: bool) {
+    pub(crate) fn begin_file(&mut self, number: usize, sequence: u64, head_lost: bool) {
+        self.file = number;
         self.table_start = (!head_lost).then_some(sequence);
         if head_lost {
             // Any log may have had something in there.
@@ -139,6 +148,7 @@ impl Replay {
             let payload = payload.clone().and_then(|range| bytes.get(range));
             match payload {
                 Some(payload) => {
+                    log.file = self.file;
                     if let Err(reason) = log.apply(entry, payload, self.now) {
                         log.fail(&format!("{reason} in commit {}", commit.head.sequence));
                         log.keep_bytes(entry, payload);
@@ -160,8 +170,10 @@ impl Replay {
 
     /// What is known of every log.
     pub(crate) fn finish(self) -> Outcome {
-        let mut outcome = Outcome { logs: Vec::new(), deleted: Vec::new(), strays: Vec::new() };
+        let mut outcome =
+            Outcome { logs: Vec::new(), deleted: Vec::new(), strays: Vec::new(), files: BTreeSet::new() };
         for (log_id, log) in self.logs {
+            outcome.files.extend(log.pieces.values().map(|piece| piece.file));
             if log.deleted {
                 outcome.deleted.push(log_id);
             } else if log.state.is_some() {
@@ -217,7 +229,8 @@ impl Recovering {
         if let Some(first_batch) = first_batch {
             let known = self.pieces.get(&(base, start)).map_or(0, |piece| piece.bytes.len());
             if known < take.0.len() {
-                self.pieces.insert((base, start), Piece { bytes: take.0.to_vec(), first_batch });
+                let piece = Piece { bytes: take.0.to_vec(), first_batch, file: self.file };
+                self.pieces.insert((base, start), piece);
             }
         }
     }
@@ -272,7 +285,8 @@ impl Recovering {
             ));
         }
         segment.end = position.advance(payload.len() as u64);
-        self.pieces.insert((base, position), Piece { bytes: payload.to_vec(), first_batch: position });
+        let piece = Piece { bytes: payload.to_vec(), first_batch: position, file: self.file };
+        self.pieces.insert((base, position), piece);
         Ok(())
     }
 
@@ -346,8 +360,16 @@ impl Recovering {
         if position > segment.end {
             return Err(format!("a rest at {position} does not follow {}", segment.end));
         }
-        segment.end = segment.end.max(position.advance(take.0.len() as u64));
-        self.pieces.insert((base, position), Piece { bytes: take.0.to_vec(), first_batch });
+        let end = position.advance(take.0.len() as u64);
+        segment.end = segment.end.max(end);
+        // A copy stands in place of what it was copied from.
+        let is_all = segment.written_end >= position;
+        self.pieces.retain(|(known, start), piece| {
+            let is_covered = start.advance(piece.bytes.len() as u64) <= end && (*start >= position || is_all);
+            *known != base || !is_covered
+        });
+        let piece = Piece { bytes: take.0.to_vec(), first_batch, file: self.file };
+        self.pieces.insert((base, position), piece);
         Ok(())
     }
 

@@ -67,6 +67,11 @@ impl Epochs {
         Self { starts: self.starts.iter().copied().filter(|(_, start)| *start < end).collect() }
     }
 
+    /// What `encode` writes at most.
+    pub(crate) fn bytes_max(&self) -> usize {
+        4 + self.starts.len() * 12
+    }
+
     pub(crate) fn encode(&self, out: &mut Put) {
         out.u32(self.starts.len() as u32);
         for (epoch, start) in &self.starts {

@@ -11,7 +11,7 @@ use super::{Epochs, LogBounds, LogIdentity, LogSettings};
 use crate::batch::{CheckedBatch, HEADER_BYTES};
 use crate::io::aligned_up;
 use crate::journal::{FileSeq, LogState, Pins, RecoveredLog, SegmentState};
-use crate::segment::{IndexEntry, Segment, Stage, Staging, Tail};
+use crate::segment::{Index, IndexEntry, Segment, Stage, Staging, Tail};
 use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
 use std::ops::Range;
 use std::task::Waker;
@@ -21,6 +21,9 @@ const RESERVE_BYTES_MIN: u64 = 64 << 10;
 const RESERVE_BYTES_MAX: u64 = 16 << 20;
 /// A segment's offsets span at most this: Kafka's indexes hold them in 31 bits.
 const SEGMENT_OFFSETS_MAX: i64 = i32::MAX as i64;
+/// From so many segments on none is made for its age, or below this size.
+const SEGMENTS_SMALL_MAX: usize = 16_384;
+const SEGMENT_BYTES_CROWDED: u64 = 1 << 30;
 /// A large run is made only of batches this large on average, since its entry names each.
 const RUN_BATCH_BYTES_MIN: u64 = 2048;
 /// A large run is about this long at most, so that its list of batches fits a commit.
@@ -39,6 +42,16 @@ pub(crate) enum Admission {
     Reserve { base: Offset, end: FilePos },
 }
 
+/// Whether a `Rest` says something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    No,
+    /// All that the log has in no segment yet stands in this commit again; this is its first part.
+    First,
+    /// A part behind it.
+    Further,
+}
+
 /// One thing a commit carries for a log.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
@@ -47,7 +60,7 @@ pub(crate) enum Part {
     /// A large run's list of batches, encoded; its blocks end at `written_end`.
     Run { base: Offset, written_end: FilePos, offset_end: Offset, list: Vec<u8> },
     /// Bytes that begin inside a batch: behind a run, or copied forward so that an old file can go.
-    Rest { base: Offset, range: Range<FilePos>, first_batch: FilePos, copied: bool },
+    Rest { base: Offset, range: Range<FilePos>, first_batch: FilePos, copied: Copied },
     /// The segment at `base` ends.
     Roll { base: Offset, end: FilePos, next: Offset },
     /// The whole state, encoded.
@@ -79,6 +92,8 @@ pub(crate) struct Stored {
     pub(crate) duplicate: bool,
     /// Memory that was taken.
     pub(crate) bytes: usize,
+    /// It is a producer's first batch here.
+    pub(crate) new_producer: bool,
 }
 
 /// See the file's header.
@@ -96,6 +111,8 @@ pub(crate) struct PartitionLog {
     pub(crate) fault: Option<String>,
     /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
     pub(crate) is_detached: bool,
+    /// Journals of earlier starts tell of it.
+    pub(crate) is_older: bool,
     /// In the queue of logs with something to commit.
     pub(crate) queued: bool,
     /// A write-back of it is under way.
@@ -137,6 +154,7 @@ impl PartitionLog {
             segment.stage = known.stage;
             segment.offset_end = known.offset_end;
             segment.max_timestamp = known.max_timestamp;
+            segment.planned_max_timestamp = known.max_timestamp;
             segment.first_timestamp = known.first_timestamp;
             segment.announced = true;
             segment.index = None;
@@ -162,6 +180,7 @@ impl PartitionLog {
             segments,
             pins: Pins::default(),
             is_detached: fault.is_some(),
+            is_older: false,
             fault,
             queued: false,
             writing: false,
@@ -212,6 +231,16 @@ impl PartitionLog {
         }
     }
 
+    /// Producers that it remembers.
+    pub(crate) fn producer_count(&self) -> usize {
+        self.producers.count()
+    }
+
+    /// When each of them was last seen.
+    pub(crate) fn producers_seen(&self, seen: &mut Vec<Timestamp>) {
+        self.producers.seen(seen);
+    }
+
     /// What a batch's producer fields say against what is known.
     pub(crate) fn judge(&self, batch: &CheckedBatch) -> Verdict {
         Claim::of(batch.header()).map_or(Verdict::New, |claim| self.producers.judge(&claim))
@@ -247,17 +276,24 @@ impl PartitionLog {
 
     fn must_roll(&self, batch: &CheckedBatch, now: Timestamp) -> bool {
         let Some(active) = self.segments.last().filter(|segment| segment.bytes() > 0) else { return false };
-        let full = active.bytes() + batch.batch_bytes() as u64 > self.settings.segment_bytes;
+        // A log of very many segments gets large ones only: its state has to fit a commit.
+        let is_crowded = self.segments.len() >= SEGMENTS_SMALL_MAX;
+        let segment_bytes =
+            self.settings.segment_bytes.max(if is_crowded { SEGMENT_BYTES_CROWDED } else { 0 });
+        let full = active.bytes() + batch.batch_bytes() as u64 > segment_bytes;
         let span = self.bounds.log_end.as_i64() + i64::from(batch.record_count()) - active.base.as_i64();
         let time = if batch.max_timestamp() == Timestamp::NONE { now } else { batch.max_timestamp() };
         let age_ms = time.0.saturating_sub(active.first_timestamp.0);
         let jitter_ms = match self.settings.segment_jitter_ms {
             0 => 0,
-            jitter => u64::from(crc32c::crc32c(&self.identity.log_id.0)) % jitter,
+            jitter => {
+                u64::from(crc32c::crc32c(&self.identity.log_id.0))
+                    % jitter.min(self.settings.segment_ms.max(1))
+            }
         };
         let old = active.first_timestamp.0 >= 0
             && age_ms > self.settings.segment_ms.saturating_sub(jitter_ms).min(i64::MAX as u64) as i64;
-        full || old || span > SEGMENT_OFFSETS_MAX
+        full || (old && !is_crowded) || span > SEGMENT_OFFSETS_MAX
     }
 
     /// Where a reservation that must reach `needed` should end: what is there doubles, within bounds.
@@ -315,11 +351,13 @@ impl PartitionLog {
         active.max_timestamp = active.max_timestamp.max(max_timestamp);
         active.offset_end = offset_end;
         self.epochs.note(leader_epoch, base);
+        let known = self.producers.count();
         if let Some(claim) = Claim::of(batch.header()) {
             self.producers.note(&claim, base, offset_end, now, planned_end);
         }
+        let new_producer = self.producers.count() > known;
         self.set_bounds(LogBounds { log_end: offset_end, ..self.bounds });
-        Stored { base, offset_end, duplicate: false, bytes }
+        Stored { base, offset_end, duplicate: false, bytes, new_producer }
     }
 
     /// Where the records end that a commit, written or under way, carries.
@@ -378,6 +416,7 @@ impl PartitionLog {
                 continue;
             };
             if let Some((range, offset_end)) = segment.tail.plan(room) {
+                segment.note_planned(range.start);
                 room = room.saturating_sub(range.end.as_u64() - range.start.as_u64());
                 parts.push(Part::Data { base: segment.base, range, offset_end });
             }
@@ -408,25 +447,50 @@ impl PartitionLog {
             list.extend_from_slice(&header);
         }
         segment.tail.plan_to(run.end);
+        segment.note_planned(start);
         let (base, written_end) = (run.base, run.blocks.end);
         parts.push(Part::Run { base, written_end, offset_end: run.offset_end, list });
         if written_end < run.end {
             let first_batch = segment.tail.first_batch_from(written_end).min(run.end);
-            parts.push(Part::Rest { base, range: written_end..run.end, first_batch, copied: false });
+            parts.push(Part::Rest { base, range: written_end..run.end, first_batch, copied: Copied::No });
         }
         Some((base, written_end))
     }
 
-    /// What of the active segment is not in its file, once more, so that the journal file that holds it can go.
+    /// What of the open segments is not in their files, once more, so that the journal files that hold it can go. A roll
+    /// may have to wait until one is free: so the segment before it counts too.
     fn plan_copy(&self, parts: &mut Vec<Part>) {
-        let mut open = self.segments.iter().filter(|segment| segment.stage != Stage::Sealed);
-        let (Some(active), None) = (open.next(), open.next()) else { return };
-        let range = active.tail.written_end()..active.tail.planned_end();
-        let bytes = range.end.as_u64().saturating_sub(range.start.as_u64());
-        if bytes > 0 && bytes <= COPY_BYTES_MAX {
-            let first_batch = active.tail.first_batch_from(range.start).min(range.end);
-            parts.push(Part::Rest { base: active.base, range, first_batch, copied: true });
+        let open = self.segments.iter().filter(|segment| segment.stage != Stage::Sealed);
+        let ranges: Vec<(&Segment, Range<FilePos>)> = open
+            .map(|segment| (segment, segment.tail.written_end()..segment.tail.planned_end()))
+            .filter(|(_, range)| range.start < range.end)
+            .collect();
+        let bytes: u64 = ranges.iter().map(|(_, range)| range.end.as_u64() - range.start.as_u64()).sum();
+        if bytes > COPY_BYTES_MAX {
+            return;
         }
+        for (number, (segment, range)) in ranges.into_iter().enumerate() {
+            let first_batch = segment.tail.first_batch_from(range.start).min(range.end);
+            let copied = if number == 0 { Copied::First } else { Copied::Further };
+            parts.push(Part::Rest { base: segment.base, range, first_batch, copied });
+        }
+    }
+
+    /// What its state and the copy of its tail add to a commit at most.
+    pub(crate) fn state_bytes_max(&self) -> usize {
+        let milestones: usize = self
+            .segments
+            .iter()
+            .filter_map(|segment| segment.index.as_ref())
+            .map(Index::milestones_max)
+            .sum();
+        let parts = [
+            256 + self.identity.topic.len() + COPY_BYTES_MAX as usize,
+            self.epochs.bytes_max(),
+            self.producers.bytes_max(),
+            (self.segments.len() + milestones) * 56,
+        ];
+        parts.into_iter().sum()
     }
 
     /// The log as a commit planned now knows it.
@@ -439,7 +503,7 @@ impl PartitionLog {
             offset_end: segment.offset_end.min(end).max(segment.base),
             end: segment.tail.planned_end(),
             written_end: segment.tail.written_end(),
-            max_timestamp: segment.max_timestamp,
+            max_timestamp: segment.planned_max_timestamp,
             first_timestamp: segment.first_timestamp,
             milestones: match (&segment.index, segment.stage) {
                 (Some(index), Stage::Active | Stage::Sealing) => index.milestones(segment.tail.planned_end()),
@@ -477,17 +541,17 @@ impl PartitionLog {
                 self.pins.on_written(*base, *written_end);
                 self.durable_offset_from_positions();
             }
-            Part::Rest { base, range, copied, .. } => {
-                if *copied {
-                    self.pins.move_to(file, *base, range.end);
-                } else {
+            Part::Rest { base, range, copied, .. } => match copied {
+                Copied::First => self.pins.move_to(file, *base, range.end),
+                Copied::Further => self.pins.add(file, *base, range.end),
+                Copied::No => {
                     if let Some(segment) = self.segment_mut(*base) {
                         segment.tail.on_durable(range.end);
                     }
                     self.pins.add(file, *base, range.end);
                     self.durable_offset_from_positions();
                 }
-            }
+            },
             Part::Roll { .. } | Part::State(_) => {}
         }
     }
@@ -681,3 +745,7 @@ impl PartitionLog {
         text
     }
 }
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;

@@ -152,6 +152,15 @@ impl Producers {
         self.by_id.retain(|_, producer| producer.seen >= horizon);
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// When each producer was last seen.
+    pub(crate) fn seen(&self, seen: &mut Vec<Timestamp>) {
+        seen.extend(self.by_id.values().map(|producer| producer.seen));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
@@ -164,6 +173,11 @@ impl Producers {
             !producer.batches.is_empty()
         });
         Self { by_id }
+    }
+
+    /// What `encode` writes at most.
+    pub(crate) fn bytes_max(&self) -> usize {
+        4 + self.by_id.len() * (19 + BATCHES_KEPT * 24)
     }
 
     pub(crate) fn encode(&self, out: &mut Put) {

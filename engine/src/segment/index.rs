@@ -6,8 +6,8 @@
 
 use crate::units::{FilePos, Offset, Timestamp};
 
-/// The most entries an index holds: 192 KiB of memory.
-const ENTRIES_MAX: usize = 8192;
+/// The most entries an index holds: 96 KiB of memory, and one entry for each page of the largest common segment.
+const ENTRIES_MAX: usize = 4096;
 /// Spacing of the few entries that checkpoints carry for an active segment.
 const MILESTONE_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"TWINDEX1";
@@ -50,16 +50,16 @@ impl Index {
         }
     }
 
-    /// Where to begin to look for `offset`: the last entry at or before it.
-    pub(crate) fn floor(&self, offset: Offset) -> FilePos {
+    /// Where to begin to look for `offset`: the last entry at or before it. `None` is the segment's start.
+    pub(crate) fn floor(&self, offset: Offset) -> Option<IndexEntry> {
         let at = self.entries.partition_point(|entry| entry.offset <= offset);
-        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(FilePos::ZERO, |entry| entry.position)
+        at.checked_sub(1).and_then(|at| self.entries.get(at)).copied()
     }
 
-    /// Where to begin to look for the first batch with a record at or after `time`.
-    pub(crate) fn floor_time(&self, time: Timestamp) -> FilePos {
+    /// Where to begin to look for the first batch with a record at or after `time`. `None` is the segment's start.
+    pub(crate) fn floor_time(&self, time: Timestamp) -> Option<IndexEntry> {
         let at = self.entries.partition_point(|entry| entry.max_timestamp_before < time);
-        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(FilePos::ZERO, |entry| entry.position)
+        at.checked_sub(1).and_then(|at| self.entries.get(at)).copied()
     }
 
     /// Entries below `end`, about `MILESTONE_BYTES` apart.
@@ -73,6 +73,11 @@ impl Index {
             }
         }
         found
+    }
+
+    /// How many milestones there are at most.
+    pub(crate) fn milestones_max(&self) -> usize {
+        self.entries.last().map_or(0, |entry| (entry.position.as_u64() / MILESTONE_BYTES) as usize + 1)
     }
 
     /// The file's bytes: magic, length of the data it describes, count, entries, checksum.
@@ -135,9 +140,9 @@ mod tests {
         (1..200_000).for_each(|batch| index.note(entry(batch * 5000), 4096));
         assert!(index.entries.len() < ENTRIES_MAX);
         for offset in [0, 49, 50, 1234, 9_999_949] {
-            let floor = index.floor(Offset::new(offset));
+            let floor = index.floor(Offset::new(offset)).map_or(FilePos::ZERO, |entry| entry.position);
             assert!(floor.as_u64() / 100 <= offset as u64);
-            assert!(offset as u64 - floor.as_u64() / 100 < 100_000, "{floor} is far before {offset}");
+            assert!(offset as u64 - floor.as_u64() / 100 < 200_000, "{floor} is far before {offset}");
         }
     }
 
@@ -145,9 +150,9 @@ mod tests {
     fn a_time_is_looked_for_from_a_batch_before_which_all_is_older() {
         let mut index = Index::default();
         (1..100).for_each(|batch| index.note(entry(batch * 5000), 4096));
-        let floor = index.floor_time(Timestamp(5000));
-        assert_eq!(floor, FilePos::new(45_000), "records before it are at most 4500");
-        assert_eq!(index.floor_time(Timestamp(0)), FilePos::ZERO);
+        let floor = index.floor_time(Timestamp(5000)).map(|entry| entry.position);
+        assert_eq!(floor, Some(FilePos::new(45_000)), "records before it are at most 4500");
+        assert_eq!(index.floor_time(Timestamp(0)), None);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Segment {
     pub(crate) index: Option<Index>,
     /// Greatest timestamp in it; `Timestamp::NONE` when it holds none.
     pub(crate) max_timestamp: Timestamp,
+    /// The same of what a commit carries, written or under way: a state must not speak of more.
+    pub(crate) planned_max_timestamp: Timestamp,
     /// Greatest timestamp of its first batch: what rolling by time counts from.
     pub(crate) first_timestamp: Timestamp,
     /// When it last grew, as far as this process knows: its age when no record of it bears a time.
@@ -59,6 +61,7 @@ impl Segment {
             reserved_end: FilePos::ZERO,
             index: Some(Index::default()),
             max_timestamp: Timestamp::NONE,
+            planned_max_timestamp: Timestamp::NONE,
             first_timestamp: Timestamp::NONE,
             touched: Timestamp::NONE,
             announced: false,
@@ -68,6 +71,14 @@ impl Segment {
     /// Bytes of data in it, staged ones included.
     pub(crate) fn bytes(&self) -> u64 {
         self.tail.staged_end().as_u64()
+    }
+
+    /// The batches from `start` on are planned now, as far as the tail says.
+    pub(crate) fn note_planned(&mut self, start: FilePos) {
+        let end = self.tail.planned_end();
+        let planned = self.tail.batches_from(start).take_while(|batch| batch.end <= end);
+        let greatest = planned.map(|batch| batch.max_timestamp).max().unwrap_or(Timestamp::NONE);
+        self.planned_max_timestamp = self.planned_max_timestamp.max(greatest);
     }
 
     /// Its file below the log directory.

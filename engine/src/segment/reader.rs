@@ -72,14 +72,14 @@ impl Gathered {
         filled == target.len()
     }
 
-    /// The batch at `at`, which follows one that ended with `offset_min`.
-    pub(crate) fn view(&self, at: FilePos, offset_min: Offset) -> View {
+    /// The batch at `at`, whose first offset is `base`: no checksum covers that field.
+    pub(crate) fn view(&self, at: FilePos, base: Offset) -> View {
         let mut bytes = [0; HEADER_BYTES];
         if !self.copy(at, &mut bytes) {
             return View::Short;
         }
         match BatchHeader::read(&bytes) {
-            Ok(header) if header.base_offset >= offset_min.as_i64() && header.last_offset_delta >= 0 => {
+            Ok(header) if header.base_offset == base.as_i64() && header.last_offset_delta >= 0 => {
                 View::Batch(Located { header, start: at, end: at.advance(header.batch_bytes() as u64) })
             }
             _ => View::Corrupt,

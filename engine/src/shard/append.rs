@@ -2,14 +2,20 @@
 
 use super::api::{Append, AppendError, LogError, Staged};
 use super::directory::{Directory, SharedLog};
+use super::signal::Pass;
 use super::stats::EngineStats;
-use crate::batch::{CheckRules, CheckedBatch, check};
+use crate::batch::{BatchError, CheckRules, CheckedBatch, check, is_packed, is_remade};
 use crate::io::Disk;
 use crate::log::{Admission, Verdict};
 use crate::units::{LogId, Offset, Timestamp};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
+
+/// What a batch may unfold to without giving up the core: under a millisecond with the slowest codec.
+pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
+/// The same where it is packed anew, which takes several times as long.
+const REMADE_AT_ONCE_MAX: usize = 32 << 10;
 
 /// A place in the order of one log's appends; given up when dropped.
 struct Turn {
@@ -61,7 +67,7 @@ impl<D: Disk> Directory<D> {
     ) -> Result<Staged, AppendError> {
         let log_id = log.borrow().identity.log_id;
         let turn = Turn::take(log);
-        let batch = check(&append.records, &self.rules(log, append, now))?;
+        let (batch, remaking) = self.checked(&turn, append, now).await?;
         if batch.header().is_transactional() && append.origin == crate::batch::Origin::Client {
             return Err(AppendError::Transactional);
         }
@@ -106,12 +112,61 @@ impl<D: Disk> Directory<D> {
             self.enqueue(log_id, &mut log);
             stored
         };
+        drop(remaking);
+        if stored.new_producer {
+            self.count_producer();
+        }
         self.count_memory(stored.bytes, 0);
         self.count_staged(batch.batch_bytes() as u64, self.disk.wall_ms());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);
         Ok(staged(log, stored.base, stored.offset_end, false, &batch))
+    }
+
+    /// The batch, checked; with the pass that is held until it is staged if its bytes were made anew.
+    async fn checked(
+        &self,
+        turn: &Turn,
+        append: &Append,
+        now: Timestamp,
+    ) -> Result<(CheckedBatch, Option<Pass>), BatchError> {
+        let rules = self.rules(&turn.log, append, now);
+        let mut remaking = None;
+        let mut at_once_max = UNFOLDED_AT_ONCE_MAX;
+        if is_remade(&append.records, &rules) {
+            // Only who stages next makes bytes that no budget holds, and only one log at a time.
+            turn.come().await;
+            remaking = Some(self.gates.remake.enter().await);
+            at_once_max = REMADE_AT_ONCE_MAX;
+        } else if !is_packed(&append.records) {
+            return Ok((check(&append.records, &rules)?, None));
+        }
+        let (records, bytes_max) = (append.records.clone(), rules.unpacked_bytes_max);
+        let checking =
+            move |unpacked_bytes_max| check(&records, &CheckRules { unpacked_bytes_max, ..rules.clone() });
+        let batch = self.unfold(append.records.len(), at_once_max, bytes_max, checking).await?;
+        Ok((batch, remaking))
+    }
+
+    /// Work on a batch of so many bytes that may unfold to far more: done at once as long as that is little, otherwise on
+    /// a thread beside the executor, one batch at a time. `work` is told how much may be unfolded.
+    pub(crate) async fn unfold<T: Send + 'static>(
+        &self,
+        packed_bytes: usize,
+        at_once_max: usize,
+        unpacked_bytes_max: usize,
+        work: impl Fn(usize) -> Result<T, BatchError> + Send + 'static,
+    ) -> Result<T, BatchError> {
+        let at_once_max = at_once_max.min(unpacked_bytes_max);
+        if packed_bytes <= at_once_max {
+            match work(at_once_max) {
+                Err(BatchError::Bomb { .. }) if at_once_max < unpacked_bytes_max => {}
+                outcome => return outcome,
+            }
+        }
+        let _pass = self.gates.unfold.enter().await;
+        self.disk.compute(move || work(unpacked_bytes_max)).await
     }
 
     fn rules(&self, log: &SharedLog, append: &Append, now: Timestamp) -> CheckRules {

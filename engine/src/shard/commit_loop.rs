@@ -39,6 +39,15 @@ enum Source {
     Owned(Vec<u8>),
 }
 
+/// How much of the current journal file a commit may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// As much as a commit ever takes.
+    Whole,
+    /// So many bytes, until a file becomes free: for what frees files only.
+    Rest(u64),
+}
+
 /// All that the next commit carries.
 #[derive(Default)]
 struct Load {
@@ -96,9 +105,9 @@ impl<D: Disk> Directory<D> {
     }
 
     async fn commit_once(self: &Rc<Self>, witness: bool) -> io::Result<()> {
-        self.make_room().await?;
-        let load = self.load();
-        if load.carried.is_empty() && !witness {
+        let room = self.make_room().await?;
+        let load = self.load(room);
+        if load.carried.is_empty() && !(witness && room == Room::Whole) {
             drop(load);
             if !self.queue.borrow().is_empty() {
                 // What is queued waits for space, for a run, or for a write-back of its own log.
@@ -143,19 +152,30 @@ impl<D: Disk> Directory<D> {
         futures_lite::future::or(signal.wait(), self.disk.sleep(SPACE_PAUSE)).await;
     }
 
-    /// Whether only what frees space may be committed now.
+    /// Whether only what frees space may be committed now: no file could follow the current one. The half of a first
+    /// file is used all the same.
     fn starved(&self) -> bool {
-        self.keeper.available() == 0
+        let journal = self.journal.borrow();
+        let is_first = journal.used.len() == 1;
+        let has_half = journal.current.as_ref().is_some_and(|current| current.position < current.bytes / 2);
+        drop(journal);
+        self.available() == 0 && !(is_first && has_half)
     }
 
     /// Empties the queue's front into a load, as far as a commit reaches. Logs take turns.
-    fn load(self: &Rc<Self>) -> Load {
+    fn load(self: &Rc<Self>, room: Room) -> Load {
         let mut load = Load::default();
         let waiting = self.queue.borrow().len();
-        let starved = self.starved();
+        let starved = self.starved() || room != Room::Whole;
         for _ in 0..waiting {
             let limit = self.settings.commit_bytes_max;
             if load.payload_bytes >= limit || load.carried.len() >= self.settings.commit_entries_max {
+                break;
+            }
+            if let Room::Rest(bytes) = room
+                && commit_bytes(load.carried.len() + 2, load.payload_bytes + self.next_bytes_max()) as u64
+                    > bytes
+            {
                 break;
             }
             let Some(item) = self.queue.borrow_mut().pop_front() else { break };
@@ -170,6 +190,15 @@ impl<D: Disk> Directory<D> {
             }
         }
         load
+    }
+
+    /// What the queue's front adds to a commit at most, when no batches are carried.
+    fn next_bytes_max(&self) -> usize {
+        match self.queue.borrow().front() {
+            Some(Item::Control { payload, .. }) => payload.len(),
+            Some(Item::Log(log_id)) => self.log(*log_id).map_or(0, |log| log.borrow().state_bytes_max()),
+            Some(Item::Barrier(_)) | None => 0,
+        }
     }
 
     fn load_log(self: &Rc<Self>, log_id: LogId, starved: bool, load: &mut Load) {
@@ -205,11 +234,11 @@ impl<D: Disk> Directory<D> {
 
     /// Writes and syncs one commit; returns the file it stands in.
     async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
-        let (file, position, seq, head) = {
+        let (file, position, file_bytes, seq, head) = {
             let journal = self.journal.borrow();
             let current =
                 journal.current.as_ref().ok_or_else(|| io::Error::other("no journal file is open"))?;
-            (Rc::clone(&current.file), current.position, current.seq, journal.head)
+            (Rc::clone(&current.file), current.position, current.bytes, current.seq, journal.head)
         };
         let bytes = commit_bytes(carried.len(), payload_bytes);
         assert!(bytes <= COMMIT_BYTES_MAX, "a commit of {bytes} B");
@@ -217,6 +246,10 @@ impl<D: Disk> Directory<D> {
             .iter()
             .map(|carried| Planned { entry: carried.entry, payload_bytes: carried.payload_bytes() })
             .collect();
+        if position + bytes as u64 > file_bytes {
+            // Nobody would ever read it.
+            return Err(io::Error::other("a commit passes the end of its journal file"));
+        }
         let mut blocks = file.buffer(bytes);
         encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
         let start = self.disk.now();
@@ -235,28 +268,39 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Begins the next journal file when the current one might not hold the next commit.
-    async fn make_room(self: &Rc<Self>) -> io::Result<()> {
-        let settings = &self.settings;
-        let payload_bytes = settings.commit_bytes_max + settings.state_bytes_max;
-        let worst = commit_bytes(settings.commit_entries_max, payload_bytes) as u64;
-        let fits = self.journal.borrow().current.as_ref().is_some_and(|c| c.position + worst <= c.bytes);
-        if fits {
-            return Ok(());
+    async fn make_room(self: &Rc<Self>) -> io::Result<Room> {
+        let worst = self.commit_bytes_worst();
+        let rest = {
+            let journal = self.journal.borrow();
+            journal.current.as_ref().map_or(0, |current| current.bytes.saturating_sub(current.position))
+        };
+        if rest >= worst {
+            return Ok(Room::Whole);
         }
-        while self.keeper.available() == 0 {
-            // Only reached when a lap's own commits filled the reserve: the next freed file ends it.
-            self.lap_wanted.set();
-            self.wait_for_space(&self.space_freed).await;
-            if self.keeper.stopped().is_some() {
-                return Ok(());
-            }
+        if self.available() > 0 && self.begin_file().await? {
+            return Ok(Room::Whole);
         }
-        self.begin_file().await
+        // Only what frees space goes into the rest of this file; the next file that is freed ends it.
+        self.lap_wanted.set();
+        Ok(Room::Rest(rest.saturating_sub(commit_bytes(1, 0) as u64))) // the mark of a clean stop fits always
     }
 
-    /// Begins a journal file with the table of all logs.
-    pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<()> {
-        let taken = self.keeper.take(&self.disk).await?;
+    fn commit_bytes_worst(&self) -> u64 {
+        let settings = &self.settings;
+        let payload_bytes = settings.commit_bytes_max + settings.state_bytes_max;
+        commit_bytes(settings.commit_entries_max, payload_bytes) as u64
+    }
+
+    /// Begins a journal file with the table of all logs; `false` when there is none to be had now, since the disk is
+    /// full.
+    pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<bool> {
+        let table = self.table();
+        let table_bytes: u64 = table.iter().map(|(_, bytes)| *bytes as u64).sum();
+        // At least half of a file is for what comes after its table.
+        let bytes_min = 2 * table_bytes + self.commit_bytes_worst();
+        let Some(taken) = self.keeper.take(&self.disk, bytes_min, self.free_kept()).await? else {
+            return Ok(false);
+        };
         let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::Write).await?);
         {
             let mut journal = self.journal.borrow_mut();
@@ -266,66 +310,74 @@ impl<D: Disk> Directory<D> {
             journal.used.push_back((seq, taken));
             EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
         }
-        self.write_table().await?;
-        if self.keeper.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
+        for (carried, _) in table {
+            self.write(&carried, carried.iter().map(Carried::payload_bytes).sum()).await?;
+        }
+        if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
             self.lap_wanted.set();
         }
         let directory = Rc::clone(self);
         self.spawn_counted(true, async move {
             // Without it appends wait for write-back instead.
-            if let Err(error) = directory.keeper.make_ahead(&directory.disk).await {
-                directory.fail_unless_full("making a journal file", &error);
+            match directory
+                .keeper
+                .make_ahead(&directory.disk, bytes_min, directory.shard_count as usize)
+                .await
+            {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!("the disk is full: the journal gets no further file");
+                    directory.lap_wanted.set();
+                }
+                Err(error) => directory.fail("making a journal file", &error),
             }
         });
-        Ok(())
+        Ok(true)
     }
 
-    /// The states of all logs, then the entry that makes the table count.
-    async fn write_table(self: &Rc<Self>) -> io::Result<()> {
+    /// The commits of a table, each with its length: the states of all logs, then the entries that make it count.
+    fn table(&self) -> Vec<(Vec<Carried>, usize)> {
         // A log that recovery fenced is not in the table: the rescue says what is known of it.
-        let is_whole = |log: &&SharedLog| !log.borrow().is_detached;
-        let logs: Vec<SharedLog> = self.logs.borrow().values().filter(is_whole).cloned().collect();
-        let mut carried = Vec::new();
-        let mut payload_bytes = 0;
-        for log in logs {
-            let (entry, state) = {
-                let log = log.borrow();
-                let entry = Entry {
-                    kind: EntryKind::State,
-                    log_id: log.identity.log_id,
-                    ..Entry::control(EntryKind::State)
-                };
-                (entry, log.state().encode())
-            };
-            payload_bytes += state.len();
-            carried.push(Carried { entry, source: Source::Owned(state) });
-            if payload_bytes >= self.settings.commit_bytes_max
+        let logs = self.logs.borrow();
+        let states = logs.values().filter(|log| !log.borrow().is_detached).map(|log| {
+            let log = log.borrow();
+            let entry = Entry { log_id: log.identity.log_id, ..Entry::control(EntryKind::State) };
+            (entry, log.state().encode())
+        });
+        let mut journal = self.journal.borrow_mut();
+        let needs_old = self.keeper.needs_old();
+        journal
+            .deleted
+            .retain(|deleted| deleted.is_rescued || deleted.has_directory || (deleted.is_older && needs_old));
+        let gone = journal.deleted.iter().map(|deleted| {
+            (Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) }, Vec::new())
+        });
+        // Which earlier journals still count stands at the head of every file, since the first file goes one day.
+        let (kind, older) = if journal.needs_old {
+            (EntryKind::Older, encode_older(&journal.older))
+        } else {
+            (EntryKind::OldDone, encode_older(&journal.rescues))
+        };
+        let end = [
+            (Entry::control(EntryKind::TableEnd), Vec::new()),
+            (Entry { position: self.shard_count, ..Entry::control(kind) }, older),
+        ];
+        let mut commits = Vec::new();
+        let (mut carried, mut payload_bytes) = (Vec::new(), 0);
+        for (entry, payload) in states.chain(gone).chain(end) {
+            if payload_bytes + payload.len() > self.settings.commit_bytes_max
                 || carried.len() >= self.settings.commit_entries_max
             {
-                self.write(&carried, payload_bytes).await?;
-                carried.clear();
+                let bytes = commit_bytes(carried.len(), payload_bytes);
+                commits.push((std::mem::take(&mut carried), bytes));
                 payload_bytes = 0;
             }
+            payload_bytes += payload.len();
+            carried.push(Carried { entry, source: Source::Owned(payload) });
         }
-        for log_id in self.journal.borrow().rescued_deleted.iter().copied() {
-            let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
-            carried.push(Carried { entry, source: Source::Owned(Vec::new()) });
-        }
-        carried
-            .push(Carried { entry: Entry::control(EntryKind::TableEnd), source: Source::Owned(Vec::new()) });
-        // Which earlier journals still count stands at the head of every file, since the first file goes one day.
-        let (kind, older) = {
-            let journal = self.journal.borrow();
-            if journal.needs_old {
-                (EntryKind::Older, encode_older(&journal.older))
-            } else {
-                (EntryKind::OldDone, encode_older(&journal.rescues))
-            }
-        };
-        payload_bytes += older.len();
-        let entry = Entry { position: self.shard_count, ..Entry::control(kind) };
-        carried.push(Carried { entry, source: Source::Owned(older) });
-        self.write(&carried, payload_bytes).await.map(|_| ())
+        let bytes = commit_bytes(carried.len(), payload_bytes);
+        commits.push((carried, bytes));
+        commits
     }
 
     /// The mark of a clean stop, the journal's last entry.

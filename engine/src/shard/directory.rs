@@ -3,7 +3,7 @@
 use super::keeper::Keeper;
 use super::read::PageRead;
 use super::settings::EngineSettings;
-use super::signal::{Done, Signal};
+use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
@@ -53,8 +53,33 @@ pub(crate) struct Journal<D: Disk> {
     pub(crate) older: Vec<(StartId, u32, u64)>,
     /// Rescues: journals of earlier starts that stay while this start lasts.
     pub(crate) rescues: Vec<(StartId, u32, u64)>,
-    /// Logs of the rescues that were deleted since: every table says so.
-    pub(crate) rescued_deleted: Vec<LogId>,
+    /// Logs that were deleted: every table says so as long as their directories last, and as long as anybody may read
+    /// journals of earlier starts that tell of them, wherever the log lived then.
+    pub(crate) deleted: Vec<DeletedLog>,
+}
+
+/// A log that is gone, as long as somebody might take it for one that is there.
+pub(crate) struct DeletedLog {
+    pub(crate) log_id: LogId,
+    /// Journals of earlier starts tell of it.
+    pub(crate) is_older: bool,
+    /// A rescue tells of it, and rescues stay while this start lasts.
+    pub(crate) is_rescued: bool,
+    /// Its directory is there, or would be after a power cut.
+    pub(crate) has_directory: bool,
+}
+
+/// What of a shard's work goes one at a time.
+#[derive(Default)]
+pub(crate) struct Gates {
+    /// Unfolding what is large, on a thread beside the executor: its memory is there once.
+    pub(crate) unfold: Rc<Gate>,
+    /// From packing a batch anew until it is staged: no budget holds the bytes that this makes.
+    pub(crate) remake: Rc<Gate>,
+    /// Giving directories to logs and taking them away: names are used again.
+    pub(crate) names: Rc<Gate>,
+    /// Syncing the log directory's own names.
+    pub(crate) root: Rc<Gate>,
 }
 
 /// Open segment files, the least recently used closed first.
@@ -118,6 +143,14 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) cache: Rc<RefCell<PageCache>>,
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
+    pub(crate) gates: Rc<Gates>,
+    /// Changes of names in the log directory itself, and how many of them are known to be synced.
+    pub(crate) root_changes: Cell<u64>,
+    pub(crate) root_synced: Cell<u64>,
+    /// Sealed segments whose index is in memory, the one read first in front.
+    pub(crate) indexes: RefCell<VecDeque<(LogId, Offset)>>,
+    /// Producers that the logs remember; somewhat more than there are, since forgetting is counted later.
+    pub(crate) producers: Cell<usize>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
@@ -136,6 +169,17 @@ impl<D: Disk> Directory<D> {
         self.logs.borrow().get(&log_id).cloned()
     }
 
+    /// Journal files that could be begun now. As many free ones as there are shards are kept for the next start, which
+    /// must be possible on a full disk; but a shard that has one file alone could free nothing without a second.
+    pub(crate) fn available(&self) -> usize {
+        self.keeper.available().saturating_sub(self.free_kept())
+    }
+
+    /// Free journal files that this shard leaves alone.
+    pub(crate) fn free_kept(&self) -> usize {
+        if self.journal.borrow().used.len() > 1 { self.shard_count as usize } else { 0 }
+    }
+
     /// Puts a log into the queue for the next commit, once.
     pub(crate) fn enqueue(&self, log_id: LogId, log: &mut PartitionLog) {
         if !log.queued {
@@ -149,16 +193,6 @@ impl<D: Disk> Directory<D> {
     pub(crate) fn fail(&self, what: &str, error: &io::Error) {
         self.keeper.stop(&format!("{what}: {error}"));
         self.fence_all();
-    }
-
-    /// Making something ready failed. A full disk is no harm, since nothing was accepted; after any other error it is
-    /// unknown what else the disk lost, so that the directory stops.
-    pub(crate) fn fail_unless_full(&self, what: &str, error: &io::Error) {
-        if error.kind() == io::ErrorKind::StorageFull {
-            tracing::warn!(%error, what, "the disk is full");
-        } else {
-            self.fail(what, error);
-        }
     }
 
     /// Fences every log after the directory stopped, here or on another shard.
@@ -278,22 +312,46 @@ impl<D: Disk> Directory<D> {
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }
 
+    /// Makes the names in the log directory durable that were changed before; whoever comes while a sync is under way
+    /// shares the next one.
+    pub(crate) async fn sync_root(&self) -> io::Result<()> {
+        let change = self.root_changes.get() + 1;
+        self.root_changes.set(change);
+        let _pass = self.gates.root.enter().await;
+        if self.root_synced.get() >= change {
+            return Ok(());
+        }
+        let covered = self.root_changes.get();
+        self.sync_names(Path::new("")).await?;
+        self.root_synced.set(covered);
+        Ok(())
+    }
+
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
-        let (log_id, directory, path, fresh) = {
+        let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
+            let is_first = base == Offset::ZERO; // every log begins there, and only once
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
-            (log.identity.log_id, log.directory_name.clone(), segment.path(&log.directory_name), fresh)
+            (
+                log.identity.log_id,
+                log.directory_name.clone(),
+                segment.path(&log.directory_name),
+                fresh,
+                is_first,
+            )
         };
         let known = self.open_files.borrow().files.contains_key(&(log_id, base, true));
         let making =
             if fresh && !known { Opening::begin(&self.open_files, (log_id, base, true)) } else { None };
         if let Some(making) = making {
-            self.disk.create_directory(Path::new(&directory)).await?;
+            if is_first {
+                self.claim_directory(log).await?;
+            }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
             self.sync_names(Path::new(&directory)).await?;
-            self.sync_names(Path::new("")).await?;
+            self.sync_root().await?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }

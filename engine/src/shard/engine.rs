@@ -4,8 +4,8 @@ use super::api::{
     Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, StoredLog,
     TimedOffset,
 };
-use super::directory::{Directory, SharedLog};
-use super::recovery::{DELETED, directory_name};
+use super::directory::{DeletedLog, Directory, SharedLog};
+use super::recovery::directory_name;
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
@@ -15,7 +15,6 @@ use crate::segment::Segment;
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,11 +145,10 @@ impl<D: Disk> Engine<D> {
     /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
         let (directory, log) = self.find(log_id)?;
-        let was_fenced = log.borrow().fault.is_some();
+        let (is_older, is_rescued) = (log.borrow().is_older, log.borrow().fault.is_some());
         log.borrow_mut().detach("it was deleted".to_owned());
-        if was_fenced {
-            directory.journal.borrow_mut().rescued_deleted.push(log_id);
-        }
+        let deleted = DeletedLog { log_id, is_older, is_rescued, has_directory: true };
+        directory.journal.borrow_mut().deleted.push(deleted);
         let entry = Entry { log_id, ..Entry::control(EntryKind::Delete) };
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
         directory.commit_control(entry, Vec::new()).await?;
@@ -171,35 +169,15 @@ impl<D: Disk> Engine<D> {
         };
         directory.count_memory(0, memory);
         self.count_logs();
-        self.remove_directory(directory, &name, log_id).await
-    }
-
-    async fn remove_directory(
-        &self,
-        directory: &Rc<Directory<D>>,
-        name: &str,
-        log_id: LogId,
-    ) -> Result<(), LogError> {
-        let reused = directory.logs.borrow().values().any(|log| log.borrow().directory_name == name);
-        if reused {
-            return Ok(());
+        let removed = directory.remove_own_directory(&name, log_id).await;
+        removed.map_err(|error| LogError::Offline {
+            log_id,
+            reason: format!("its files cannot be removed: {error}"),
+        })?;
+        for deleted in directory.journal.borrow_mut().deleted.iter_mut().filter(|one| one.log_id == log_id) {
+            deleted.has_directory = false;
         }
-        // Not with the topic's name in it: that may be as long as a file's name can be.
-        let aside = format!("{log_id}{DELETED}");
-        let moved = directory.disk.rename(Path::new(name), Path::new(&aside)).await;
-        match moved {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // it never held a batch
-            Err(error) => {
-                Err(LogError::Offline { log_id, reason: format!("its files cannot be removed: {error}") })
-            }
-            Ok(()) => {
-                let gone = directory.disk.remove_directory(Path::new(&aside)).await;
-                gone.map_err(|error| LogError::Offline {
-                    log_id,
-                    reason: format!("its files cannot be removed: {error}"),
-                })
-            }
-        }
+        Ok(())
     }
 
     /// Takes new settings for a log.
@@ -384,6 +362,20 @@ impl<D: Disk> Engine<D> {
             directory.logs.borrow_mut().clear();
             directory.close_all().await;
         }
+    }
+
+    /// Keeps write-back away from a log, and with it the journals that hold its bytes.
+    #[cfg(test)]
+    pub(crate) fn hold_back(&self, log_id: LogId) {
+        let (_, log) = self.find(log_id).unwrap();
+        log.borrow_mut().writing = true;
+    }
+
+    /// The journal files in use, oldest first.
+    #[cfg(test)]
+    pub(crate) fn journals(&self) -> Vec<std::path::PathBuf> {
+        let journal = self.0.directories[0].journal.borrow();
+        journal.used.iter().map(|(_, file)| super::keeper::journal_path(*file)).collect()
     }
 
     /// Where everybody stands, for a test that ended badly.

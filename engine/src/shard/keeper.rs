@@ -28,8 +28,10 @@ struct Files {
     old: Vec<JournalFile>,
     /// Files of the rescue: kept while this start lasts.
     rescue_count: usize,
-    /// A rewrite of the manifest is under way: the next one waits for its turn.
+    /// Files that are being made.
     making: usize,
+    /// The disk had no room for one more file when one was last tried.
+    is_full: bool,
 }
 
 /// See the file's header. Shared by all shards.
@@ -72,7 +74,14 @@ impl Keeper {
             .collect();
         Arc::new(Self {
             start,
-            files: Mutex::new(Files { manifest, free, old, rescue_count: rescue.len(), making: 0 }),
+            files: Mutex::new(Files {
+                manifest,
+                free,
+                old,
+                rescue_count: rescue.len(),
+                making: 0,
+                is_full: false,
+            }),
             stopped: AtomicBool::new(false),
             reason: Mutex::new(String::new()),
             old_users: AtomicUsize::new(shard_count),
@@ -103,66 +112,129 @@ impl Keeper {
             .then(|| self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Journal files that could be begun now: free ones and those that may still be made.
+    /// Journal files that could be begun now: free ones and, unless the disk is full, those that may still be made.
     pub(crate) fn available(&self) -> usize {
         let files = self.files();
-        files.free.len() + self.files_max.saturating_sub(files.live())
+        let makeable = if files.is_full { 0 } else { self.files_max.saturating_sub(files.live()) };
+        files.free.len() + makeable
     }
 
-    /// A file to begin: a free one, else a new one, written with zeros, synced and listed.
+    /// A file to begin, at least so long: a free one while more than `free_kept` are, else a new one, written with zeros,
+    /// synced and listed. `None` when the disk is full: nothing changed, and a file that becomes free will do.
     ///
     /// # Errors
-    /// Those of the disk; a full one included.
-    pub(crate) async fn take<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
-        if let Some(file) = self.files().free.pop() {
-            return Ok(file);
+    /// Those of the disk.
+    pub(crate) async fn take<D: Disk>(
+        &self,
+        disk: &D,
+        bytes_min: u64,
+        free_kept: usize,
+    ) -> io::Result<Option<JournalFile>> {
+        if let Some(file) = self.take_free(bytes_min, free_kept) {
+            return Ok(Some(file));
         }
-        self.make(disk).await
+        self.make(disk, bytes_min).await
     }
 
-    /// Makes one more free file if none is left and there may be more: done ahead, in the background.
-    pub(crate) async fn make_ahead<D: Disk>(&self, disk: &D) -> io::Result<()> {
-        let wanted = {
-            let files = self.files();
-            files.free.is_empty() && files.making == 0 && files.live() < self.files_max
-        };
-        if wanted {
-            let file = self.make(disk).await?;
-            self.files().free.push(file);
+    fn take_free(&self, bytes_min: u64, free_kept: usize) -> Option<JournalFile> {
+        let mut files = self.files();
+        if files.free.len() <= free_kept {
+            return None;
         }
-        Ok(())
+        let at = files.free.iter().rposition(|file| file.bytes >= bytes_min)?;
+        Some(files.free.remove(at))
     }
 
-    async fn make<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+    /// Makes free files until there are more than `free_kept`, or as many as there may be: done ahead, in the
+    /// background. `false` when the disk is full.
+    pub(crate) async fn make_ahead<D: Disk>(
+        &self,
+        disk: &D,
+        bytes_min: u64,
+        free_kept: usize,
+    ) -> io::Result<bool> {
+        loop {
+            let wanted = {
+                let files = self.files();
+                let free = files.free.iter().filter(|file| file.bytes >= bytes_min).count();
+                free <= free_kept && files.making == 0 && files.live() < self.files_max
+            };
+            if !wanted {
+                return Ok(true);
+            }
+            let made = self.make(disk, bytes_min).await?;
+            self.files().free.extend(made);
+            if made.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn make<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<Option<JournalFile>> {
         self.files().making += 1;
-        let made = self.make_listed(disk).await;
-        self.files().making -= 1;
-        made
+        let made = self.make_listed(disk, bytes_min).await;
+        let is_full = matches!(&made, Err(error) if error.kind() == io::ErrorKind::StorageFull);
+        let mut files = self.files();
+        files.making -= 1;
+        files.is_full = is_full;
+        if is_full { Ok(None) } else { made.map(Some) }
     }
 
-    async fn make_listed<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
+    async fn make_listed<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<JournalFile> {
         let turn = self.turn_next.fetch_add(1, Ordering::SeqCst);
         while self.turn_served.load(Ordering::SeqCst) != turn {
             disk.sleep(std::time::Duration::from_millis(1)).await;
         }
-        let result = self.make_alone(disk).await;
+        let result = self.make_alone(disk, bytes_min).await;
         self.turn_served.fetch_add(1, Ordering::SeqCst);
         result
     }
 
-    async fn make_alone<D: Disk>(&self, disk: &D) -> io::Result<JournalFile> {
-        let number = self.files().manifest.number_next();
-        let file = make_file(disk, number, self.file_bytes).await?;
-        let mut manifest = self.files().manifest.clone();
-        manifest.files.push(file);
-        disk.replace_small(&manifest_path(), manifest.encode(), true).await?;
+    /// Free files that are too short for the table of today make room for the new one.
+    async fn make_alone<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<JournalFile> {
+        let (mut manifest, short) = {
+            let mut files = self.files();
+            let (short, free): (Vec<_>, Vec<_>) =
+                files.free.drain(..).partition(|file| file.bytes < bytes_min);
+            files.free = free;
+            (files.manifest.clone(), short)
+        };
+        // The table grows on: one step further than it needs now.
+        let bytes = if bytes_min > self.file_bytes { 2 * bytes_min } else { self.file_bytes };
+        let bytes = bytes.next_multiple_of(BLOCK_BYTES as u64);
+        let made = make_file(disk, manifest.number_next(), bytes).await;
+        manifest.files.retain(|file| !short.contains(file));
+        let listed = match made {
+            Ok(file) => {
+                manifest.files.push(file);
+                disk.replace_small(&manifest_path(), manifest.encode(), true).await.map(|()| file)
+            }
+            Err(error) => Err(error),
+        };
+        if listed.is_err() {
+            self.files().free.extend(short);
+            return listed;
+        }
         self.files().manifest = manifest;
-        Ok(file)
+        for file in short {
+            disk.remove(&journal_path(file)).await?;
+        }
+        listed
     }
 
     /// A file that no log needs any more.
     pub(crate) fn free(&self, file: JournalFile) {
         self.files().free.push(file);
+    }
+
+    /// The disk may have room again: the next file that is wanted will show.
+    pub(crate) fn look_for_room(&self) {
+        self.files().is_full = false;
+    }
+
+    /// Whether any shard may still need files of earlier starts, so that the next recovery reads them.
+    pub(crate) fn needs_old(&self) -> bool {
+        self.old_users.load(Ordering::SeqCst) > 0
     }
 
     /// A shard needs no file of earlier starts any more; the last one to say so frees them.
@@ -180,7 +252,11 @@ pub(super) async fn make_file<D: Disk>(disk: &D, number: u32, bytes: u64) -> io:
     let file = JournalFile { number, bytes };
     let path = journal_path(file);
     let temporary = path.with_extension("new");
-    fill_with_zeros(disk, &temporary, bytes).await?;
+    if let Err(error) = fill_with_zeros(disk, &temporary, bytes).await {
+        // What was taken for it must not keep a full disk full. Nothing depends on it: whether it goes is no matter.
+        let _ = disk.remove(&temporary).await;
+        return Err(error);
+    }
     disk.rename(&temporary, &path).await?;
     disk.sync_directory(Path::new(JOURNAL_DIRECTORY)).await?;
     Ok(file)

@@ -10,6 +10,7 @@ mod directory;
 mod engine;
 mod journal_reader;
 mod keeper;
+mod names;
 mod read;
 mod recovery;
 mod rescue;

@@ -1,14 +1,15 @@
 //! Reads: the tail from memory, the rest from the segments through the cache, with pages fetched ahead.
 
 use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
+use super::append::UNFOLDED_AT_ONCE_MAX;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
+use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp, is_packed};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::{LogBounds, PartitionLog};
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
-use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
+use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
@@ -20,6 +21,9 @@ const PAGE_BYTES: u64 = 256 << 10;
 const PAGES_AHEAD: u64 = 4;
 /// An index file is never larger.
 const INDEX_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Indexes of sealed segments that are kept in memory: 24 MiB of them.
+const INDEXES_MAX: usize = 256;
 
 /// A page on its way from the device; several readers may wait for it.
 #[derive(Default)]
@@ -40,7 +44,8 @@ enum Trouble {
 struct Cursor {
     base: Offset,
     at: FilePos,
-    offset_min: Offset,
+    /// Offset of the batch there.
+    offset: Offset,
     gathered: Gathered,
     from_disk: u64,
 }
@@ -123,7 +128,7 @@ impl<D: Disk> Directory<D> {
         let start = self.index_floor(log, base, |index| index.floor(offset)).await?;
         let mut cursor = Cursor::new(base, start);
         let mut first = None;
-        let mut end = start;
+        let mut end = cursor.at;
         while let Some(located) = self.next(log, &mut cursor).await? {
             if located.offset_end() <= offset {
                 cursor.gathered.skip_to(located.end.min(cursor.gathered.end()));
@@ -161,7 +166,7 @@ impl<D: Disk> Directory<D> {
     /// The next batch, or `None` at the segment's end.
     async fn next(self: &Rc<Self>, log: &SharedLog, cursor: &mut Cursor) -> Result<Option<Located>, Trouble> {
         loop {
-            match cursor.gathered.view(cursor.at, cursor.offset_min) {
+            match cursor.gathered.view(cursor.at, cursor.offset) {
                 View::Batch(located) => {
                     let limit = Self::readable_end(log, cursor.base)?;
                     if located.end > limit {
@@ -171,8 +176,11 @@ impl<D: Disk> Directory<D> {
                             Err(cursor.corrupt("a batch passes the durable end"))
                         };
                     }
+                    if !Self::is_of_its_epoch(log, &located) {
+                        return Err(cursor.corrupt("a batch has another leader epoch than its place"));
+                    }
                     cursor.at = located.end;
-                    cursor.offset_min = located.offset_end();
+                    cursor.offset = located.offset_end();
                     return Ok(Some(located));
                 }
                 View::Corrupt if cursor.at < Self::readable_end(log, cursor.base)? => {
@@ -191,6 +199,13 @@ impl<D: Disk> Directory<D> {
                 }
             }
         }
+    }
+
+    /// No checksum covers a batch's leader epoch: it must be the one that is known of its offset, unless that is so old
+    /// that it was forgotten.
+    fn is_of_its_epoch(log: &SharedLog, located: &Located) -> bool {
+        let known = log.borrow().epochs().at(Offset::new(located.header.base_offset));
+        known.is_none_or(|known| known.0 == located.header.partition_leader_epoch)
     }
 
     /// Batches of the segment end here at the latest: what is durable.
@@ -341,8 +356,8 @@ impl<D: Disk> Directory<D> {
         self: &Rc<Self>,
         log: &SharedLog,
         base: Offset,
-        ask: impl Fn(&Index) -> FilePos,
-    ) -> Result<FilePos, Trouble> {
+        ask: impl Fn(&Index) -> Option<IndexEntry>,
+    ) -> Result<Option<IndexEntry>, Trouble> {
         loop {
             let path = {
                 let log = log.borrow();
@@ -360,6 +375,22 @@ impl<D: Disk> Directory<D> {
             if let Some(segment) = log.borrow_mut().segment_mut(base) {
                 segment.index = Some(index);
             }
+            let log_id = log.borrow().identity.log_id;
+            self.note_index(log_id, base);
+        }
+    }
+
+    /// The index of this sealed segment is in memory now: the one that is there for longest goes when there are too many.
+    pub(crate) fn note_index(&self, log_id: LogId, base: Offset) {
+        let mut indexes = self.indexes.borrow_mut();
+        indexes.push_back((log_id, base));
+        while indexes.len() > INDEXES_MAX {
+            let Some((log_id, base)) = indexes.pop_front() else { return };
+            let Some(log) = self.log(log_id) else { continue };
+            let mut log = log.borrow_mut();
+            if let Some(segment) = log.segment_mut(base).filter(|segment| segment.stage == Stage::Sealed) {
+                segment.index = None;
+            }
         }
     }
 
@@ -367,7 +398,7 @@ impl<D: Disk> Directory<D> {
     async fn build_index(self: &Rc<Self>, log: &SharedLog, base: Offset) -> Result<Index, Trouble> {
         let interval = log.borrow().settings.index_interval_bytes;
         let mut index = Index::default();
-        let mut cursor = Cursor::new(base, FilePos::ZERO);
+        let mut cursor = Cursor::new(base, None);
         let mut max_timestamp = Timestamp::NONE;
         while let Some(located) = self.next(log, &mut cursor).await? {
             let entry = IndexEntry {
@@ -433,12 +464,17 @@ impl<D: Disk> Directory<D> {
                 .gathered
                 .contiguous(located.start..located.end)
                 .ok_or_else(|| cursor.corrupt("a batch is cut"))?;
-            let unpacked_bytes_max = self.settings.unpacked_bytes_max;
-            let found = if greatest {
-                find_max_timestamp(&batch, unpacked_bytes_max)
-            } else {
-                find_timestamp(&batch, time, bounds.log_start, unpacked_bytes_max)
+            let packed_bytes = if is_packed(&batch) { batch.len() } else { 0 };
+            let log_start = bounds.log_start;
+            let finding = move |unpacked_bytes_max| {
+                if greatest {
+                    find_max_timestamp(&batch, unpacked_bytes_max)
+                } else {
+                    find_timestamp(&batch, time, log_start, unpacked_bytes_max)
+                }
             };
+            let bytes_max = self.settings.unpacked_bytes_max;
+            let found = self.unfold(packed_bytes, UNFOLDED_AT_ONCE_MAX, bytes_max, finding).await;
             if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);
                 return Ok(Some(TimedOffset { offset, timestamp, leader_epoch }));
@@ -473,13 +509,14 @@ fn read_memory(segment: &Segment, offset: Offset, visible_end: Offset, read: &Re
 impl Cursor {
     fn corrupt(&self, what: &str) -> Trouble {
         Trouble::Corrupt(format!(
-            "{what}, at {} of segment {}, after offset {}",
-            self.at, self.base, self.offset_min
+            "{what}, at {} of segment {}, where offset {} is",
+            self.at, self.base, self.offset
         ))
     }
 
-    fn new(base: Offset, at: FilePos) -> Self {
+    fn new(base: Offset, start: Option<IndexEntry>) -> Self {
+        let (at, offset) = start.map_or((FilePos::ZERO, base), |entry| (entry.position, entry.offset));
         let gathered = Gathered { start: at, ..Gathered::default() };
-        Self { base, at, offset_min: base, gathered, from_disk: 0 }
+        Self { base, at, offset, gathered, from_disk: 0 }
     }
 }

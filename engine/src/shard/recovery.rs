@@ -6,6 +6,7 @@
 
 use super::journal_reader::read_journal;
 use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
+use super::names::{is_deleted, is_kept, is_partition, look_into_directories, remove_deleted};
 use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
@@ -19,8 +20,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Ending of a directory whose log was deleted: its name before is the log's id.
-pub(super) const DELETED: &str = ".deleted";
 /// The manifest is never larger.
 const MANIFEST_BYTES_MAX: usize = 1 << 20;
 
@@ -99,6 +98,8 @@ pub(crate) async fn recover_directory<D: Disk>(
     for (name, _) in names.iter().filter(|(name, is_directory)| *is_directory && is_deleted(name)) {
         disk.remove_directory(Path::new(name)).await.map_err(io("removing what a deleted topic left"))?;
     }
+    let kept: Vec<String> =
+        names.iter().filter(|(name, _)| is_kept(name)).map(|(name, _)| name.clone()).collect();
     let partitions: BTreeSet<String> = names
         .into_iter()
         .filter(|(name, is_directory)| *is_directory && is_partition(name))
@@ -110,21 +111,21 @@ pub(crate) async fn recover_directory<D: Disk>(
         files.push(read_journal(disk, *file, directory).await?);
     }
     let mut replay = Replay::new(now);
-    let Replayed { mut ends, needed, unclean } = replay_files(&files, &mut replay);
-    let old: Vec<JournalFile> =
-        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
+    let Replayed { mut ends, mut needed, before, unclean } = replay_files(&files, &mut replay);
     drop(files);
     let mut outcome = replay.finish();
+    // A full disk must not forbid this start: what no log needs is free at once. With a fault nothing is given up.
+    let is_sound = outcome.strays.is_empty() && outcome.logs.iter().all(|log| log.fault.is_none());
+    for numbers in before {
+        needed.extend(numbers.into_iter().skip_while(|number| is_sound && !outcome.files.contains(number)));
+    }
+    let old: Vec<JournalFile> =
+        needed.iter().filter_map(|number| manifest.files.get(*number).copied()).collect();
     for stray in &outcome.strays {
         let (log_id, fault) = (stray.log_id, &stray.fault);
         tracing::error!(%log_id, fault, "the journals hold bytes of a log that they do not know: kept aside");
     }
-    let mut missing = BTreeSet::new();
-    for log in &mut outcome.logs {
-        if check_directory(log, &partitions) {
-            missing.insert(log.state.identity.log_id);
-        }
-    }
+    let missing = look_into_directories(disk, &mut outcome.logs, &partitions).await;
     let unused: Vec<JournalFile> =
         manifest.files.iter().copied().filter(|file| !old.contains(file)).collect();
     let rescue =
@@ -133,8 +134,15 @@ pub(crate) async fn recover_directory<D: Disk>(
     ends.extend(rescue.as_ref().map(|rescue| rescue.end));
     let nameless = outcome.strays.iter().map(|stray| stray.log_id).collect();
     let Outcome { logs, deleted, .. } = outcome;
-    let known: BTreeSet<String> = logs.iter().map(|log| directory_name(&log.state.identity)).collect();
-    let unknown = partitions.into_iter().filter(|name| !known.contains(name)).collect();
+    // A name that is used again stands for its new log only once that has a file.
+    let is_written =
+        |log: &&RecoveredLog| log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
+    let name_of = |log: &RecoveredLog| directory_name(&log.state.identity);
+    let known: BTreeSet<String> = logs.iter().map(name_of).collect();
+    let taken: BTreeSet<String> = logs.iter().filter(is_written).map(name_of).collect();
+    let loose = partitions.into_iter().filter(|name| !taken.contains(name)).chain(kept).collect();
+    let mut unknown = remove_deleted(disk, loose, &deleted).await.map_err(io("removing a deleted topic"))?;
+    unknown.retain(|name| !known.contains(name));
     manifest.start_counter += 1;
     disk.replace_small(&manifest_path(), manifest.encode(), true)
         .await
@@ -150,27 +158,6 @@ pub(crate) async fn recover_directory<D: Disk>(
 /// The directory of a log below its log directory.
 pub(crate) fn directory_name(identity: &LogIdentity) -> String {
     format!("{}-{}", identity.topic, identity.partition)
-}
-
-fn is_deleted(name: &str) -> bool {
-    let id = name.strip_suffix(DELETED);
-    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-fn is_partition(name: &str) -> bool {
-    let number = name.rsplit_once('-').map(|(_, number)| number);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Whether a log must not be served only because its directory is not there.
-fn check_directory(log: &mut RecoveredLog, partitions: &BTreeSet<String>) -> bool {
-    let name = directory_name(&log.state.identity);
-    let written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
-    let missing = log.fault.is_none() && written && !partitions.contains(&name);
-    if missing {
-        log.fault = Some(format!("its directory {name} is missing: put it back and start again"));
-    }
-    missing
 }
 
 async fn read_manifest<D: Disk>(

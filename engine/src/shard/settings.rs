@@ -29,6 +29,8 @@ pub struct EngineSettings {
     pub unpacked_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// Idempotent producers that the logs of one shard and directory remember, at most.
+    pub producers_max: usize,
     /// `log.retention.check.interval.ms`: pause between looks for segments that have expired.
     pub retention_check_ms: u64,
     /// `log.initial.task.delay.ms`: the first look comes that long after the start.
@@ -52,6 +54,7 @@ impl Default for EngineSettings {
             cache_bytes: 128 << 20,
             unpacked_bytes_max: 256 << 20,
             producer_expiration_ms: 86_400_000,
+            producers_max: 250_000,
             retention_check_ms: 300_000,
             retention_delay_ms: 30_000,
             open_files_max: 4096,

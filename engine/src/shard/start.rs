@@ -1,6 +1,6 @@
 //! From files to engines: recover every directory once, split what was found among the shards, start each.
 
-use super::directory::{Directory, Journal, OpenFiles};
+use super::directory::{Directory, Gates, Journal, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
 use super::recovery::{RecoveryError, recover_directory};
@@ -140,28 +140,14 @@ impl<D: Disk> Engine<D> {
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
         let tail_memory = Rc::new(Cell::new(0));
         let segment_number = Rc::new(Cell::new(0));
+        let gates = Rc::new(Gates::default());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
-            let needs_old = !own.older.is_empty();
             let upkeep = Upkeep::begin(disk.now(), &settings);
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
-                journal: RefCell::new(Journal {
-                    current: None,
-                    used: VecDeque::new(),
-                    head: CommitHead {
-                        start: own.keeper.start,
-                        shard: share.shard as u32,
-                        sequence: 1,
-                        known_synced: 0,
-                    },
-                    file_seq_next: 1,
-                    needs_old,
-                    older: own.older,
-                    rescues: own.rescues,
-                    rescued_deleted: Vec::new(),
-                }),
+                journal: RefCell::new(first_journal(own.keeper.start, share.shard, own.older, own.rescues)),
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
                 logs: RefCell::default(),
@@ -181,12 +167,20 @@ impl<D: Disk> Engine<D> {
                 cache: Rc::clone(&cache),
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
+                gates: Rc::clone(&gates),
+                root_changes: Cell::new(0),
+                root_synced: Cell::new(0),
+                indexes: RefCell::default(),
+                producers: Cell::new(0),
                 releasable: RefCell::default(),
                 upkeep,
                 segment_number: Rc::clone(&segment_number),
             });
             adopt(&directory, own.logs);
-            let first = directory.begin_file().await;
+            let first = directory.begin_file().await.and_then(|begun| match begun {
+                true => Ok(()),
+                false => Err(io::ErrorKind::StorageFull.into()),
+            });
             let name = settings.directories.get(directories.len());
             first.map_err(|source| StartError::Journal {
                 directory: name.map(|path| path.display().to_string()).unwrap_or_default(),
@@ -203,6 +197,25 @@ impl<D: Disk> Engine<D> {
     }
 }
 
+/// A journal of which nothing is written yet.
+fn first_journal<D: Disk>(
+    start: StartId,
+    shard: usize,
+    older: Vec<(StartId, u32, u64)>,
+    rescues: Vec<(StartId, u32, u64)>,
+) -> Journal<D> {
+    Journal {
+        current: None,
+        used: VecDeque::new(),
+        head: CommitHead { start, shard: shard as u32, sequence: 1, known_synced: 0 },
+        file_seq_next: 1,
+        needs_old: !older.is_empty(),
+        older,
+        rescues,
+        deleted: Vec::new(),
+    }
+}
+
 /// A panic in a loop stops the directory: an append that nobody will answer must not wait for ever.
 async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output = ()>) {
     use futures_lite::FutureExt;
@@ -214,7 +227,7 @@ async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output 
 }
 
 fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
-    let mut memory = 0;
+    let (mut memory, mut producers) = (0, 0);
     let mut logs: FxHashMap<LogId, _> = FxHashMap::default();
     for found in recovered {
         let log_id = found.state.identity.log_id;
@@ -230,6 +243,8 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
         let mut log = PartitionLog::new(found, LogSettings::default(), || directory.segment_number());
         let now = Timestamp(directory.disk.wall_ms() as i64);
         log.segments.iter_mut().for_each(|segment| segment.touched = now);
+        log.is_older = true;
+        producers += log.producer_count();
         for at in 0..log.segments.len() {
             let tail = &log.segments[at].tail;
             memory += tail.memory_bytes();
@@ -239,6 +254,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
         }
         logs.insert(log_id, Rc::new(RefCell::new(log)));
     }
+    directory.producers.set(producers);
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
     directory.upkeep.look_at(directory.logs.borrow().keys());

@@ -21,12 +21,15 @@ use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
+/// Pause after a lap that freed nothing.
+const LAP_PAUSE: Duration = Duration::from_millis(1);
 /// How often sealed segments and expired producers are looked for.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn write_back_loop(self: Rc<Self>) {
+        let mut looked = self.disk.now();
         loop {
             let upkeep =
                 self.disk.sleep(UPKEEP_INTERVAL.min(Duration::from_millis(self.settings.retention_check_ms)));
@@ -34,26 +37,67 @@ impl<D: Disk> Directory<D> {
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
             }
-            self.expire_producers();
+            if self.disk.now() - looked >= UPKEEP_INTERVAL {
+                looked = self.disk.now();
+                self.keeper.look_for_room();
+                self.expire_producers();
+            }
             self.upkeep_if_due();
-            if let Err(error) = self.lap_if_needed().await {
-                self.fail("write-back", &error);
-                break;
+            match self.lap_if_needed().await {
+                Ok(true) => {}
+                // Whoever wants space asks again at once, and something else has to happen first.
+                Ok(false) => self.disk.sleep(LAP_PAUSE).await,
+                Err(error) => {
+                    self.fail("write-back", &error);
+                    break;
+                }
             }
         }
         self.lap_loop_done.set();
     }
 
     fn expire_producers(&self) {
-        let horizon = Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms);
+        self.forget_producers(Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms));
+    }
+
+    fn forget_producers(&self, horizon: Timestamp) {
+        let mut count = 0;
         for log in self.logs.borrow().values() {
-            log.borrow_mut().expire_producers(horizon);
+            let mut log = log.borrow_mut();
+            log.expire_producers(horizon);
+            count += log.producer_count();
+        }
+        self.producers.set(count);
+    }
+
+    /// A log remembers one producer more. Past the bound of the shard the tenth that is idle for longest is forgotten,
+    /// wherever it wrote: what all logs remember has to fit the table at the head of a journal file.
+    pub(crate) fn count_producer(&self) {
+        self.producers.set(self.producers.get() + 1);
+        let producers_max = self.settings.producers_max;
+        if self.producers.get() <= producers_max {
+            return;
+        }
+        let mut seen: Vec<Timestamp> = Vec::with_capacity(self.producers.get());
+        self.logs.borrow().values().for_each(|log| log.borrow().producers_seen(&mut seen));
+        let excess = seen.len().saturating_sub(producers_max - producers_max / 10);
+        if excess > 0 {
+            let (_, newest_forgotten, _) = seen.select_nth_unstable(excess - 1);
+            let horizon = Timestamp(newest_forgotten.0 + 1);
+            tracing::warn!(
+                excess,
+                "more idempotent producers than a shard remembers: the longest idle are forgotten"
+            );
+            self.forget_producers(horizon);
+        } else {
+            self.producers.set(seen.len());
         }
     }
 
-    async fn lap_if_needed(self: &Rc<Self>) -> io::Result<()> {
+    /// `false` when the last lap freed nothing.
+    async fn lap_if_needed(self: &Rc<Self>) -> io::Result<bool> {
         loop {
-            let short = self.keeper.available() <= self.settings.journal_files_max / 2;
+            let short = self.available() <= self.settings.journal_files_max / 2;
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
                 self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
@@ -72,12 +116,12 @@ impl<D: Disk> Directory<D> {
                 None => self.logs_to_seal(),
             };
             if logs.is_empty() && cut.is_none() {
-                return Ok(());
+                return Ok(true);
             }
-            let before = (self.keeper.available(), self.journal.borrow().needs_old);
+            let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
-            if (self.keeper.available(), self.journal.borrow().needs_old) == before {
-                return Ok(()); // what is left is below a block each, or was staged meanwhile
+            if (self.available(), self.journal.borrow().needs_old) == before {
+                return Ok(false); // what is left is below a block each, or was staged meanwhile
             }
         }
     }
@@ -162,6 +206,7 @@ impl<D: Disk> Directory<D> {
             };
             if planned.seal {
                 self.close_sealed(log_id, planned.base);
+                self.note_index(log_id, planned.base);
             }
             self.count_memory(0, freed);
             self.commit_wanted.set(); // a large run of this log may have waited
@@ -175,7 +220,7 @@ impl<D: Disk> Directory<D> {
 
     /// The journal's space gets short: what frees it must not wait.
     fn is_pressed(&self) -> bool {
-        self.closing.get() || self.keeper.available() <= self.settings.journal_files_max / 4
+        self.closing.get() || self.available() <= self.settings.journal_files_max / 4
     }
 
     async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, workers: u64) -> io::Result<()> {
@@ -262,8 +307,11 @@ impl<D: Disk> Directory<D> {
             })
         };
         match index {
-            // Not synced: an index that does not check is built again.
-            Some((path, bytes)) => self.disk.replace_small(&path, bytes, false).await,
+            // Not synced: an index that does not check is built again, as is one that a full disk had no room for.
+            Some((path, bytes)) => match self.disk.replace_small(&path, bytes, false).await {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                outcome => outcome,
+            },
             None => Ok(()),
         }
     }

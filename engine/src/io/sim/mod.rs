@@ -64,6 +64,8 @@ struct Inner {
     faults: RefCell<Faults>,
     steps: Cell<u64>,
     handle_next: Cell<u64>,
+    computing: Cell<u64>,
+    computing_most: Cell<u64>,
     begun: Instant,
 }
 
@@ -84,6 +86,8 @@ impl SimDisk {
             faults: RefCell::default(),
             steps: Cell::new(0),
             handle_next: Cell::new(1),
+            computing: Cell::default(),
+            computing_most: Cell::default(),
             begun: Instant::now(),
         }))
     }
@@ -93,6 +97,17 @@ impl SimDisk {
         self.0.world.borrow_mut().storage_bytes_max = faults.storage_bytes_max;
         *self.0.faults.borrow_mut() = faults;
         self.0.steps.set(0);
+    }
+
+    /// The disk has so many bytes left from now on.
+    pub fn leave_storage(&self, bytes: u64) {
+        let mut world = self.0.world.borrow_mut();
+        world.storage_bytes_max = world.storage_bytes() + bytes;
+    }
+
+    /// The most works that were under way beside the executor at once.
+    pub fn computing_most(&self) -> u64 {
+        self.0.computing_most.get()
     }
 
     /// Steps taken since the faults were set.
@@ -378,6 +393,15 @@ impl Disk for SimDisk {
 
     async fn yield_now(&self) {
         self.0.simulation.yield_now().await;
+    }
+
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (computing, most) = (&self.0.computing, &self.0.computing_most);
+        computing.set(computing.get() + 1);
+        most.set(most.get().max(computing.get()));
+        self.latency(2000).await;
+        computing.set(computing.get() - 1);
+        work()
     }
 
     fn spawn(&self, _background: bool, task: impl Future<Output = ()> + 'static) {

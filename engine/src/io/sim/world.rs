@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Bytes that files with a name take.
-    fn storage_bytes(&self) -> u64 {
+    pub(super) fn storage_bytes(&self) -> u64 {
         let bytes = |inode: Inode| if let Node::File(file) = &self.nodes[inode] { file.bytes() } else { 0 };
         self.paths().into_iter().map(|(_, inode)| bytes(inode)).sum()
     }

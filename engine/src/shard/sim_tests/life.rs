@@ -25,6 +25,8 @@ pub(super) enum Ending {
     Kill,
     /// A write or sync fails sooner or later.
     Fault,
+    /// The disk fills up; what was accepted must not suffer, and the end is clean.
+    Full,
 }
 
 /// What one life does.
@@ -48,6 +50,7 @@ impl Plan {
             0..2 => Ending::Clean,
             2..6 => Ending::PowerCut,
             6..8 => Ending::Kill,
+            8 => Ending::Full,
             _ => Ending::Fault,
         };
         let mut faults = Faults { slow: random.below(2) * 300, ..Faults::default() };
@@ -58,10 +61,10 @@ impl Plan {
             }
             Ending::Fault => match random.below(4) {
                 0 => faults.write_fails = 100,
-                1 => faults.storage_bytes_max = (3 << 20) + random.below(8 << 20),
+                1 => faults.storage_bytes_max = (16 << 20) + random.below(16 << 20),
                 _ => faults.sync_fails = 200,
             },
-            Ending::Clean => {}
+            Ending::Clean | Ending::Full => {}
         }
         let operations = [3, 20, 60][random.below(3) as usize];
         let settings = random_settings(random);
@@ -105,6 +108,7 @@ fn random_settings(random: &mut Random) -> EngineSettings {
         cache_bytes: 1 << 20,
         unpacked_bytes_max: 1 << 20,
         producer_expiration_ms: 86_400_000,
+        producers_max: 1000,
         retention_check_ms: 2_000,
         retention_delay_ms: random.below(2) * 2_000,
         open_files_max: [4, 100][random.below(2) as usize],
@@ -121,6 +125,7 @@ struct Broker {
     busy: Rc<RefCell<BTreeMap<u64, String>>>,
     number: Rc<Cell<u64>>,
     faulty: bool,
+    full: bool,
 }
 
 /// Until the life is over or the disk is cut under it.
@@ -150,10 +155,16 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         busy: Rc::default(),
         number: Rc::default(),
         faulty,
+        full: plan.ending == Ending::Full,
     };
     broker.compare(&mut random, plan.rotten, &nameless).await;
     if plan.rotten {
         return;
+    }
+    if broker.full {
+        // Enough for the journals: without a second file nothing could ever be freed.
+        let journals = 3 * shard_count as u64 * plan.settings.journal_file_bytes;
+        disk.leave_storage(journals + random.below(4 << 20));
     }
     for actor in 0..TOPICS {
         broker.act(Random::new(random.next_u64()), actor, plan.operations);
@@ -193,8 +204,9 @@ impl Broker {
     /// Only a directory that stopped may refuse.
     fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
         let full = format!("{error:?}").contains("no blocks for its segment");
+        let is_stopped = self.engine(log_id).stopped().is_some();
         assert!(
-            self.faulty && (self.engine(log_id).stopped().is_some() || full),
+            (self.faulty && (is_stopped || full)) || (self.full && full && !is_stopped),
             "refused on a disk that is well: {error:?}"
         );
     }

@@ -30,6 +30,7 @@ pub(super) struct ModelBatch {
 pub(super) struct ModelLog {
     pub(super) identity: LogIdentity,
     pub(super) settings: LogSettings,
+    codec: Codec,
     pub(super) being: Being,
     pub(super) batches: Vec<ModelBatch>,
     /// Below it everything was acknowledged.
@@ -58,6 +59,7 @@ impl ModelLog {
                 file_delete_delay_ms: random.below(2) * 3_000,
                 ..LogSettings::default()
             },
+            codec: [Codec::None, Codec::None, Codec::Gzip, Codec::Lz4][random.below(4) as usize],
             being: Being::Creating,
             batches: Vec::new(),
             acked_end: 0,
@@ -86,7 +88,9 @@ impl ModelLog {
         let salt = random.next_u64();
         let record_count = 1 + random.below(3);
         let base = self.end();
-        let mut builder = BatchBuilder::new(Codec::None);
+        // Packed, the largest ones unfold to more than is looked at on the spot.
+        let value_bytes = if self.codec == Codec::None { value_bytes } else { value_bytes * 3 };
+        let mut builder = BatchBuilder::new(self.codec);
         for record in 0..record_count {
             let value: Vec<u8> = (0..value_bytes / record_count)
                 .map(|at| ((at * 31) ^ (salt >> (at % 8 * 8))) as u8)

@@ -1,0 +1,95 @@
+//! Rolling, and what a state says of batches that no commit carries.
+
+use super::*;
+use crate::batch::{
+    BatchBuilder, CheckRules, Codec, Origin, ProducerFields, TargetCompression, TimestampType, check,
+};
+use crate::units::LogId;
+
+const NOW: Timestamp = Timestamp(2_000_000_000_000);
+
+fn log(settings: LogSettings) -> PartitionLog {
+    let identity =
+        LogIdentity { log_id: LogId([1; 16]), topic_id: [1; 16], topic: "t".to_owned(), partition: 0 };
+    let state = LogState::empty(identity, LeaderEpoch(0));
+    let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
+    PartitionLog::new(recovered, settings, || 1)
+}
+
+fn batch(time: i64, timestamp_type: TimestampType) -> CheckedBatch {
+    let built = BatchBuilder::new(Codec::None).record(Timestamp(time), None, Some(b"value"));
+    let rules = CheckRules {
+        batch_bytes_max: 1 << 20,
+        timestamp_type,
+        timestamp_before_max_ms: i64::MAX,
+        timestamp_after_max_ms: i64::MAX,
+        compacted: false,
+        compression: TargetCompression::Producer,
+        unpacked_bytes_max: 1 << 20,
+        zstd_allowed: true,
+        origin: Origin::Client,
+        now: NOW,
+    };
+    check(&built.build(ProducerFields::NONE).unwrap(), &rules).unwrap()
+}
+
+/// Appends; says whether that began a segment.
+fn append(log: &mut PartitionLog, batch: &CheckedBatch) -> bool {
+    let before = log.segments.len();
+    if let Admission::Reserve { base, end } = log.admit(batch, NOW, || 1) {
+        log.on_reserved(base, end);
+    }
+    log.stage(batch, NOW);
+    log.segments.len() > before
+}
+
+#[test]
+fn a_segment_ends_by_the_time_between_its_first_batch_and_the_next_whatever_the_clock_says() {
+    let mut log = log(LogSettings { segment_ms: 1000, ..LogSettings::default() });
+    let times = [
+        (10_000, true),
+        (10_900, false),
+        (11_000, false),
+        (3_000, false),
+        (11_001, true),
+        (12_001, false),
+        (1, false),
+        (12_002, true),
+    ];
+    for (time, rolls) in times {
+        assert_eq!(append(&mut log, &batch(time, TimestampType::Create)), rolls, "{time}");
+    }
+    let bases: Vec<i64> = log.segments.iter().map(|segment| segment.base.as_i64()).collect();
+    assert_eq!(bases, [0, 4, 7]);
+}
+
+#[test]
+fn under_log_append_time_a_segments_age_is_the_brokers() {
+    let mut log = log(LogSettings { segment_ms: 1000, ..LogSettings::default() });
+    for time in [10_000, 90_000, 1] {
+        append(&mut log, &batch(time, TimestampType::LogAppend));
+    }
+    assert_eq!(log.segments.len(), 1);
+    assert_eq!(log.segments[0].max_timestamp, NOW);
+}
+
+#[test]
+fn jitter_larger_than_the_age_does_not_roll_at_every_batch() {
+    let settings = LogSettings { segment_ms: 1000, segment_jitter_ms: u64::MAX, ..LogSettings::default() };
+    let mut log = log(settings);
+    append(&mut log, &batch(10_000, TimestampType::Create));
+    assert!(!append(&mut log, &batch(10_001, TimestampType::Create)));
+}
+
+/// A checkpoint spoke of the timestamp of a batch that a crash took away: the greatest timestamp was then one that no
+/// record had, and was found nowhere.
+#[test]
+fn a_state_knows_no_timestamp_of_a_batch_that_no_commit_carries() {
+    let mut log = log(LogSettings::default());
+    append(&mut log, &batch(500, TimestampType::Create));
+    log.plan(u64::MAX);
+    append(&mut log, &batch(900, TimestampType::Create));
+    assert_eq!(log.state().segments[0].max_timestamp, Timestamp(500));
+    log.plan(u64::MAX);
+    assert_eq!(log.state().segments[0].max_timestamp, Timestamp(900));
+}

@@ -1,0 +1,199 @@
+//! Whose is a partition's directory? Its log's id stands in it, as the name of an empty file.
+//!
+//! ```text
+//! orders-0/3f2a...c1.id                   the log that made it
+//!          00000000000000000000.log
+//! 3f2a...c1.deleted                       a deleted log's, on its way out: removed by this or the next start
+//! 3f2a...c1.kept                          one that stood where a new log's had to be, and that no journal calls deleted
+//! ```
+//! Topics' names are used again, ids never are: a log that finds another one's directory in its place moves it aside and
+//! touches nothing in it. The id's name becomes durable with that of the log's first segment.
+
+use super::directory::{Directory, SharedLog};
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::journal::RecoveredLog;
+use crate::units::LogId;
+use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+/// Ending of a directory whose log was deleted: its name before is the log's id.
+pub(super) const DELETED: &str = ".deleted";
+/// Ending of a directory that was moved aside.
+const KEPT: &str = ".kept";
+/// Ending of the empty file that names a directory's log.
+const ID: &str = ".id";
+/// Directories that recovery looks into at once.
+const LOOKS_IN_FLIGHT: usize = 16;
+
+impl<D: Disk> Directory<D> {
+    /// Makes the directory of a log that has no file yet, and says in it whose it is. Whatever stands there already and
+    /// is another log's, or nobody's, is moved aside.
+    pub(super) async fn claim_directory(&self, log: &SharedLog) -> io::Result<()> {
+        let _pass = self.gates.names.enter().await;
+        let (log_id, name) = {
+            let log = log.borrow();
+            if log.is_detached {
+                // It was deleted while it waited here: nobody would remove what is made now.
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            (log.identity.log_id, log.directory_name.clone())
+        };
+        let directory = Path::new(&name);
+        let own = id_file(&log_id.to_string());
+        match self.disk.list(directory).await {
+            Ok(found) if found.iter().any(|(name, _)| *name == own) => return Ok(()),
+            // A crash came before the first file.
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => {
+                let id = id_in(&found).unwrap_or_else(|| log_id.to_string());
+                let aside = format!("{id}{KEPT}");
+                tracing::warn!(
+                    directory = name,
+                    aside,
+                    "another log's directory stood in a new one's place: moved aside"
+                );
+                self.disk.rename(directory, Path::new(&aside)).await?;
+                self.disk.create_directory(directory).await?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.create_directory(directory).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        self.disk.open(&directory.join(own), OpenMode::Create).await?.close().await
+    }
+
+    /// Removes the directory of a log that was deleted, and of no other: durably out of the way when it returns.
+    pub(super) async fn remove_own_directory(&self, name: &str, log_id: LogId) -> io::Result<()> {
+        let aside = format!("{log_id}{DELETED}");
+        let moved = {
+            let _pass = self.gates.names.enter().await;
+            self.move_aside(name, log_id, Path::new(&aside)).await
+        };
+        match moved {
+            Ok(()) => {
+                self.sync_root().await?;
+                self.disk.remove_directory(Path::new(&aside)).await
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn move_aside(&self, name: &str, log_id: LogId, aside: &Path) -> io::Result<()> {
+        let found = self.disk.list(Path::new(name)).await;
+        let is_own = |found: &Vec<(String, bool)>| id_in(found).is_none_or(|id| id == log_id.to_string());
+        if found.as_ref().is_ok_and(is_own) {
+            // Not with the topic's name in it: that may be as long as a file's name can be.
+            return self.disk.rename(Path::new(name), aside).await;
+        }
+        // A log of the same name was quicker, or none of its own ever held a batch.
+        self.disk.rename(Path::new(&format!("{log_id}{KEPT}")), aside).await
+    }
+}
+
+fn id_file(log_id: &str) -> String {
+    format!("{log_id}{ID}")
+}
+
+/// The id that stands in a directory.
+fn id_in(names: &[(String, bool)]) -> Option<String> {
+    names.iter().find_map(|(name, _)| name.strip_suffix(ID).filter(|id| is_id(id)).map(str::to_owned))
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether this is what is left of a deleted log.
+pub(super) fn is_deleted(name: &str) -> bool {
+    name.strip_suffix(DELETED).is_some_and(is_id)
+}
+
+/// Whether this is a directory that was moved aside.
+pub(super) fn is_kept(name: &str) -> bool {
+    name.strip_suffix(KEPT).is_some_and(is_id)
+}
+
+/// Whether this may be a partition's directory.
+pub(super) fn is_partition(name: &str) -> bool {
+    let number = name.rsplit_once('-').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Says of every log whether its directory and the files that it counts on are there and its own; those that must not
+/// be served for that alone.
+pub(super) async fn look_into_directories<D: Disk>(
+    disk: &D,
+    logs: &mut [RecoveredLog],
+    partitions: &BTreeSet<String>,
+) -> BTreeSet<LogId> {
+    let faults = logs.iter().map(|log| async move {
+        let is_written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
+        if log.fault.is_some() || !is_written {
+            return None;
+        }
+        let name = super::recovery::directory_name(&log.state.identity);
+        if !partitions.contains(&name) {
+            return Some(format!("its directory {name} is missing: put it back and start again"));
+        }
+        let Ok(found) = disk.list(Path::new(&name)).await else {
+            return Some(format!("its directory {name} cannot be read"));
+        };
+        fault_of(log, &name, &found)
+    });
+    let faults: Vec<Option<String>> = stream::iter(faults).buffered(LOOKS_IN_FLIGHT).collect().await;
+    let mut faulty = BTreeSet::new();
+    for (log, fault) in logs.iter_mut().zip(faults) {
+        if let Some(fault) = fault {
+            log.fault = Some(fault);
+            faulty.insert(log.state.identity.log_id);
+        }
+    }
+    faulty
+}
+
+fn fault_of(log: &RecoveredLog, name: &str, found: &[(String, bool)]) -> Option<String> {
+    let own = log.state.identity.log_id.to_string();
+    if let Some(id) = id_in(found).filter(|id| *id != own) {
+        return Some(format!(
+            "the directory {name} is that of log {id}: put the right one back and start again"
+        ));
+    }
+    let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let written = log.state.segments.iter().filter(|segment| segment.written_end.as_u64() > 0);
+    let mut files = written.map(|segment| format!("{:020}.log", segment.base.as_i64()));
+    let missing = files.find(|file| !names.contains(file.as_str()))?;
+    Some(format!("its file {name}/{missing} is missing: put it back and start again"))
+}
+
+/// Removes those of the directories in `names` that a crash left of logs which the journals call deleted, durably;
+/// returns the rest.
+pub(super) async fn remove_deleted<D: Disk>(
+    disk: &D,
+    names: Vec<String>,
+    deleted: &[LogId],
+) -> io::Result<Vec<String>> {
+    let deleted: BTreeSet<String> = deleted.iter().map(LogId::to_string).collect();
+    let (mut rest, mut removed) = (Vec::new(), Vec::new());
+    for name in names {
+        let found = disk.list(Path::new(&name)).await?;
+        match id_in(&found).filter(|id| deleted.contains(id)) {
+            Some(id) => {
+                let aside = format!("{id}{DELETED}");
+                disk.rename(Path::new(&name), Path::new(&aside)).await?;
+                removed.push(aside);
+            }
+            None => rest.push(name),
+        }
+    }
+    if !removed.is_empty() {
+        disk.sync_directory(Path::new("")).await?;
+    }
+    for aside in removed {
+        disk.remove_directory(Path::new(&aside)).await?;
+    }
+    Ok(rest)
+}
