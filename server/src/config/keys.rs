@@ -187,7 +187,7 @@ keys! {
         "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Never; "Without effect: every acknowledged record is synced."
     }
     "Retention and compaction" {
-        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Later; "delete, compact or both. compact refuses records without a key now; deleting and compacting come with retention."
+        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Later; "delete, compact, both, or empty to keep everything. compact refuses records without a key now; deleting and compacting come with retention."
         "log.retention.ms" log_retention_ms: Option<i64> = None, Range(-1, I64), Later; "How long records are kept; log.retention.minutes, then log.retention.hours, when unset. -1 is for ever."
         "log.retention.minutes" log_retention_minutes: Option<i32> = None, Any, Later; "The same in minutes."
         "log.retention.hours" log_retention_hours: i32 = 168, Any, Later; "The same in hours."

@@ -29,6 +29,7 @@ mod operation {
 }
 
 /// What is asked of one resource.
+#[derive(Clone)]
 enum Change {
     /// All that it sets from now on.
     Replace(Vec<AlterableConfig>),
@@ -178,6 +179,10 @@ async fn alter_topic(
         return Err(Refusal::request("Default topic resources are not allowed."));
     }
     validate_name(name).map_err(|error| Refusal::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+    if shard.cluster.look().topic(name).is_none() {
+        // Kafka looks at the change first: a wrong one is told of, whether the topic is there or not.
+        changed(&shard.config, &BTreeMap::new(), change.clone())?;
+    }
     let config = Arc::clone(&shard.config);
     let changed = move |topic: &Topic| changed(&config, &topic.overrides, change);
     if validate_only {
@@ -232,7 +237,8 @@ fn apply(
         operation::DELETE => drop(overrides.remove(&name)),
         operation::APPEND => {
             let mut parts = list(config, overrides, &name, "APPEND")?;
-            for part in value.split(',') {
+            // Nothing is a word, too, and no list takes it.
+            for part in value.split(',').map(str::trim) {
                 if !parts.iter().any(|known| known == part) {
                     parts.push(part.to_owned());
                 }
@@ -241,7 +247,7 @@ fn apply(
         }
         operation::SUBTRACT => {
             let mut parts = list(config, overrides, &name, "SUBTRACT")?;
-            parts.retain(|part| !value.split(',').any(|gone| gone == part));
+            parts.retain(|part| !value.split(',').any(|gone| gone.trim() == part));
             overrides.insert(name, parts.join(","));
         }
         other => return Err(Refusal::request(format!("Unknown operation type {other}"))),
@@ -317,6 +323,11 @@ mod tests {
         assert_eq!(policy(APPEND, "compact"), "cleanup.policy=delete,compact");
         assert_eq!(policy(APPEND, "delete"), "cleanup.policy=delete");
         assert_eq!(policy(SUBTRACT, "compact"), "cleanup.policy=delete");
+        assert_eq!(
+            policy(SUBTRACT, "delete"),
+            "cleanup.policy=",
+            "nothing is a policy: nothing is cleaned up"
+        );
     }
 
     #[test]
@@ -334,6 +345,7 @@ mod tests {
             (edited(&[("no.such", SET, Some("1"))]), 40, "Unknown topic config name: no.such"),
             (edited(&[("retention.ms", SET, Some("soon"))]), 40, "Invalid value soon for configuration"),
             (edited(&[("cleanup.policy", APPEND, Some("shred"))]), 40, "cleanup.policy"),
+            (edited(&[("cleanup.policy", APPEND, Some(""))]), 40, "cleanup.policy"),
             (edited(&[("retention.ms", 9, Some("5"))]), 42, "Unknown operation type 9"),
             (replaced(&[("retention.ms", None)]), 42, "Null value not supported for : retention.ms"),
             (
