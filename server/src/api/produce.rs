@@ -66,7 +66,13 @@ enum Outcome {
 }
 
 /// Produce 3-13.
-pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request: ProduceRequest) -> Handled {
+pub(super) async fn produce(
+    shard: &Rc<Shard>,
+    context: &RequestContext,
+    mut request: ProduceRequest,
+) -> Handled {
+    // A topic of which nothing is stored is not answered, as in Kafka.
+    request.topic_data.retain(|topic| !topic.partition_data.is_empty());
     let promise = match request.acks {
         ACKS_NONE => Promise::Staged,
         ACKS_ALL if request.timeout_ms >= 0 => {
@@ -77,6 +83,7 @@ pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request
     let mut response = blank(&request.topic_data);
     if !matches!(request.acks, -1..=1) {
         fail_all(&mut response, ErrorCode::InvalidRequiredAcks);
+        name_unknown(shard, context.header.api_version, &mut response);
     } else if request.transactional_id.is_some() {
         // Transactions are not served: the same answer that a principal without the right to the id gets.
         fail_all(&mut response, ErrorCode::TransactionalIdAuthorizationFailed);
@@ -112,6 +119,17 @@ fn blank(topics: &[TopicProduceData]) -> ProduceResponse {
 fn fail_all(response: &mut ProduceResponse, code: ErrorCode) {
     for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
         partition.error_code = code;
+    }
+}
+
+/// What is not there is told before anything else that is wrong.
+fn name_unknown(shard: &Shard, version: i16, response: &mut ProduceResponse) {
+    let image = shard.cluster.look();
+    for topic in &mut response.responses {
+        for partition in &mut topic.partition_responses {
+            let found = find(&image, version, &topic.name, topic.topic_id, partition.index);
+            partition.error_code = found.err().unwrap_or(partition.error_code);
+        }
     }
 }
 
