@@ -4,7 +4,7 @@ use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
+use crate::batch::{HEADER_BYTES, UNPACKED_BYTES_MAX, find_max_timestamp, find_timestamp};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::PartitionLog;
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
@@ -427,11 +427,11 @@ impl<D: Disk> Directory<D> {
                 .gathered
                 .contiguous(located.start..located.end)
                 .ok_or_else(|| cursor.corrupt("a batch is cut"))?;
-            let unpacked_bytes_max = self.settings.unpacked_bytes_max;
+            // Whatever was let in under the bounds of its time is read under the largest: it is no rot.
             let found = if greatest {
-                find_max_timestamp(&batch, unpacked_bytes_max)
+                find_max_timestamp(&batch, UNPACKED_BYTES_MAX)
             } else {
-                find_timestamp(&batch, time, unpacked_bytes_max)
+                find_timestamp(&batch, time, UNPACKED_BYTES_MAX)
             };
             if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);
