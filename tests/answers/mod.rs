@@ -6,4 +6,5 @@ mod fetch;
 mod keys;
 mod offsets;
 mod produce;
+mod stored;
 mod topics;
