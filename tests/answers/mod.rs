@@ -5,6 +5,8 @@ mod configs;
 mod fetch;
 mod keys;
 mod offsets;
+mod old;
 mod produce;
+mod random;
 mod stored;
 mod topics;

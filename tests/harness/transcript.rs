@@ -7,7 +7,7 @@
 //! Facts only: a message is noted as said or not, in whatever words; addresses, ids and times are named, not printed.
 
 use crate::broker::{Against, Broker};
-use crate::client::Client;
+use crate::client::{Client, frame};
 use crate::scratch::{repository, target_dir};
 use crate::skip;
 use crate::told::{Names, told};
@@ -112,6 +112,31 @@ impl Transcript {
                 self.client = self.broker.client();
             }
         }
+    }
+
+    /// The same for a version that `kafka-protocol` does not have: the body goes as it is, and the answer is noted in hexadecimal digits.
+    ///
+    /// # Panics
+    /// If the broker does not take the request.
+    pub fn ask_raw(&mut self, what: &str, key: i16, version: i16, is_flexible: bool, body: &[u8]) {
+        let mut request = Vec::new();
+        for number in [key, version, 0, 9, -1] {
+            request.extend_from_slice(&i16::to_be_bytes(number)); // the correlation id is 9, there is no client id
+        }
+        request.extend_from_slice(if is_flexible { &[0] } else { &[] });
+        request.extend_from_slice(body);
+        self.client.send_bytes(&frame(&request)).expect("the broker takes requests");
+        let text = match self.client.receive_frame() {
+            Ok(answer) => {
+                let digits: Vec<String> = answer.iter().skip(4).map(|byte| format!("{byte:02x}")).collect();
+                digits.chunks(40).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n")
+            }
+            Err(_) => {
+                self.reconnect();
+                "the connection is closed".to_string()
+            }
+        };
+        self.note_text(what, text);
     }
 
     /// Notes an answer, or what is made of it.

@@ -3,7 +3,7 @@
 use super::resource;
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, codes, counted};
-use crate::cluster::{AlterConfigsError, Topic, validate_name};
+use crate::cluster::{AlterConfigsError, NameError, Topic, validate_name};
 use crate::config::{Config, KeyType, TopicSettings, topic_key};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
@@ -175,13 +175,15 @@ async fn alter_topic(
     change: Change,
     validate_only: bool,
 ) -> Result<(), Refusal> {
-    if name.is_empty() {
-        return Err(Refusal::request("Default topic resources are not allowed."));
-    }
-    validate_name(name).map_err(|error| Refusal::new(ErrorCode::InvalidTopicException, error.to_string()))?;
     if shard.cluster.look().topic(name).is_none() {
-        // Kafka looks at the change first: a wrong one is told of, whether the topic is there or not.
-        changed(&shard.config, &BTreeMap::new(), change.clone())?;
+        // As Kafka tells it: lists that are none, then the name, then the values, and only then that no such topic is there.
+        let after = applied(&shard.config, &BTreeMap::new(), change.clone())?;
+        if name.is_empty() {
+            return Err(Refusal::request("Default topic resources are not allowed."));
+        }
+        let invalid = |error: NameError| Refusal::new(ErrorCode::InvalidTopicException, error.to_string());
+        validate_name(name).map_err(invalid)?;
+        TopicSettings::from_overrides(&shard.config, &after)?;
     }
     let config = Arc::clone(&shard.config);
     let changed = move |topic: &Topic| changed(&config, &topic.overrides, change);
@@ -210,20 +212,29 @@ fn changed(
     overrides: &BTreeMap<String, String>,
     change: Change,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    let after = match change {
+    let after = applied(config, overrides, change)?;
+    TopicSettings::from_overrides(config, &after)?;
+    Ok(after)
+}
+
+/// The same before its values were looked at.
+fn applied(
+    config: &Config,
+    overrides: &BTreeMap<String, String>,
+    change: Change,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    match change {
         Change::Replace(entries) => {
-            entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect()
+            Ok(entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect())
         }
         Change::Edit(edits) => {
             let mut after = overrides.clone();
             for edit in edits {
                 apply(config, &mut after, edit)?;
             }
-            after
+            Ok(after)
         }
-    };
-    TopicSettings::from_overrides(config, &after)?;
-    Ok(after)
+    }
 }
 
 fn apply(
