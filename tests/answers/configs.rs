@@ -55,6 +55,22 @@ fn describe(
     });
 }
 
+/// What has no configuration.
+const ODD_RESOURCES: &[(&str, i8, &str)] = &[
+    ("an unknown topic", TOPIC, "u"),
+    ("a topic without a name", TOPIC, ""),
+    ("an odd topic", TOPIC, "a/b"),
+    ("another broker", BROKER, "77"),
+    ("a broker that is no number", BROKER, "abc"),
+    ("another broker's loggers", BROKER_LOGGER, "77"),
+    ("nobody's loggers", BROKER_LOGGER, ""),
+    ("loggers of no number", BROKER_LOGGER, "abc"),
+    ("type 0", 0, "x"),
+    ("type 1", 1, "x"),
+    ("type 3", 3, "x"),
+    ("type 99", 99, "x"),
+];
+
 #[test]
 fn configs_are_described_as_kafka_describes_them() {
     let settings =
@@ -92,21 +108,8 @@ fn configs_are_described_as_kafka_describes_them() {
     describe(&mut transcript, "some of the broker", 4, vec![resource(BROKER, "1", Some(keys))], ALL);
     transcript.differs("the broker's keys are read at its start: none can be changed later");
     describe(&mut transcript, "some of the broker, v1", 1, vec![resource(BROKER, "1", Some(keys))], BARE);
-    for (what, kind, name) in [
-        ("an unknown topic", TOPIC, "u"),
-        ("a topic without a name", TOPIC, ""),
-        ("an odd topic", TOPIC, "a/b"),
-        ("another broker", BROKER, "77"),
-        ("a broker that is no number", BROKER, "abc"),
-        ("another broker's loggers", BROKER_LOGGER, "77"),
-        ("nobody's loggers", BROKER_LOGGER, ""),
-        ("loggers of no number", BROKER_LOGGER, "abc"),
-        ("type 0", 0, "x"),
-        ("type 1", 1, "x"),
-        ("type 3", 3, "x"),
-        ("type 99", 99, "x"),
-    ] {
-        describe(&mut transcript, what, 4, vec![resource(kind, name, None)], BARE);
+    for (what, kind, name) in ODD_RESOURCES {
+        describe(&mut transcript, what, 4, vec![resource(*kind, name, None)], BARE);
     }
     transcript.differs("a fresh Kafka 4.3 sets the one for all brokers, and there is no remote storage here");
     describe(&mut transcript, "keys that are set apart", 4, vec![resource(TOPIC, "t", Some(SET_APART))], ALL);
@@ -184,6 +187,75 @@ fn own(transcript: &mut Transcript, what: &str) {
     transcript.note_text(what, own.join("\n"));
 }
 
+/// Changes of lists, one after the other.
+const LISTS: &[Edit<'static>] = &[
+    ("cleanup.policy", APPEND, Some("compact")),
+    ("cleanup.policy", APPEND, Some("compact")),
+    ("cleanup.policy", SUBTRACT, Some("delete")),
+    ("cleanup.policy", SUBTRACT, Some("delete")),
+    ("cleanup.policy", SUBTRACT, Some("compact")),
+    ("cleanup.policy", APPEND, Some("delete")),
+    ("cleanup.policy", APPEND, Some("delete,compact")),
+    ("cleanup.policy", APPEND, Some("")),
+    ("cleanup.policy", SUBTRACT, Some("")),
+    ("cleanup.policy", SUBTRACT, Some("delete,compact")),
+    ("cleanup.policy", DELETE, Some("ignored")),
+    ("cleanup.policy", SUBTRACT, Some("delete")),
+    ("cleanup.policy", APPEND, Some(" compact")),
+    ("cleanup.policy", SET, Some("")),
+    ("cleanup.policy", DELETE, None),
+    ("leader.replication.throttled.replicas", APPEND, Some("")),
+    ("leader.replication.throttled.replicas", SUBTRACT, Some("0:1")),
+];
+
+/// What is wrong with most of them is their name.
+const ODD_EDITS: &[(&str, &[(i8, &str, &[Edit<'static>])])] = &[
+    ("no list appended", &[(TOPIC, "t", &[("retention.ms", APPEND, Some("5"))])]),
+    ("no list subtracted", &[(TOPIC, "t", &[("retention.ms", SUBTRACT, Some("5"))])]),
+    ("unknown key", &[(TOPIC, "t", &[("no.such.key", SET, Some("5"))])]),
+    ("unknown key deleted", &[(TOPIC, "t", &[("no.such.key", DELETE, None)])]),
+    ("unknown key appended", &[(TOPIC, "t", &[("no.such.key", APPEND, Some("5"))])]),
+    ("unknown key subtracted", &[(TOPIC, "t", &[("no.such.key", SUBTRACT, Some("5"))])]),
+    ("null set", &[(TOPIC, "t", &[("retention.ms", SET, None)])]),
+    ("null appended", &[(TOPIC, "t", &[("cleanup.policy", APPEND, None)])]),
+    ("operation 4", &[(TOPIC, "t", &[("retention.ms", 4, Some("5"))])]),
+    ("operation -1", &[(TOPIC, "t", &[("retention.ms", -1, Some("5"))])]),
+    ("a key twice", &[(TOPIC, "t", &[("retention.ms", SET, Some("5")), ("retention.ms", SET, Some("6"))])]),
+    (
+        "a key set and deleted",
+        &[(TOPIC, "t", &[("retention.ms", SET, Some("5")), ("retention.ms", DELETE, None)])],
+    ),
+    ("an empty key", &[(TOPIC, "t", &[("", SET, Some("5"))])]),
+    ("nothing", &[(TOPIC, "t", &[])]),
+    ("nobody", &[]),
+    ("an unknown topic", &[(TOPIC, "none", &[("retention.ms", SET, Some("5"))])]),
+    ("an unknown topic and a bad value", &[(TOPIC, "none", &[("retention.ms", SET, Some("x"))])]),
+    ("a topic without a name", &[(TOPIC, "", &[("retention.ms", SET, Some("5"))])]),
+    ("an odd topic", &[(TOPIC, "a/b", &[("retention.ms", SET, Some("5"))])]),
+    (
+        "a topic twice",
+        &[(TOPIC, "t", &[("retention.ms", SET, Some("5"))]), (TOPIC, "t", &[("segment.ms", SET, Some("5"))])],
+    ),
+    (
+        "a topic twice and another",
+        &[(TOPIC, "t", &[]), (TOPIC, "t", &[]), (TOPIC, "u", &[("segment.ms", SET, Some("5"))])],
+    ),
+    (
+        "good and bad",
+        &[(TOPIC, "u", &[("segment.ms", SET, Some("7"))]), (TOPIC, "t", &[("segment.ms", SET, Some("x"))])],
+    ),
+    (
+        "good and bad in one",
+        &[(TOPIC, "t", &[("segment.ms", SET, Some("7")), ("cleanup.policy", SET, Some("shred"))])],
+    ),
+    ("another broker", &[(BROKER, "77", &[("log.retention.ms", SET, Some("5"))])]),
+    ("a broker that is no number", &[(BROKER, "abc", &[("log.retention.ms", SET, Some("5"))])]),
+    ("a broker's key for its start", &[(BROKER, "1", &[("node.id", SET, Some("5"))])]),
+    ("type 0", &[(0, "x", &[("a", SET, Some("5"))])]),
+    ("type 1", &[(1, "x", &[("a", SET, Some("5"))])]),
+    ("type 99", &[(99, "x", &[("a", SET, Some("5"))])]),
+];
+
 #[test]
 fn configs_are_edited_as_kafka_edits_them() {
     let Some(mut transcript) = Transcript::begin("incremental_alter_configs", &[]) else { return };
@@ -212,87 +284,13 @@ fn configs_are_edited_as_kafka_edits_them() {
             false,
         );
     }
-    let lists: &[(&str, i8, Option<&str>)] = &[
-        ("cleanup.policy", APPEND, Some("compact")),
-        ("cleanup.policy", APPEND, Some("compact")),
-        ("cleanup.policy", SUBTRACT, Some("delete")),
-        ("cleanup.policy", SUBTRACT, Some("delete")),
-        ("cleanup.policy", SUBTRACT, Some("compact")),
-        ("cleanup.policy", APPEND, Some("delete")),
-        ("cleanup.policy", APPEND, Some("delete,compact")),
-        ("cleanup.policy", APPEND, Some("")),
-        ("cleanup.policy", SUBTRACT, Some("")),
-        ("cleanup.policy", SUBTRACT, Some("delete,compact")),
-        ("cleanup.policy", DELETE, Some("ignored")),
-        ("cleanup.policy", SUBTRACT, Some("delete")),
-        ("cleanup.policy", APPEND, Some(" compact")),
-        ("cleanup.policy", SET, Some("")),
-        ("cleanup.policy", DELETE, None),
-        ("leader.replication.throttled.replicas", APPEND, Some("")),
-        ("leader.replication.throttled.replicas", SUBTRACT, Some("0:1")),
-    ];
-    for (number, change) in lists.iter().enumerate() {
+    for (number, change) in LISTS.iter().enumerate() {
         let what = format!("list {number}: {change:?}");
         edit(&mut transcript, &what, 1, &[(TOPIC, "t", &[*change])], false);
         own(&mut transcript, &format!("then ({number})"));
     }
-    let odd: &[(&str, &[(i8, &str, &[Edit<'_>])])] = &[
-        ("no list appended", &[(TOPIC, "t", &[("retention.ms", APPEND, Some("5"))])]),
-        ("no list subtracted", &[(TOPIC, "t", &[("retention.ms", SUBTRACT, Some("5"))])]),
-        ("unknown key", &[(TOPIC, "t", &[("no.such.key", SET, Some("5"))])]),
-        ("unknown key deleted", &[(TOPIC, "t", &[("no.such.key", DELETE, None)])]),
-        ("unknown key appended", &[(TOPIC, "t", &[("no.such.key", APPEND, Some("5"))])]),
-        ("unknown key subtracted", &[(TOPIC, "t", &[("no.such.key", SUBTRACT, Some("5"))])]),
-        ("null set", &[(TOPIC, "t", &[("retention.ms", SET, None)])]),
-        ("null appended", &[(TOPIC, "t", &[("cleanup.policy", APPEND, None)])]),
-        ("operation 4", &[(TOPIC, "t", &[("retention.ms", 4, Some("5"))])]),
-        ("operation -1", &[(TOPIC, "t", &[("retention.ms", -1, Some("5"))])]),
-        (
-            "a key twice",
-            &[(TOPIC, "t", &[("retention.ms", SET, Some("5")), ("retention.ms", SET, Some("6"))])],
-        ),
-        (
-            "a key set and deleted",
-            &[(TOPIC, "t", &[("retention.ms", SET, Some("5")), ("retention.ms", DELETE, None)])],
-        ),
-        ("an empty key", &[(TOPIC, "t", &[("", SET, Some("5"))])]),
-        ("nothing", &[(TOPIC, "t", &[])]),
-        ("nobody", &[]),
-        ("an unknown topic", &[(TOPIC, "none", &[("retention.ms", SET, Some("5"))])]),
-        ("an unknown topic and a bad value", &[(TOPIC, "none", &[("retention.ms", SET, Some("x"))])]),
-        ("a topic without a name", &[(TOPIC, "", &[("retention.ms", SET, Some("5"))])]),
-        ("an odd topic", &[(TOPIC, "a/b", &[("retention.ms", SET, Some("5"))])]),
-        (
-            "a topic twice",
-            &[
-                (TOPIC, "t", &[("retention.ms", SET, Some("5"))]),
-                (TOPIC, "t", &[("segment.ms", SET, Some("5"))]),
-            ],
-        ),
-        (
-            "a topic twice and another",
-            &[(TOPIC, "t", &[]), (TOPIC, "t", &[]), (TOPIC, "u", &[("segment.ms", SET, Some("5"))])],
-        ),
-        (
-            "good and bad",
-            &[
-                (TOPIC, "u", &[("segment.ms", SET, Some("7"))]),
-                (TOPIC, "t", &[("segment.ms", SET, Some("x"))]),
-            ],
-        ),
-        (
-            "good and bad in one",
-            &[(TOPIC, "t", &[("segment.ms", SET, Some("7")), ("cleanup.policy", SET, Some("shred"))])],
-        ),
-        ("another broker", &[(BROKER, "77", &[("log.retention.ms", SET, Some("5"))])]),
-        ("a broker that is no number", &[(BROKER, "abc", &[("log.retention.ms", SET, Some("5"))])]),
-        ("a broker's key for its start", &[(BROKER, "1", &[("node.id", SET, Some("5"))])]),
-        ("type 0", &[(0, "x", &[("a", SET, Some("5"))])]),
-        ("type 1", &[(1, "x", &[("a", SET, Some("5"))])]),
-        ("type 99", &[(99, "x", &[("a", SET, Some("5"))])]),
-    ];
     for validate_only in [true, false] {
-        for (what, resources) in odd {
+        for (what, resources) in ODD_EDITS {
             if what.starts_with("operation") {
                 transcript.differs("Kafka fails with an exception of its own");
             }
@@ -333,6 +331,29 @@ fn replace(
     transcript.settle();
 }
 
+/// What is wrong with most of them is their name.
+const ODD_ENTRIES: &[(&str, &[(i8, &str, &[Entry<'static>])])] = &[
+    ("a null", &[(TOPIC, "t", &[("retention.ms", None)])]),
+    ("a null and a bad one", &[(TOPIC, "t", &[("retention.ms", None), ("segment.ms", Some("x"))])]),
+    ("a key twice", &[(TOPIC, "t", &[("retention.ms", Some("5")), ("retention.ms", Some("6"))])]),
+    ("an unknown key", &[(TOPIC, "t", &[("no.such.key", Some("5"))])]),
+    ("a bad value", &[(TOPIC, "t", &[("retention.ms", Some("soon"))])]),
+    ("an unknown topic", &[(TOPIC, "none", &[("retention.ms", Some("5"))])]),
+    ("a topic without a name", &[(TOPIC, "", &[])]),
+    ("an odd topic", &[(TOPIC, "a/b", &[])]),
+    ("a topic twice", &[(TOPIC, "t", &[]), (TOPIC, "t", &[])]),
+    (
+        "good and bad",
+        &[(TOPIC, "u", &[("segment.ms", Some("7"))]), (TOPIC, "t", &[("segment.ms", Some("x"))])],
+    ),
+    ("another broker", &[(BROKER, "77", &[("log.retention.ms", Some("5"))])]),
+    ("a broker that is no number", &[(BROKER, "abc", &[("log.retention.ms", Some("5"))])]),
+    ("a broker's key for its start", &[(BROKER, "1", &[("node.id", Some("5"))])]),
+    ("loggers", &[(BROKER_LOGGER, "1", &[("root", Some("INFO"))])]),
+    ("type 0", &[(0, "x", &[])]),
+    ("type 99", &[(99, "x", &[])]),
+];
+
 #[test]
 fn configs_are_replaced_as_kafka_replaces_them() {
     let Some(mut transcript) = Transcript::begin("alter_configs", &[]) else { return };
@@ -354,29 +375,8 @@ fn configs_are_replaced_as_kafka_replaces_them() {
         replace(&mut transcript, &format!("none, v{version}"), version, &[(TOPIC, "t", &[])], false);
         own(&mut transcript, &format!("then none, v{version}"));
     }
-    let odd: &[(&str, &[(i8, &str, &[Entry<'_>])])] = &[
-        ("a null", &[(TOPIC, "t", &[("retention.ms", None)])]),
-        ("a null and a bad one", &[(TOPIC, "t", &[("retention.ms", None), ("segment.ms", Some("x"))])]),
-        ("a key twice", &[(TOPIC, "t", &[("retention.ms", Some("5")), ("retention.ms", Some("6"))])]),
-        ("an unknown key", &[(TOPIC, "t", &[("no.such.key", Some("5"))])]),
-        ("a bad value", &[(TOPIC, "t", &[("retention.ms", Some("soon"))])]),
-        ("an unknown topic", &[(TOPIC, "none", &[("retention.ms", Some("5"))])]),
-        ("a topic without a name", &[(TOPIC, "", &[])]),
-        ("an odd topic", &[(TOPIC, "a/b", &[])]),
-        ("a topic twice", &[(TOPIC, "t", &[]), (TOPIC, "t", &[])]),
-        (
-            "good and bad",
-            &[(TOPIC, "u", &[("segment.ms", Some("7"))]), (TOPIC, "t", &[("segment.ms", Some("x"))])],
-        ),
-        ("another broker", &[(BROKER, "77", &[("log.retention.ms", Some("5"))])]),
-        ("a broker that is no number", &[(BROKER, "abc", &[("log.retention.ms", Some("5"))])]),
-        ("a broker's key for its start", &[(BROKER, "1", &[("node.id", Some("5"))])]),
-        ("loggers", &[(BROKER_LOGGER, "1", &[("root", Some("INFO"))])]),
-        ("type 0", &[(0, "x", &[])]),
-        ("type 99", &[(99, "x", &[])]),
-    ];
     for validate_only in [true, false] {
-        for (what, resources) in odd {
+        for (what, resources) in ODD_ENTRIES {
             if *what == "a topic twice" {
                 transcript.differs("Kafka fails and never answers");
             }

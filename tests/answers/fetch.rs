@@ -76,86 +76,77 @@ fn filled(transcript: &mut Transcript) -> Uuid {
     id
 }
 
+/// Partitions of the topic as a version names it.
+fn of(version: i16, id: Uuid, partitions: Vec<FetchPartition>) -> Vec<FetchTopic> {
+    vec![if version >= 13 { topic("", id, partitions) } else { topic("t", Uuid::nil(), partitions) }]
+}
+
+fn offsets_and_waits(transcript: &mut Transcript, version: i16, id: Uuid) {
+    let of = |partitions| of(version, id, partitions);
+    let mut ask_of = |what: &str, request: FetchRequest| {
+        ask(transcript, &format!("{what}, v{version}"), version, &request);
+    };
+    for offset in [-1, 0, 1, 3, 8, 9, 10, i64::MAX, i64::MIN] {
+        ask_of(&format!("offset {offset}"), request(of(vec![part(0, offset)])));
+    }
+    let all = || vec![part(0, 0), part(1, 0), part(2, 0)];
+    ask_of("three", request(of(all())));
+    for (what, wait, min) in [("waits", 10, i32::MAX), ("never waits", -5, i32::MAX), ("no minimum", 10, -5)]
+    {
+        ask_of(what, request(of(all())).with_max_wait_ms(wait).with_min_bytes(min));
+    }
+    for isolation in [1, 7, -1] {
+        let request = request(of(vec![part(0, 0), part(2, 0)])).with_isolation_level(isolation);
+        ask_of(&format!("isolation {isolation}"), request);
+    }
+    ask_of("partition 9", request(of(vec![part(9, 0), part(-1, 0), part(0, 9)])));
+    ask_of("nothing", request(vec![]));
+    ask_of("no partitions", request(of(vec![])));
+}
+
+fn strangers_and_epochs(transcript: &mut Transcript, version: i16, id: Uuid) {
+    let of = |partitions| of(version, id, partitions);
+    let mut ask_of = |what: &str, topics: Vec<FetchTopic>| {
+        ask(transcript, &format!("{what}, v{version}"), version, &request(topics));
+    };
+    if version < 13 {
+        for name in ["u", "a/b", "", "__cluster_metadata"] {
+            ask_of(&format!("topic {name:?}"), vec![topic(name, Uuid::nil(), vec![part(0, 0)])]);
+        }
+    } else {
+        for number in [0, 1, 77] {
+            let mut topics = vec![topic("", Uuid::from_u128(number), vec![part(0, 0)])];
+            topics.extend(of(vec![part(0, 6)]));
+            ask_of(&format!("id {number}"), topics);
+        }
+    }
+    if version >= 9 {
+        for epoch in [-2, 0, 1, i32::MAX] {
+            let one = part(0, 0).with_current_leader_epoch(epoch);
+            ask_of(&format!("epoch {epoch}"), of(vec![one, part(1, 0)]));
+        }
+        ask_of("a wrong epoch and offset", of(vec![part(0, 99).with_current_leader_epoch(9)]));
+    }
+    if version >= 12 {
+        for (epoch, offset) in [(0, 0), (0, 9), (0, 10), (1, 9), (-2, 0), (9, 0)] {
+            let one = part(0, offset).with_last_fetched_epoch(epoch);
+            ask_of(&format!("last epoch {epoch} at {offset}"), of(vec![one]));
+        }
+    }
+}
+
 #[test]
 fn fetches_are_answered_as_kafka_answers_them() {
     let Some(mut transcript) = Transcript::begin("fetch", &[]) else { return };
     let id = filled(&mut transcript);
     for version in 4..=18 {
-        let of = |partitions: Vec<FetchPartition>| {
-            vec![if version >= 13 { topic("", id, partitions) } else { topic("t", Uuid::nil(), partitions) }]
-        };
-        let v = |what: &str| format!("{what}, v{version}");
-        for offset in [-1, 0, 1, 3, 8, 9, 10, i64::MAX, i64::MIN] {
-            ask(
-                &mut transcript,
-                &v(&format!("offset {offset}")),
-                version,
-                &request(of(vec![part(0, offset)])),
-            );
+        offsets_and_waits(&mut transcript, version, id);
+        for what in LIMITS {
+            sized(&mut transcript, what, version, id, 0);
+            sized(&mut transcript, what, version, id, 1);
         }
-        let all = || vec![part(0, 0), part(1, 0), part(2, 0)];
-        ask(&mut transcript, &v("three"), version, &request(of(all())));
-        for bytes in [0, 1] {
-            sized(&mut transcript, &v(""), version, &of, bytes);
-        }
-        for (what, wait, min) in
-            [("waits", 10, i32::MAX), ("never waits", -5, i32::MAX), ("no minimum", 10, -5)]
-        {
-            let request = request(of(all())).with_max_wait_ms(wait).with_min_bytes(min);
-            ask(&mut transcript, &v(what), version, &request);
-        }
-        for isolation in [1, 7, -1] {
-            let request = request(of(vec![part(0, 0), part(2, 0)])).with_isolation_level(isolation);
-            ask(&mut transcript, &v(&format!("isolation {isolation}")), version, &request);
-        }
-        ask(
-            &mut transcript,
-            &v("partition 9"),
-            version,
-            &request(of(vec![part(9, 0), part(-1, 0), part(0, 9)])),
-        );
-        ask(&mut transcript, &v("nothing"), version, &request(vec![]));
-        ask(&mut transcript, &v("no partitions"), version, &request(of(vec![])));
-        if version < 13 {
-            for name in ["u", "a/b", "", "__cluster_metadata"] {
-                let topics = vec![topic(name, Uuid::nil(), vec![part(0, 0)])];
-                ask(&mut transcript, &v(&format!("topic {name:?}")), version, &request(topics));
-            }
-        } else {
-            for number in [0, 1, 77] {
-                let topics = vec![
-                    topic("", Uuid::from_u128(number), vec![part(0, 0)]),
-                    of(vec![part(0, 6)]).remove(0),
-                ];
-                ask(&mut transcript, &v(&format!("id {number}")), version, &request(topics));
-            }
-        }
-        if version >= 9 {
-            for epoch in [-2, 0, 1, i32::MAX] {
-                let one = part(0, 0).with_current_leader_epoch(epoch);
-                ask(
-                    &mut transcript,
-                    &v(&format!("epoch {epoch}")),
-                    version,
-                    &request(of(vec![one, part(1, 0)])),
-                );
-            }
-            let bad = part(0, 99).with_current_leader_epoch(9);
-            ask(&mut transcript, &v("a wrong epoch and offset"), version, &request(of(vec![bad])));
-        }
-        if version >= 12 {
-            for (epoch, offset) in [(0, 0), (0, 9), (0, 10), (1, 9), (-2, 0), (9, 0)] {
-                let one = part(0, offset).with_last_fetched_epoch(epoch);
-                ask(
-                    &mut transcript,
-                    &v(&format!("last epoch {epoch} at {offset}")),
-                    version,
-                    &request(of(vec![one])),
-                );
-            }
-        }
+        strangers_and_epochs(&mut transcript, version, id);
     }
-    let of = |partitions: Vec<FetchPartition>| vec![topic("t", Uuid::nil(), partitions)];
     for (bytes, why) in [
         (-1, "Kafka fails with an exception of its own; here it is 0"),
         (400, "an answer holds whole batches only"),
@@ -163,44 +154,26 @@ fn fetches_are_answered_as_kafka_answers_them() {
     ] {
         for what in LIMITS {
             transcript.differs(why);
-            sized_as(&mut transcript, what, "", 11, &of, bytes);
+            sized(&mut transcript, what, 11, id, bytes);
         }
     }
     transcript.differs("Kafka reads the last of the two only");
-    ask(&mut transcript, "twice", 11, &request(of(vec![part(0, 0), part(0, 3)])));
+    ask(&mut transcript, "twice", 11, &request(of(11, id, vec![part(0, 0), part(0, 3)])));
     transcript.close();
 }
 
 /// What a number of bytes limits.
 const LIMITS: [&str; 3] = ["the answer", "the only partition", "the second partition"];
 
-fn sized(
-    transcript: &mut Transcript,
-    version_text: &str,
-    version: i16,
-    of: &impl Fn(Vec<FetchPartition>) -> Vec<FetchTopic>,
-    bytes: i32,
-) {
-    for what in LIMITS {
-        sized_as(transcript, what, version_text, version, of, bytes);
-    }
-}
-
-fn sized_as(
-    transcript: &mut Transcript,
-    what: &str,
-    version_text: &str,
-    version: i16,
-    of: &impl Fn(Vec<FetchPartition>) -> Vec<FetchTopic>,
-    bytes: i32,
-) {
+fn sized(transcript: &mut Transcript, what: &str, version: i16, id: Uuid, bytes: i32) {
     let small = part(0, 0).with_partition_max_bytes(bytes);
+    let of = |partitions| of(version, id, partitions);
     let request = match what {
         "the answer" => request(of(vec![part(0, 0), part(1, 0), part(2, 0)])).with_max_bytes(bytes),
         "the only partition" => request(of(vec![small])),
         _ => request(of(vec![part(1, 0), small])),
     };
-    ask(transcript, &format!("{bytes} bytes for {what}{version_text}"), version, &request);
+    ask(transcript, &format!("{bytes} bytes for {what}, v{version}"), version, &request);
 }
 
 /// A session's id is drawn: the transcript calls it by what it is.
@@ -217,82 +190,90 @@ fn session(id: i32, epoch: i32, topics: Vec<FetchTopic>) -> FetchRequest {
     request(topics).with_session_id(id).with_session_epoch(epoch)
 }
 
+/// Asks in sessions of one version, as `what` and the version.
+struct Sessions<'a> {
+    transcript: &'a mut Transcript,
+    version: i16,
+    id: Uuid,
+}
+
+impl Sessions<'_> {
+    fn of(&self, partitions: Vec<FetchPartition>) -> Vec<FetchTopic> {
+        of(self.version, self.id, partitions)
+    }
+
+    fn ask(&mut self, what: &str, id: i32, epoch: i32, partitions: &[(i32, i64)]) -> i32 {
+        self.ask_and_forget(what, id, epoch, partitions, &[])
+    }
+
+    fn ask_and_forget(
+        &mut self,
+        what: &str,
+        id: i32,
+        epoch: i32,
+        partitions: &[(i32, i64)],
+        forgotten: &[i32],
+    ) -> i32 {
+        let parts = partitions.iter().map(|(partition, offset)| part(*partition, *offset)).collect();
+        let topics = if partitions.is_empty() { Vec::new() } else { self.of(parts) };
+        let mut request = session(id, epoch, topics);
+        if !forgotten.is_empty() {
+            let topic = self.of(Vec::new()).remove(0);
+            let forgotten = ForgottenTopic::default()
+                .with_topic(topic.topic)
+                .with_topic_id(topic.topic_id)
+                .with_partitions(forgotten.to_vec());
+            request = request.with_forgotten_topics_data(vec![forgotten]);
+        }
+        in_session(self.transcript, &format!("{what}, v{}", self.version), self.version, &request)
+    }
+
+    fn lives(&mut self) {
+        let all = [(0, 9), (1, 5), (2, 0)];
+        let one = self.ask("full", 0, 0, &all);
+        self.ask("nothing new", one, 1, &[]);
+        self.ask("epoch again", one, 1, &[]);
+        self.ask("epoch ahead", one, 5, &[]);
+        self.ask("unknown session", one.wrapping_add(1), 2, &[]);
+        self.ask("session 0", 0, 2, &[]);
+        self.ask("epoch below -1", one, -2, &[]);
+        let one = self.ask("full again", 0, 0, &all);
+        self.ask("an older offset", one, 1, &[(0, 6)]);
+        self.ask("the same records again", one, 2, &[]);
+        self.ask("an offset out of range", one, 3, &[(1, 99)]);
+        self.ask("still out of range", one, 4, &[(0, 9)]);
+        self.ask("in range", one, 5, &[(1, 5)]);
+        self.ask("quiet", one, 6, &[]);
+        self.ask("an unknown partition", one, 7, &[(9, 0)]);
+        self.ask("still unknown", one, 8, &[]);
+        self.ask_and_forget("forgotten", one, 9, &[], &[9, 1]);
+        self.ask_and_forget("forgotten and asked for", one, 10, &[(1, 0)], &[1]);
+        self.ask("quiet once more", one, 11, &[]);
+        self.ask_and_forget("all forgotten", one, 12, &[], &[0, 1, 2]);
+        self.ask("behind the end", one, 13, &[]);
+    }
+
+    fn ends(&mut self) {
+        self.ask("an empty session", 0, 0, &[]);
+        let two = self.ask("with two", 0, 0, &[(0, 0), (1, 0)]);
+        self.ask("closed", two, -1, &[(2, 0)]);
+        self.ask("after it was closed", two, 1, &[]);
+        let three = self.ask("with three", 0, 0, &[(0, 9)]);
+        self.ask("begun anew", three, 0, &[(1, 5)]);
+        self.ask("the old one", three, 1, &[]);
+        self.transcript.differs("Kafka reads the last of the two only");
+        self.ask("a full session of one partition twice", 0, 0, &[(0, 9), (0, 6)]);
+    }
+}
+
 #[test]
 fn sessions_are_kept_as_kafka_keeps_them() {
     let Some(mut transcript) = Transcript::begin("fetch_sessions", &[]) else { return };
     let id = filled(&mut transcript);
     for version in [7, 11, 12, 13, 18] {
-        let of = |partitions: Vec<FetchPartition>| {
-            vec![if version >= 13 { topic("", id, partitions) } else { topic("t", Uuid::nil(), partitions) }]
-        };
-        let forget = |partitions: &[i32]| {
-            let name = if version >= 13 { "" } else { "t" };
-            let topic_id = if version >= 13 { id } else { Uuid::nil() };
-            vec![
-                ForgottenTopic::default()
-                    .with_topic(topic_name(name))
-                    .with_topic_id(topic_id)
-                    .with_partitions(partitions.to_vec()),
-            ]
-        };
-        let v = |what: &str| format!("{what}, v{version}");
-        let t = &mut transcript;
-        let one =
-            in_session(t, &v("full"), version, &session(0, 0, of(vec![part(0, 9), part(1, 5), part(2, 0)])));
-        in_session(t, &v("nothing new"), version, &session(one, 1, vec![]));
-        in_session(t, &v("epoch again"), version, &session(one, 1, vec![]));
-        in_session(t, &v("epoch ahead"), version, &session(one, 5, vec![]));
-        in_session(t, &v("unknown session"), version, &session(one.wrapping_add(1), 2, vec![]));
-        in_session(t, &v("session 0"), version, &session(0, 2, vec![]));
-        in_session(t, &v("epoch below -1"), version, &session(one, -2, vec![]));
-        let one = in_session(
-            t,
-            &v("full again"),
-            version,
-            &session(0, 0, of(vec![part(0, 9), part(1, 5), part(2, 0)])),
-        );
-        in_session(t, &v("an older offset"), version, &session(one, 1, of(vec![part(0, 6)])));
-        in_session(t, &v("the same records again"), version, &session(one, 2, vec![]));
-        in_session(t, &v("an offset out of range"), version, &session(one, 3, of(vec![part(1, 99)])));
-        in_session(t, &v("still out of range"), version, &session(one, 4, of(vec![part(0, 9)])));
-        in_session(t, &v("in range"), version, &session(one, 5, of(vec![part(1, 5)])));
-        in_session(t, &v("quiet"), version, &session(one, 6, vec![]));
-        in_session(t, &v("an unknown partition"), version, &session(one, 7, of(vec![part(9, 0)])));
-        in_session(t, &v("still unknown"), version, &session(one, 8, vec![]));
-        in_session(
-            t,
-            &v("forgotten"),
-            version,
-            &session(one, 9, vec![]).with_forgotten_topics_data(forget(&[9, 1])),
-        );
-        in_session(
-            t,
-            &v("forgotten and asked for"),
-            version,
-            &session(one, 10, of(vec![part(1, 0)])).with_forgotten_topics_data(forget(&[1])),
-        );
-        in_session(t, &v("quiet once more"), version, &session(one, 11, vec![]));
-        in_session(
-            t,
-            &v("all forgotten"),
-            version,
-            &session(one, 12, vec![]).with_forgotten_topics_data(forget(&[0, 1, 2])),
-        );
-        in_session(t, &v("behind the end"), version, &session(one, 13, vec![]));
-        in_session(t, &v("an empty session"), version, &session(0, 0, vec![]));
-        let two = in_session(t, &v("with two"), version, &session(0, 0, of(vec![part(0, 0), part(1, 0)])));
-        in_session(t, &v("closed"), version, &session(two, -1, of(vec![part(2, 0)])));
-        in_session(t, &v("after it was closed"), version, &session(two, 1, vec![]));
-        let three = in_session(t, &v("with three"), version, &session(0, 0, of(vec![part(0, 9)])));
-        in_session(t, &v("begun anew"), version, &session(three, 0, of(vec![part(1, 5)])));
-        in_session(t, &v("the old one"), version, &session(three, 1, vec![]));
-        t.differs("Kafka reads the last of the two only");
-        in_session(
-            t,
-            &v("a full session of one partition twice"),
-            version,
-            &session(0, 0, of(vec![part(0, 9), part(0, 6)])),
-        );
+        let mut sessions = Sessions { transcript: &mut transcript, version, id };
+        sessions.lives();
+        sessions.ends();
     }
     let named = vec![topic("t", Uuid::nil(), vec![part(0, 9)])];
     let with_ids = vec![topic("", id, vec![part(0, 9)])];

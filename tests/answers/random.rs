@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use std::fmt::Write;
 
 const SEED: u64 = 20_261_125;
 const REQUESTS: usize = 150;
@@ -66,7 +67,7 @@ fn drawn_creations_are_answered_as_kafka_answers_them() {
                 .collect();
             let configs: Vec<(&str, Option<&str>)> =
                 (0..draw(random, &[0, 0, 1, 2])).map(|_| draw(random, &CONFIGS)).collect();
-            asked += &format!("{name:?} {partitions} x {replicas}, {assignments:?}, {configs:?}\n");
+            let _ = writeln!(asked, "{name:?} {partitions} x {replicas}, {assignments:?}, {configs:?}");
             let assignment = |(index, ids): &(i32, Vec<i32>)| {
                 CreatableReplicaAssignment::default()
                     .with_partition_index(*index)
@@ -111,7 +112,7 @@ fn drawn_growths_are_answered_as_kafka_answers_them() {
             let assignments: Option<Vec<Vec<i32>>> = random
                 .random_bool(0.4)
                 .then(|| (0..draw(random, &[0, 1, 2, 3])).map(|_| brokers(random)).collect());
-            asked += &format!("{name:?} to {count}, {assignments:?}\n");
+            let _ = writeln!(asked, "{name:?} to {count}, {assignments:?}");
             let assignment =
                 |ids: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(of_brokers(ids));
             let topic = CreatePartitionsTopic::default()
@@ -151,7 +152,7 @@ fn drawn_edits_are_answered_as_kafka_answers_them() {
                     (key, draw(random, &[0, 0, 0, 1, 2, 3]), value)
                 })
                 .collect();
-            asked += &format!("{kind} {name:?}, {edits:?}\n");
+            let _ = writeln!(asked, "{kind} {name:?}, {edits:?}");
             let edit = |(key, operation, value): &(&str, i8, Option<&str>)| {
                 AlterableConfig::default()
                     .with_name(text(key))

@@ -67,27 +67,9 @@ fn create(
     transcript.settle();
 }
 
-#[test]
-fn topics_are_created_as_kafka_creates_them() {
-    let Some(mut transcript) = Transcript::begin("create_topics", &[("num.partitions", "3")]) else { return };
-    for version in 2..=7 {
-        let name = format!("v{version}");
-        create(&mut transcript, &format!("validated, v{version}"), version, vec![topic(&name, 2, 1)], true);
-        create(&mut transcript, &format!("created, v{version}"), version, vec![topic(&name, 2, 1)], false);
-        create(&mut transcript, &format!("again, v{version}"), version, vec![topic(&name, 2, 1)], false);
-        create(
-            &mut transcript,
-            &format!("again validated, v{version}"),
-            version,
-            vec![topic(&name, 2, 1)],
-            true,
-        );
-        let defaults = vec![topic(&format!("defaults-v{version}"), -1, -1)];
-        create(&mut transcript, &format!("defaults, v{version}"), version, defaults, false);
-        let bad = vec![topic("bad", 0, 1), topic("worse", 1, 2), topic("fine", 1, 1)];
-        create(&mut transcript, &format!("good and bad, v{version}"), version, bad, true);
-    }
-    let odd: Vec<(&str, CreatableTopic)> = vec![
+/// Topics that are validated one by one.
+fn odd_topics() -> Vec<(&'static str, CreatableTopic)> {
+    vec![
         ("no partitions", topic("a", 0, 1)),
         ("-2 partitions", topic("a", -2, 1)),
         ("10001 partitions", topic("a", 10_001, 1)),
@@ -136,8 +118,30 @@ fn topics_are_created_as_kafka_creates_them() {
             "lags that cross",
             configured("a", &[("min.compaction.lag.ms", Some("5")), ("max.compaction.lag.ms", Some("4"))]),
         ),
-    ];
-    for (what, one) in odd {
+    ]
+}
+
+#[test]
+fn topics_are_created_as_kafka_creates_them() {
+    let Some(mut transcript) = Transcript::begin("create_topics", &[("num.partitions", "3")]) else { return };
+    for version in 2..=7 {
+        let name = format!("v{version}");
+        create(&mut transcript, &format!("validated, v{version}"), version, vec![topic(&name, 2, 1)], true);
+        create(&mut transcript, &format!("created, v{version}"), version, vec![topic(&name, 2, 1)], false);
+        create(&mut transcript, &format!("again, v{version}"), version, vec![topic(&name, 2, 1)], false);
+        create(
+            &mut transcript,
+            &format!("again validated, v{version}"),
+            version,
+            vec![topic(&name, 2, 1)],
+            true,
+        );
+        let defaults = vec![topic(&format!("defaults-v{version}"), -1, -1)];
+        create(&mut transcript, &format!("defaults, v{version}"), version, defaults, false);
+        let bad = vec![topic("bad", 0, 1), topic("worse", 1, 2), topic("fine", 1, 1)];
+        create(&mut transcript, &format!("good and bad, v{version}"), version, bad, true);
+    }
+    for (what, one) in odd_topics() {
         create(&mut transcript, &format!("{what}, validated"), 7, vec![one.clone()], true);
     }
     create(&mut transcript, "a dot in the name", 7, vec![topic("dot.ted", 1, 1)], false);
