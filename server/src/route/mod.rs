@@ -67,7 +67,11 @@ impl<S: 'static> Paths<S> {
     /// Carries a future to its end though its core may park with work to do. For what comes before the core's mesh runs.
     ///
     /// A task beside it that does nothing takes the pulse: only a wake-up of a task that is not runnable reaches a parked core.
+    /// Until that task has run for the first time, and after its end, the caller's own takes it: a core that parked before it
+    /// had run would sleep for ever.
     pub async fn nudged<F: Future>(&self, shard: ShardId, future: F) -> F::Output {
+        let own = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        self.mesh.expect_nudge(shard.0, &own);
         let mesh = Arc::clone(&self.mesh);
         let pulsed = glommio::spawn_local(poll_fn(move |context| {
             mesh.expect_nudge(shard.0, context.waker());
@@ -75,6 +79,7 @@ impl<S: 'static> Paths<S> {
         }));
         let output = future.await;
         pulsed.cancel().await;
+        self.mesh.expect_nudge(shard.0, &own);
         output
     }
 }
