@@ -4,6 +4,7 @@
     reason = "a test that meets a None or an Err has failed, and its place says where"
 )]
 
+mod answers;
 mod clients;
 mod configs;
 mod consumer_groups;

@@ -285,6 +285,39 @@ fn log_append_time_is_the_brokers() {
 }
 
 #[test]
+fn a_duplicate_is_answered_with_the_time_of_the_first() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let topic = topic_of(&mut client, "appendtime", &[("message.timestamp.type", "LogAppendTime")]);
+    let producer = client.init_producer();
+    let batch = Batch::of(&["a", "b"]).from_producer(producer, 0).encode();
+    let first = client.try_produce(&topic, 0, batch.clone());
+    std::thread::sleep(Duration::from_millis(20));
+    let again = client.try_produce(&topic, 0, batch);
+    assert_eq!((again.error_code, again.base_offset), (code::NONE, 0));
+    assert_eq!(again.log_append_time_ms, first.log_append_time_ms);
+}
+
+#[test]
+fn what_batches_unfold_to_is_bounded_by_the_size_that_their_topic_allows() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let large = topic_of(&mut client, "large", &[("max.message.bytes", "4000000")]);
+    let small = topic_of(&mut client, "small", &[]);
+    let batch = records::zeros(Codec::Zstd, 100 << 20);
+    assert_eq!(client.try_produce(&large, 0, batch.clone()).error_code, code::NONE);
+    if broker.against().is_thalweg() {
+        // Kafka has no bound.
+        let refused = client.try_produce(&small, 0, batch);
+        assert_eq!(refused.error_code, code::MESSAGE_TOO_LARGE, "clients then split what they sent");
+        assert!(refused.error_message.unwrap().contains("unfolds"));
+    }
+    client.set_config(&large, "max.message.bytes", "1000000");
+    assert_eq!(client.list_offset(&large, 0, 1).offset, 0, "what is stored is read, whatever is allowed now");
+    assert_eq!(client.try_produce(&large, 0, Batch::of(&["v"]).encode()).error_code, code::NONE);
+}
+
+#[test]
 fn a_topic_with_a_codec_of_its_own_stores_that_codec() {
     let broker = Broker::shared();
     let mut client = broker.client();

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thalweg_engine::io::DmaDisk;
 use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover};
@@ -56,8 +56,8 @@ struct Plan {
     drained: AtomicUsize,
     stopped: AtomicUsize,
     metrics: Mutex<Vec<(usize, Arc<ShardMetrics>)>>,
-    /// All engines run.
-    engines: Barrier,
+    /// Shards whose engine runs, or has failed to.
+    engines: AtomicUsize,
     failure: Mutex<Option<String>>,
 }
 
@@ -141,7 +141,7 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
         drained: AtomicUsize::default(),
         stopped: AtomicUsize::default(),
         metrics: Mutex::default(),
-        engines: Barrier::new(shard_count),
+        engines: AtomicUsize::default(),
         failure: Mutex::default(),
         settings,
         parts,
@@ -210,7 +210,7 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     });
     if let Err(error) = lived {
         plan.fail(format!("no executor can be made: {error}"));
-        plan.engines.wait();
+        plan.engines.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -218,9 +218,17 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
 async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
     let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
     let engine = Engine::start(disks, plan.settings.clone(), share).await;
-    // Everybody comes to this point, also who failed: nobody waits for ever.
-    plan.engines.wait();
+    // Everybody comes to this point, also who failed: nobody waits for ever. The core goes on with its tasks meanwhile: the
+    // others may wait for what one of them has begun, such as the next journal file.
+    plan.engines.fetch_add(1, Ordering::SeqCst);
+    while plan.engines.load(Ordering::SeqCst) < plan.placement.len() {
+        glommio::timer::sleep(Duration::from_millis(1)).await;
+    }
     let engine = engine.map_err(|error| error.to_string())?;
+    if plan.failed().is_some() {
+        // Another core cannot be had: nobody would answer for its partitions.
+        return engine.stop().await;
+    }
     let shard = make_shard(id, engine, &plan.parts);
     plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).push((id.0, Arc::clone(&shard.metrics)));
     let (router, own) = (shard.router.clone(), Rc::clone(&shard));

@@ -15,7 +15,10 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod told;
+pub mod transcript;
 pub mod verbs;
 
 pub use broker::{Against, Broker};
 pub use client::Client;
+pub use transcript::Transcript;

@@ -212,6 +212,18 @@ pub fn compress(codec: Codec, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// One valid record whose value is `unfolded_bytes` zeros, compressed: a few kilobytes that unfold to that much.
+pub fn zeros(codec: Codec, unfolded_bytes: usize) -> Bytes {
+    let mut record = Vec::with_capacity(unfolded_bytes + 32);
+    let value_bytes = unfolded_bytes as i64;
+    let mut body = vec![0, 0, 0, 1]; // attributes, timestamp delta, offset delta, no key
+    put_varint(&mut body, value_bytes);
+    put_varint(&mut record, body.len() as i64 + value_bytes + 1);
+    record.extend_from_slice(&body);
+    record.resize(record.len() + unfolded_bytes + 1, 0); // the value, then no headers
+    Batch::of(&[""]).codec(codec).encode_around(&compress(codec, &record))
+}
+
 /// The records of whole batches; a last batch that is cut short is left out, as consumers do.
 ///
 /// # Panics

@@ -7,6 +7,7 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -15,7 +16,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteTopicsRequest,
-    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+    FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Record;
@@ -165,6 +167,21 @@ impl Client {
         let request = CreateTopicsRequest::default().with_timeout_ms(20_000).with_topics(vec![topic]);
         let answer = self.call(7, &request);
         (answer.topics[0].error_code, answer.topics[0].error_message.clone())
+    }
+
+    /// Sets one config of a topic.
+    ///
+    /// # Panics
+    /// If the broker refuses.
+    pub fn set_config(&mut self, topic: &str, key: &str, value: &str) {
+        let change = AlterableConfig::default().with_name(text(key)).with_value(Some(text(value)));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text(topic))
+            .with_configs(vec![change]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let answer = self.call(1, &request).responses.remove(0);
+        assert_eq!(answer.error_code, code::NONE, "{:?}", answer.error_message);
     }
 
     /// Deletes a topic; the answer is its error code.

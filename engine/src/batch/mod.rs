@@ -39,3 +39,4 @@ pub use codec::Codec;
 pub use error::{BatchError, RecordError};
 pub use header::{BatchHeader, BatchWalk, HEADER_BYTES, TimestampType, crc_matches, walk};
 pub use records::{Record, RecordHeaders, find_max_timestamp, find_timestamp, for_each_record};
+pub use unpack::UNPACKED_BYTES_MAX;

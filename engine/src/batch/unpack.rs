@@ -24,6 +24,8 @@ use super::framing::{ByteSource, Flaw, RecordSource};
 use super::lz4::Lz4Blocks;
 use super::snappy::SnappyBlocks;
 
+/// The most that a batch may ever unfold to, whatever its topic allows: looking for a record by its time takes as long.
+pub const UNPACKED_BYTES_MAX: usize = 1 << 30;
 /// Unpacked bytes held at a time, where the format has no blocks of its own.
 const CHUNK_BYTES_MAX: usize = 32 << 10;
 /// The largest window a zstd frame may ask for, as in zstd's own default and Kafka's consumers: 128 MiB, which is what

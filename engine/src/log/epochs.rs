@@ -48,8 +48,9 @@ impl Epochs {
         let end = self.starts.get(after).map_or(log_end, |(_, start)| *start);
         match found {
             Some((known, _)) => Some((*known, end)),
-            // Older than all that is known: Kafka answers the epoch asked for and the first known start.
-            None => self.starts.first().map(|(_, start)| (epoch, *start)),
+            // Older than all that is known: Kafka answers the epoch asked for and the first known start. Where nothing is
+            // stored the current epoch starts at the end.
+            None => Some((epoch, self.starts.first().map_or(log_end, |(_, start)| *start))),
         }
     }
 
@@ -103,6 +104,8 @@ mod tests {
         assert_eq!(end(5), Some((LeaderEpoch(5), Offset::new(40))));
         assert_eq!(end(6), Some((LeaderEpoch(6), Offset::new(40))));
         assert_eq!(end(7), None);
+        let none = Epochs::default().end_of(LeaderEpoch(0), LeaderEpoch(1), Offset::new(40));
+        assert_eq!(none, Some((LeaderEpoch(0), Offset::new(40))), "all its records were deleted");
         assert_eq!(epochs.at(Offset::new(29)), Some(LeaderEpoch(2)));
         assert_eq!(epochs.below(Offset::new(30)).at(Offset::new(99)), Some(LeaderEpoch(2)));
     }

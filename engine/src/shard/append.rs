@@ -4,7 +4,9 @@ use super::api::{Append, AppendError, LogError, Staged};
 use super::directory::{Directory, SharedLog};
 use super::signal::Pass;
 use super::stats::EngineStats;
-use crate::batch::{BatchError, CheckRules, CheckedBatch, check, is_packed, is_remade};
+use crate::batch::{
+    BatchError, CheckRules, CheckedBatch, UNPACKED_BYTES_MAX, check, is_packed, is_remade,
+};
 use crate::io::Disk;
 use crate::log::{Admission, Verdict};
 use crate::units::{LogId, Offset, Timestamp};
@@ -16,6 +18,8 @@ use std::task::Poll;
 pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
 /// The same where it is packed anew, which takes several times as long.
 const REMADE_AT_ONCE_MAX: usize = 32 << 10;
+/// Text unfolds tenfold, logs that repeat themselves fiftyfold: what unfolds to more than this is meant to.
+const UNPACKED_FACTOR: usize = 64;
 
 /// A place in the order of one log's appends; given up when dropped.
 struct Turn {
@@ -178,11 +182,17 @@ impl<D: Disk> Directory<D> {
             timestamp_after_max_ms: log.settings.timestamp_after_max_ms,
             compacted: log.settings.compacted,
             compression: log.settings.compression,
-            unpacked_bytes_max: self.settings.unpacked_bytes_max,
+            unpacked_bytes_max: self.unpacked_bytes_max(log.settings.batch_bytes_max),
             zstd_allowed: append.zstd_allowed,
             origin: append.origin,
             now,
         }
+    }
+
+    /// What a batch may unfold to in a log of batches of that size.
+    fn unpacked_bytes_max(&self, batch_bytes_max: usize) -> usize {
+        let by_topic = batch_bytes_max.saturating_mul(UNPACKED_FACTOR);
+        self.settings.unpacked_bytes_max.max(by_topic).min(UNPACKED_BYTES_MAX)
     }
 
     /// Reserves the next blocks before they are needed, off the produce path.

@@ -5,7 +5,7 @@ use super::append::UNFOLDED_AT_ONCE_MAX;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp, is_packed};
+use crate::batch::{HEADER_BYTES, UNPACKED_BYTES_MAX, find_max_timestamp, find_timestamp, is_packed};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
 use crate::log::{LogBounds, PartitionLog};
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
@@ -473,8 +473,8 @@ impl<D: Disk> Directory<D> {
                     find_timestamp(&batch, time, log_start, unpacked_bytes_max)
                 }
             };
-            let bytes_max = self.settings.unpacked_bytes_max;
-            let found = self.unfold(packed_bytes, UNFOLDED_AT_ONCE_MAX, bytes_max, finding).await;
+            // Whatever was let in under the bounds of its time is read under the largest: it is no rot.
+            let found = self.unfold(packed_bytes, UNFOLDED_AT_ONCE_MAX, UNPACKED_BYTES_MAX, finding).await;
             if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);
                 return Ok(Some(TimedOffset { offset, timestamp, leader_epoch }));

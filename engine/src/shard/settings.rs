@@ -25,7 +25,7 @@ pub struct EngineSettings {
     pub tail_memory_bytes: usize,
     /// Memory for pages read from segments on one shard.
     pub cache_bytes: usize,
-    /// What one compressed batch may unfold to.
+    /// What one compressed batch may unfold to; more where its topic allows batches of which that is no 64 times.
     pub unpacked_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
@@ -52,7 +52,7 @@ impl Default for EngineSettings {
             write_back_bytes_per_s: 256 << 20,
             tail_memory_bytes: 256 << 20,
             cache_bytes: 128 << 20,
-            unpacked_bytes_max: 256 << 20,
+            unpacked_bytes_max: 64 << 20,
             producer_expiration_ms: 86_400_000,
             producers_max: 250_000,
             retention_check_ms: 300_000,

@@ -65,12 +65,17 @@ type Found = Vec<(usize, PartitionData)>;
 pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: FetchRequest) -> Handled {
     let version = context.header.api_version;
     let now = Instant::now();
+    let isolation = match request.isolation_level {
+        0 => Isolation::Uncommitted,
+        1 => Isolation::Committed,
+        _ => return fail_all(shard, context, &request, ErrorCode::UnknownServerError), // Kafka's own answer
+    };
     let is_follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
     let bytes_max = request.max_bytes.clamp(0, shard.config.fetch_max_bytes);
     let limits = Limits {
         bytes_max: bytes_max as usize,
         bytes_min: request.min_bytes.clamp(0, bytes_max) as usize,
-        isolation: if request.isolation_level == 1 { Isolation::Committed } else { Isolation::Uncommitted },
+        isolation,
         end: now + Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX),
     };
     let plan = match shard.sessions.borrow_mut().begin(&request, version, now) {
@@ -88,7 +93,7 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
                     parts.entry(owner).or_default().push(part);
                     data.push(PartitionData::error(index, ErrorCode::NotLeaderOrFollower));
                 }
-                Err(error_code) => data.push(PartitionData::error(index, error_code)),
+                Err(error_code) => data.push(unread(index, error_code)),
             }
         }
     }
@@ -119,6 +124,31 @@ fn fail(shard: &Shard, context: &RequestContext, error: SessionError) -> Handled
         },
     );
     Handled::Answer(Answer::of(&context.header, &FetchResponse { error_code, ..FetchResponse::default() }))
+}
+
+/// Nothing of a request is served. Up to version 12 each partition says so, too.
+fn fail_all(
+    shard: &Shard,
+    context: &RequestContext,
+    request: &FetchRequest,
+    error_code: ErrorCode,
+) -> Handled {
+    counted(shard, error_code);
+    let topic = |topic: &crate::wire::fetch::FetchTopic| FetchableTopicResponse {
+        topic: topic.topic.clone(),
+        topic_id: topic.topic_id,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|one| PartitionData::error(one.partition, error_code))
+            .collect(),
+    };
+    let responses = match context.header.api_version {
+        IDS_SINCE.. => Vec::new(),
+        _ => request.topics.iter().map(topic).collect(),
+    };
+    let response = FetchResponse { error_code, responses, ..FetchResponse::default() };
+    Handled::Answer(Answer::of(&context.header, &response))
 }
 
 /// Finds a partition's log. Errors here do not end a fetch's wait for its other partitions, as in Kafka.
@@ -183,7 +213,7 @@ async fn read_until_enough(
         let (parts, waits) = (Arc::clone(parts), Arc::downgrade(&wanted));
         let asked = shard.router.call(*owner, move |shard| wait_here(shard, parts, limits, waits));
         if let Ok(found) = asked.await {
-            take(data, found, limits.bytes_max);
+            take(data, found, limits.bytes_max, |_| usize::MAX); // one owner held each to its limit
         }
         return;
     }
@@ -195,7 +225,9 @@ async fn read_until_enough(
         });
         let found: Found = join_all(asked).await.into_iter().flatten().flatten().collect();
         let done = is_enough(&found, limits);
-        take(data, found, limits.bytes_max);
+        let part =
+            |place: usize| parts.values().flat_map(|parts| parts.iter()).find(|part| part.place == place);
+        take(data, found, limits.bytes_max, |place| part(place).map_or(0, |part| part.bytes_max));
         if done || limits.end <= Instant::now() {
             return;
         }
@@ -301,14 +333,19 @@ fn is_diverging(data: &PartitionData) -> bool {
     data.diverging_epoch.epoch >= 0
 }
 
-/// Puts what owners found into its places. They read side by side, each up to the whole limit: what is over it in all
-/// waits for the next fetch.
-fn take(data: &mut [PartitionData], mut found: Found, bytes_max: usize) {
+/// Puts what owners found into its places. They read side by side, each up to the whole limit, and each gave its first
+/// batch whole: what is over a limit and not the first of all waits for the next fetch.
+fn take(
+    data: &mut [PartitionData],
+    mut found: Found,
+    bytes_max: usize,
+    part_bytes_max: impl Fn(usize) -> usize,
+) {
     found.sort_unstable_by_key(|(place, _)| *place);
     let (mut left, mut is_first) = (bytes_max, true);
     for (place, mut partition) in found {
         let bytes = partition.records_bytes();
-        if bytes > left && !is_first {
+        if bytes > 0 && !is_first && bytes > left.min(part_bytes_max(place)) {
             partition.records.clear();
         } else if bytes > 0 {
             is_first = false;
@@ -327,7 +364,7 @@ async fn read_here(shard: &Shard, parts: &[Part], limits: Limits) -> Found {
     for part in parts {
         let data = match read_one(shard, part, left, is_first, limits.isolation).await {
             Ok(data) => data,
-            Err(error_code) => PartitionData::error(part.index, error_code),
+            Err(error_code) => unread(part.index, error_code),
         };
         let bytes = data.records_bytes();
         is_first &= bytes == 0;
@@ -351,6 +388,13 @@ async fn read_one(
     let read = Read { offset, bytes_max: part.bytes_max.min(left), first_batch_whole: is_first, isolation };
     let outcome = shard.engine.read(part.log_id, read).await.map_err(|error| codes::of_read(&error))?;
     Ok(PartitionData { records: outcome.slices, ..quiet(part, &outcome.bounds, isolation) })
+}
+
+/// A partition that was not read. Where it is there, nobody looked for transactions: null says so, as in Kafka.
+fn unread(index: i32, error_code: ErrorCode) -> PartitionData {
+    let is_unknown = matches!(error_code, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
+    let aborted_transactions = is_unknown.then(Vec::new);
+    PartitionData { aborted_transactions, ..PartitionData::error(index, error_code) }
 }
 
 /// KIP-595: a fetcher whose last epoch ended elsewhere is told where to cut its log.
@@ -448,7 +492,7 @@ mod tests {
         let mut data: Vec<PartitionData> =
             (0..found.len()).map(|index| with_bytes(index as i32, 0)).collect();
         let found = found.iter().map(|(place, bytes)| (*place, with_bytes(*place as i32, *bytes)));
-        take(&mut data, found.collect(), bytes_max);
+        take(&mut data, found.collect(), bytes_max, |place| if place == 3 { 10 } else { usize::MAX });
         data.iter().map(PartitionData::records_bytes).collect()
     }
 
@@ -460,6 +504,12 @@ mod tests {
     #[test]
     fn the_first_batch_is_answered_however_small_the_limit_is_and_only_the_first() {
         assert_eq!(taken(&[(0, 0), (1, 500), (2, 1)], 10), [0, 500, 0]);
+    }
+
+    #[test]
+    fn a_partitions_own_limit_holds_for_all_but_the_first_batch() {
+        assert_eq!(taken(&[(0, 5), (1, 0), (2, 5), (3, 11)], 100), [5, 0, 5, 0]);
+        assert_eq!(taken(&[(0, 0), (1, 0), (2, 0), (3, 11)], 100), [0, 0, 0, 11]);
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl FetchSessions {
     ) -> Result<Plan, SessionError> {
         let uses_ids = version >= IDS_SINCE;
         let (session_id, epoch) = (request.session_id, request.session_epoch);
-        if epoch <= 0 || version < SESSIONS_SINCE {
+        if matches!(epoch, 0 | -1) || version < SESSIONS_SINCE {
             self.sessions.remove(&session_id);
             let kind = match epoch {
                 0 if version >= SESSIONS_SINCE => Kind::Full { uses_ids },
@@ -223,7 +223,7 @@ impl FetchSessions {
         now: Instant,
         mut draw: impl FnMut() -> i32,
     ) -> i32 {
-        if asked.is_empty() || asked.len() > PARTITIONS_MAX || !self.make_room(asked.len(), now) {
+        if asked.len() > PARTITIONS_MAX || !self.make_room(asked.len(), now) {
             return 0;
         }
         let session_id = loop {
@@ -438,6 +438,11 @@ mod tests {
         let mut client = Client::new(10);
         client.fetch(request(0, 0, &[(0, 5)]), quiet).unwrap();
         assert_eq!(client.fetch(request(71, 3, &[]), quiet), Err(SessionError::Epoch));
+        assert_eq!(
+            client.fetch(request(71, -2, &[]), quiet),
+            Err(SessionError::Epoch),
+            "and the session stays"
+        );
         assert_eq!(client.fetch(request(78, 1, &[]), quiet), Err(SessionError::NotFound));
         let now = client.now;
         assert_eq!(client.sessions.begin(&request(71, 1, &[]), 13, now).unwrap_err(), SessionError::TopicIds);

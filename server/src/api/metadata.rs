@@ -51,8 +51,9 @@ pub(super) async fn metadata(
     let topic_operations =
         if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
     let topics = topics.into_iter().map(|topic| {
-        let is_there = counted(shard, topic.error_code) == ErrorCode::None;
-        let topic_authorized_operations = if is_there { topic_operations } else { NO_OPERATIONS };
+        counted(shard, topic.error_code);
+        // What is not there could be made: who asks by name is told what it might do with it.
+        let topic_authorized_operations = if topic.name.is_some() { topic_operations } else { NO_OPERATIONS };
         MetadataResponseTopic { topic_authorized_operations, ..topic }
     });
     let own = shard.config.advertised(context.listener);
@@ -121,7 +122,7 @@ async fn named(
 ) -> Vec<MetadataResponseTopic> {
     let image = shard.cluster.image();
     let (mut topics, mut absent) = (Vec::with_capacity(asked.len()), Vec::new());
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut told) = (BTreeSet::new(), BTreeSet::new());
     for (number, one) in asked.into_iter().enumerate() {
         if number % TOPICS_PER_TURN == TOPICS_PER_TURN - 1 {
             futures_lite::future::yield_now().await;
@@ -132,6 +133,8 @@ async fn named(
             continue;
         }
         match look_up(&image, shard.config.node_id, name, one.topic_id) {
+            // By its name and by its id it is one topic.
+            Ok(topic) if !told.insert(topic.topic_id) => {}
             Ok(topic) | Err(Absent::Told(topic)) => topics.push(topic),
             Err(Absent::Name(name)) => absent.push(name),
         }

@@ -6,12 +6,13 @@ use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
     EpochEndOffset, ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest,
-    ListOffsetsResponse, ListOffsetsTopicResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-    OffsetForLeaderPartition, OffsetForLeaderTopicResult,
+    ListOffsetsResponse, ListOffsetsTopic, ListOffsetsTopicResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use thalweg_engine::shard::ReadError;
+use thalweg_engine::shard::{Isolation, ReadError};
 use thalweg_engine::units::{LeaderEpoch, LogId, Timestamp};
 
 const LATEST: i64 = -1;
@@ -20,6 +21,8 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
+/// A leader epoch that the client does not know. Any other below 0 is an old one.
+const NO_EPOCH: i32 = -1;
 
 /// An offset with its record's timestamp and leader epoch; -1 is unknown.
 #[derive(Clone, Copy)]
@@ -38,14 +41,39 @@ pub(super) async fn list_offsets(
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let version = context.header.api_version;
-    let committed = request.isolation_level == 1;
-    let topics = request.topics.into_iter().map(|topic| async move {
-        let partitions =
-            topic.partitions.iter().map(|partition| one(shard, version, &topic.name, partition, committed));
+    let isolation = match request.isolation_level {
+        0 => Ok(Isolation::Uncommitted),
+        1 => Ok(Isolation::Committed),
+        _ => Err(ErrorCode::UnknownServerError), // Kafka's own answer
+    };
+    // Version 0 looks at each by itself.
+    let twice = if version > 0 { twice(&request.topics) } else { BTreeSet::new() };
+    let twice = &twice;
+    let asked = request.topics.into_iter().filter(|topic| !topic.partitions.is_empty());
+    let topics = asked.map(|mut topic| async move {
+        let mut seen = BTreeSet::new();
+        let name = topic.name.clone();
+        let is_twice = |index: i32| !twice.is_empty() && twice.contains(&(name.clone(), index));
+        topic
+            .partitions
+            .retain(|asked| !is_twice(asked.partition_index) || seen.insert(asked.partition_index));
+        let partitions = topic.partitions.iter().map(|asked| {
+            let refused = is_twice(asked.partition_index).then_some(ErrorCode::InvalidRequest);
+            one(shard, version, &topic.name, asked, refused.map_or(isolation, Err))
+        });
         let partitions = join_all(partitions).await;
         ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
     });
     ListOffsetsResponse { topics: join_all(topics).await, ..ListOffsetsResponse::default() }
+}
+
+/// Partitions that a request asks for more than once: they are refused.
+fn twice(topics: &[ListOffsetsTopic]) -> BTreeSet<(String, i32)> {
+    let all = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|asked| (topic.name.as_str(), asked.partition_index)));
+    let mut seen = BTreeSet::new();
+    all.filter(|one| !seen.insert(*one)).map(|(name, index)| (name.to_owned(), index)).collect()
 }
 
 async fn one(
@@ -53,21 +81,22 @@ async fn one(
     version: i16,
     topic: &str,
     asked: &ListOffsetsPartition,
-    committed: bool,
+    isolation: Result<Isolation, ErrorCode>,
 ) -> ListOffsetsPartitionResponse {
     let blank = ListOffsetsPartitionResponse {
         partition_index: asked.partition_index,
         ..ListOffsetsPartitionResponse::default()
     };
-    let found = match locate(shard, topic, asked.partition_index, asked.current_leader_epoch) {
+    let located = locate(shard, topic, asked.partition_index, asked.current_leader_epoch);
+    let found = match isolation.and_then(|isolation| Ok((isolation, located?))) {
         Ok(_) if !is_known(asked.timestamp, version) => Err(ErrorCode::UnsupportedVersion),
-        Ok(partition) => {
+        Ok((isolation, partition)) => {
             let (log_id, timestamp, max) = (partition.log_id, asked.timestamp, asked.max_num_offsets);
             let call = shard.router.call(partition.owner, move |shard: Rc<Shard>| async move {
                 if version == 0 {
                     return before(&shard, log_id, timestamp, max).await;
                 }
-                place(&shard, log_id, timestamp, committed).await.map(|place| vec![place])
+                place(&shard, log_id, timestamp, isolation).await.map(|place| vec![place])
             });
             match call.await {
                 Ok(Ok(places)) => Ok(places),
@@ -112,25 +141,35 @@ fn locate(shard: &Shard, topic: &str, index: i32, epoch: i32) -> Result<Partitio
     let image = shard.cluster.image();
     let partition = image.topic(topic).and_then(|topic| topic.partition(index));
     let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    if epoch >= 0 && epoch < partition.leader_epoch {
-        return Err(ErrorCode::FencedLeaderEpoch);
-    }
-    if epoch > partition.leader_epoch {
-        return Err(ErrorCode::UnknownLeaderEpoch);
+    match epoch {
+        NO_EPOCH => {}
+        epoch if epoch < partition.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
+        epoch if epoch > partition.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
+        _ => {}
     }
     if partition.online { Ok(partition.clone()) } else { Err(ErrorCode::KafkaStorageError) }
 }
 
 /// On the owner: where a time lies.
-async fn place(shard: &Shard, log_id: LogId, timestamp: i64, committed: bool) -> Result<Place, ReadError> {
+async fn place(
+    shard: &Shard,
+    log_id: LogId,
+    timestamp: i64,
+    isolation: Isolation,
+) -> Result<Place, ReadError> {
     let bounds = shard.engine.bounds(log_id)?;
     let at = |offset: thalweg_engine::units::Offset| -> Result<Place, ReadError> {
         let epoch = shard.engine.epoch_at(log_id, offset)?;
-        Ok(Place { offset: offset.as_i64(), timestamp: -1, leader_epoch: epoch.map_or(-1, |epoch| epoch.0) })
+        // Where nothing is stored the current epoch begins.
+        let epoch = epoch.unwrap_or(bounds.leader_epoch);
+        Ok(Place { offset: offset.as_i64(), timestamp: -1, leader_epoch: epoch.0 })
     };
     let found = match timestamp {
         LATEST => {
-            let end = if committed { bounds.last_stable } else { bounds.high_watermark };
+            let end = match isolation {
+                Isolation::Committed => bounds.last_stable,
+                Isolation::Uncommitted => bounds.high_watermark,
+            };
             return Ok(Place { leader_epoch: bounds.leader_epoch.0, ..at(end)? });
         }
         // Without tiers all that is there is local, and nothing waits for upload.
@@ -187,9 +226,9 @@ async fn epoch_end(shard: &Rc<Shard>, topic: &str, asked: &OffsetForLeaderPartit
     let found = match locate(shard, topic, asked.partition, asked.current_leader_epoch) {
         Ok(partition) => {
             let (log_id, epoch) = (partition.log_id, LeaderEpoch(asked.leader_epoch));
-            // No epoch has no end: that of the empty history before the first record is not known.
+            // No epoch has no end.
             let ask = move |shard: Rc<Shard>| async move {
-                shard.engine.epoch_end(log_id, epoch).map(|end| end.filter(|_| epoch.0 >= 0))
+                shard.engine.epoch_end(log_id, epoch).map(|end| end.filter(|_| epoch.0 != NO_EPOCH))
             };
             match shard.router.call(partition.owner, ask).await {
                 Ok(Ok(found)) => Ok(found),

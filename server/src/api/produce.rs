@@ -22,9 +22,9 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use thalweg_engine::batch::{BatchError, Origin};
-use thalweg_engine::shard::{Append, AppendError, Staged};
-use thalweg_engine::units::LogId;
+use thalweg_engine::batch::{BatchError, BatchHeader, Origin};
+use thalweg_engine::shard::{Append, AppendError, Isolation, Read, Staged};
+use thalweg_engine::units::{LogId, Timestamp};
 
 const ACKS_NONE: i16 = 0;
 const ACKS_ALL: i16 = -1;
@@ -66,7 +66,13 @@ enum Outcome {
 }
 
 /// Produce 3-13.
-pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request: ProduceRequest) -> Handled {
+pub(super) async fn produce(
+    shard: &Rc<Shard>,
+    context: &RequestContext,
+    mut request: ProduceRequest,
+) -> Handled {
+    // A topic of which nothing is stored is not answered, as in Kafka.
+    request.topic_data.retain(|topic| !topic.partition_data.is_empty());
     let promise = match request.acks {
         ACKS_NONE => Promise::Staged,
         ACKS_ALL if request.timeout_ms >= 0 => {
@@ -77,6 +83,7 @@ pub(super) async fn produce(shard: &Rc<Shard>, context: &RequestContext, request
     let mut response = blank(&request.topic_data);
     if !matches!(request.acks, -1..=1) {
         fail_all(&mut response, ErrorCode::InvalidRequiredAcks);
+        name_unknown(shard, context.header.api_version, &mut response);
     } else if request.transactional_id.is_some() {
         // Transactions are not served: the same answer that a principal without the right to the id gets.
         fail_all(&mut response, ErrorCode::TransactionalIdAuthorizationFailed);
@@ -112,6 +119,17 @@ fn blank(topics: &[TopicProduceData]) -> ProduceResponse {
 fn fail_all(response: &mut ProduceResponse, code: ErrorCode) {
     for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
         partition.error_code = code;
+    }
+}
+
+/// What is not there is told before anything else that is wrong.
+fn name_unknown(shard: &Shard, version: i16, response: &mut ProduceResponse) {
+    let image = shard.cluster.look();
+    for topic in &mut response.responses {
+        for partition in &mut topic.partition_responses {
+            let found = find(&image, version, &topic.name, topic.topic_id, partition.index);
+            partition.error_code = found.err().unwrap_or(partition.error_code);
+        }
     }
 }
 
@@ -212,7 +230,7 @@ async fn append(shard: Rc<Shard>, parts: Vec<Part>, promise: Promise) -> Vec<Out
     }
     let durable = |(log_id, staged): (LogId, Result<Staged, AppendError>)| {
         let durable = staged.as_ref().ok().map(|staged| shard.engine.durable(log_id, staged.offset_end));
-        (staged, durable)
+        (log_id, staged, durable)
     };
     let waiting: Vec<_> = staged.into_iter().map(durable).collect();
     let mut over = match promise {
@@ -221,13 +239,13 @@ async fn append(shard: Rc<Shard>, parts: Vec<Part>, promise: Promise) -> Vec<Out
     };
     let mut outcomes = Vec::with_capacity(waiting.len());
     let mut is_over = false;
-    for (staged, durable) in waiting {
+    for (log_id, staged, durable) in waiting {
         outcomes.push(match (staged, durable) {
             (Err(error), _) => Outcome::Refused(error),
             (Ok(_), _) if is_over => Outcome::TimedOut,
             (Ok(staged), None) => Outcome::Done(staged),
             (Ok(staged), Some(durable)) => match select(pin!(durable), &mut over).await {
-                Either::Left((Ok(()), _)) => Outcome::Done(staged),
+                Either::Left((Ok(()), _)) => Outcome::Done(first_time(&shard, log_id, staged).await),
                 Either::Left((Err(error), _)) => Outcome::Refused(error.into()),
                 Either::Right(_) => {
                     is_over = true;
@@ -237,6 +255,21 @@ async fn append(shard: Rc<Shard>, parts: Vec<Part>, promise: Promise) -> Vec<Out
         });
     }
     outcomes
+}
+
+/// A duplicate is answered with the time at which it was first stored, where that is the broker's to say.
+async fn first_time(shard: &Shard, log_id: LogId, staged: Staged) -> Staged {
+    if !staged.duplicate || staged.append_time == Timestamp::NONE {
+        return staged;
+    }
+    let offset = staged.base_offset;
+    let read = Read { offset, bytes_max: 0, first_batch_whole: true, isolation: Isolation::Uncommitted };
+    let stored = shard.engine.read(log_id, read).await.ok();
+    let head: Option<Vec<u8>> = stored.map(|stored| stored.slices.concat());
+    let header = head.and_then(|head| BatchHeader::read(&head).ok());
+    // Deleted meanwhile: nobody knows its time any more.
+    let append_time = header.map_or(Timestamp::NONE, |header| Timestamp(header.max_timestamp));
+    Staged { append_time, ..staged }
 }
 
 fn partition_of(response: &mut ProduceResponse, place: Place) -> Option<&mut PartitionProduceResponse> {

@@ -42,7 +42,7 @@ fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
         None => {}
     }
     // KIP-360: a producer that has both names what it was; without a transactional id it gets a new one all the same.
-    if (request.producer_id < 0) == (request.producer_epoch < 0) {
+    if (request.producer_id == -1) == (request.producer_epoch == -1) {
         Ok(())
     } else {
         Err(ErrorCode::InvalidRequest)
@@ -65,6 +65,7 @@ mod tests {
         assert_eq!(check(&request(None, 5, 3)), Ok(()));
         assert_eq!(check(&request(None, 5, -1)), Err(ErrorCode::InvalidRequest));
         assert_eq!(check(&request(None, -1, 3)), Err(ErrorCode::InvalidRequest));
+        assert_eq!(check(&request(None, -2, -1)), Err(ErrorCode::InvalidRequest));
         assert_eq!(check(&request(Some(""), -1, -1)), Err(ErrorCode::InvalidRequest));
         let refused = check(&request(Some("mine"), -1, -1));
         assert_eq!(refused, Err(ErrorCode::TransactionalIdAuthorizationFailed));

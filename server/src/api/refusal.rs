@@ -5,7 +5,7 @@ use crate::cluster::{AddPartitionsError, CreateTopicError, DeleteTopicError};
 use crate::config::ConfigError;
 use crate::wire::ErrorCode;
 
-/// Why a part of a request was refused.
+/// Why a part of a request was refused. An empty text is none: the client then says what the code means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
@@ -27,9 +27,15 @@ impl Refusal {
         Self::new(ErrorCode::InvalidConfig, text)
     }
 
+    /// Kafka, too, leaves the words to the client.
+    pub(super) fn bare(code: ErrorCode) -> Self {
+        Self::new(code, "")
+    }
+
     /// Code and text as answers carry them; no text without an error.
     pub(super) fn parts(refused: Option<Self>) -> (ErrorCode, Option<String>) {
-        refused.map_or((ErrorCode::None, None), |refusal| (refusal.code, Some(refusal.text)))
+        let text = |text: String| (!text.is_empty()).then_some(text);
+        refused.map_or((ErrorCode::None, None), |refusal| (refusal.code, text(refusal.text)))
     }
 }
 
@@ -47,6 +53,9 @@ impl From<DeleteTopicError> for Refusal {
 
 impl From<AddPartitionsError> for Refusal {
     fn from(error: AddPartitionsError) -> Self {
+        if error == AddPartitionsError::Unknown {
+            return Self::bare(codes::of_add_partitions(&error));
+        }
         Self::new(codes::of_add_partitions(&error), error.to_string())
     }
 }

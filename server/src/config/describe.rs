@@ -1,10 +1,12 @@
 //! Keys as `DescribeConfigs` answers them: value, where it comes from, and where else it could have come from.
 
-use super::keys::{Config, broker_keys};
-use super::topic::TopicSettings;
+use super::keys::{Config, KeyInfo, broker_keys};
 use super::topic_keys::{TopicKey, topic_keys};
 use super::values::KeyType;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+static BROKER_KEYS: LazyLock<Vec<KeyInfo>> = LazyLock::new(broker_keys);
 
 /// Where a value comes from, as the protocol numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// What a logger of the broker is set to.
+    BrokerLogger = 6,
 }
 
 /// One place a value could come from.
@@ -50,77 +54,72 @@ pub struct Described {
 
 impl Config {
     /// The broker's keys.
-    pub fn describe(&self) -> Vec<Described> {
-        let defaults = broker_keys();
-        let describe = |key: &super::KeyInfo| {
-            let synonyms = self.places(key.name, &[key.name], &defaults);
+    pub fn describe(&self) -> impl Iterator<Item = Described> {
+        BROKER_KEYS.iter().map(|key| {
+            let finest = topic_keys().iter().find(|topic| topic.broker_key == Some(key.name));
+            let names = finest.map_or_else(|| vec![key.name], |topic| topic.broker_keys().collect());
+            let synonyms = self.places(key.name, &names);
             Described {
                 name: key.name,
-                value: self.text(key.name),
+                value: self.text(key.name).filter(|value| !value.is_empty()),
                 source: synonyms.first().map_or(ConfigSource::Default, |first| first.source),
                 kind: key.kind,
                 read_only: true,
                 synonyms,
                 doc: key.doc,
             }
-        };
-        defaults.iter().map(describe).collect()
+        })
     }
 
     /// Where a value could come from: what is set, then the defaults. As Kafka does, only from `main` on.
-    fn places(&self, main: &str, names: &[&'static str], defaults: &[super::KeyInfo]) -> Vec<Synonym> {
+    fn places(&self, main: &str, names: &[&'static str]) -> Vec<Synonym> {
         let set = names.iter().filter_map(|name| {
             let value = self.set.contains_key(*name).then(|| self.text(name));
             value.map(|value| Synonym { name, value, source: ConfigSource::StaticBroker })
         });
         let unset = names.iter().filter_map(|name| {
-            let default = defaults.iter().find(|key| key.name == *name).and_then(|key| key.default.clone());
+            let default =
+                BROKER_KEYS.iter().find(|key| key.name == *name).and_then(|key| key.default.clone());
+            let default = default.filter(|default| !default.is_empty());
             default.map(|value| Synonym { name, value: Some(value), source: ConfigSource::Default })
         });
         set.chain(unset).skip_while(|place| place.name != main).collect()
     }
 }
 
-impl TopicSettings {
-    /// A topic's keys; `overrides` are those it was made of.
-    pub fn describe(&self, config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Described> {
-        let defaults = broker_keys();
-        let describe = |key: &TopicKey| {
-            let value = self.texts.get(key.name).cloned();
-            let names: Vec<&'static str> = key.broker_keys().collect();
-            let mut synonyms =
-                key.broker_key.map_or_else(Vec::new, |main| config.places(main, &names, &defaults));
-            if overrides.contains_key(key.name) {
-                synonyms
-                    .insert(0, Synonym { name: key.name, value: value.clone(), source: ConfigSource::Topic });
-            }
-            let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
-            Described {
-                name: key.name,
-                value,
-                source,
-                kind: key.kind,
-                read_only: false,
-                synonyms,
-                doc: key.doc,
-            }
-        };
-        topic_keys().iter().map(describe).collect()
+impl TopicKey {
+    /// What it comes to for a topic that sets `overrides` itself.
+    pub fn describe(&self, config: &Config, overrides: &BTreeMap<String, String>) -> Described {
+        let names: Vec<&'static str> = self.broker_keys().collect();
+        let mut synonyms = self.broker_key.map_or_else(Vec::new, |main| config.places(main, &names));
+        let own = overrides.get(self.name).map(|own| self.kind.normal(own));
+        if let Some(own) = &own {
+            let own = Synonym { name: self.name, value: Some(own.clone()), source: ConfigSource::Topic };
+            synonyms.insert(0, own);
+        }
+        Described {
+            name: self.name,
+            source: synonyms.first().map_or(ConfigSource::Default, |first| first.source),
+            value: Some(own.unwrap_or_else(|| self.default_text(config))),
+            kind: self.kind,
+            read_only: false,
+            synonyms,
+            doc: self.doc,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::topic_key;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     fn topic(set: &[(&str, &str)], overrides: &[(&str, &str)], name: &str) -> Described {
-        let (config, overrides) = (Config::of(map(set)).unwrap(), map(overrides));
-        let settings = TopicSettings::from_overrides(&config, &overrides).unwrap();
-        settings.describe(&config, &overrides).into_iter().find(|key| key.name == name).unwrap()
+        topic_key(name).unwrap().describe(&Config::of(map(set)).unwrap(), &map(overrides))
     }
 
     fn places(described: &Described) -> Vec<(&str, &str, ConfigSource)> {
@@ -165,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_brokers_own_keys_are_read_only() {
-        let keys = Config::of(map(&[("num.partitions", "3")])).unwrap().describe();
+        let keys = Config::of(map(&[("num.partitions", "3")])).unwrap();
+        let keys: Vec<Described> = keys.describe().collect();
         let find = |name: &str| keys.iter().find(|key| key.name == name).unwrap();
         assert_eq!(
             (find("num.partitions").value.as_deref(), find("num.partitions").source),

@@ -190,7 +190,7 @@ keys! {
         "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Never; "Without effect: every acknowledged record is synced."
     }
     "Retention and compaction" {
-        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Now; "delete, compact or both. delete acts; compact refuses records without a key, compacting itself is not there yet."
+        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Now; "delete, compact, both, or empty to keep everything. delete acts; compact refuses records without a key, compacting itself is not there yet."
         "log.retention.ms" log_retention_ms: Option<i64> = None, Range(-1, I64), Now; "How long records are kept; log.retention.minutes, then log.retention.hours, when unset. -1 is for ever."
         "log.retention.minutes" log_retention_minutes: Option<i32> = None, Any, Now; "The same in minutes."
         "log.retention.hours" log_retention_hours: i32 = 168, Any, Now; "The same in hours."

@@ -200,7 +200,7 @@ mod tests {
             ("segment.ms", "0"),
             ("retention.ms", "-2"),
             ("cleanup.policy", "burn"),
-            ("cleanup.policy", ""),
+            ("cleanup.policy", "delete,"),
             ("compression.type", "none"),
             ("compression.type", "GZIP"),
             ("compression.gzip.level", "0"),

@@ -58,7 +58,7 @@ macro_rules! topic_keys {
 }
 
 const KEYS: &[TopicKey] = topic_keys! {
-    "cleanup.policy" List, ListOf(CLEANUP_POLICIES), Now, from "log.cleanup.policy"; "delete, compact or both. delete acts; compact refuses records without a key, compacting itself is not there yet."
+    "cleanup.policy" List, ListOf(CLEANUP_POLICIES), Now, from "log.cleanup.policy"; "delete, compact, both, or empty to keep everything. delete acts; compact refuses records without a key, compacting itself is not there yet."
     "compression.gzip.level" Int, RangeOr(1, 9, -1), Now, from "compression.gzip.level"; "Level where compression.type is gzip; -1 is gzip's own default."
     "compression.lz4.level" Int, Range(1, 17), Now, from "compression.lz4.level"; "Level where compression.type is lz4."
     "compression.type" Text, OneOf(COMPRESSION_TYPES), Now, from "compression.type"; "producer keeps what clients chose; a codec, or uncompressed, makes batches of another one anew."

@@ -3,7 +3,7 @@
 use super::resource;
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, codes, counted};
-use crate::cluster::{AlterConfigsError, Topic, validate_name};
+use crate::cluster::{AlterConfigsError, NameError, Topic, validate_name};
 use crate::config::{Config, KeyType, TopicSettings, topic_key};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
@@ -29,6 +29,7 @@ mod operation {
 }
 
 /// What is asked of one resource.
+#[derive(Clone)]
 enum Change {
     /// All that it sets from now on.
     Replace(Vec<AlterableConfig>),
@@ -174,10 +175,16 @@ async fn alter_topic(
     change: Change,
     validate_only: bool,
 ) -> Result<(), Refusal> {
-    if name.is_empty() {
-        return Err(Refusal::request("Default topic resources are not allowed."));
+    if shard.cluster.look().topic(name).is_none() {
+        // As Kafka tells it: lists that are none, then the name, then the values, and only then that no such topic is there.
+        let after = applied(&shard.config, &BTreeMap::new(), change.clone())?;
+        if name.is_empty() {
+            return Err(Refusal::request("Default topic resources are not allowed."));
+        }
+        let invalid = |error: NameError| Refusal::new(ErrorCode::InvalidTopicException, error.to_string());
+        validate_name(name).map_err(invalid)?;
+        TopicSettings::from_overrides(&shard.config, &after)?;
     }
-    validate_name(name).map_err(|error| Refusal::new(ErrorCode::InvalidTopicException, error.to_string()))?;
     let config = Arc::clone(&shard.config);
     let changed = move |topic: &Topic| changed(&config, &topic.overrides, change);
     if validate_only {
@@ -205,20 +212,29 @@ fn changed(
     overrides: &BTreeMap<String, String>,
     change: Change,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    let after = match change {
+    let after = applied(config, overrides, change)?;
+    TopicSettings::from_overrides(config, &after)?;
+    Ok(after)
+}
+
+/// The same before its values were looked at.
+fn applied(
+    config: &Config,
+    overrides: &BTreeMap<String, String>,
+    change: Change,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    match change {
         Change::Replace(entries) => {
-            entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect()
+            Ok(entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect())
         }
         Change::Edit(edits) => {
             let mut after = overrides.clone();
             for edit in edits {
                 apply(config, &mut after, edit)?;
             }
-            after
+            Ok(after)
         }
-    };
-    TopicSettings::from_overrides(config, &after)?;
-    Ok(after)
+    }
 }
 
 fn apply(
@@ -232,7 +248,8 @@ fn apply(
         operation::DELETE => drop(overrides.remove(&name)),
         operation::APPEND => {
             let mut parts = list(config, overrides, &name, "APPEND")?;
-            for part in value.split(',') {
+            // Nothing is a word, too, and no list takes it.
+            for part in value.split(',').map(str::trim) {
                 if !parts.iter().any(|known| known == part) {
                     parts.push(part.to_owned());
                 }
@@ -241,7 +258,7 @@ fn apply(
         }
         operation::SUBTRACT => {
             let mut parts = list(config, overrides, &name, "SUBTRACT")?;
-            parts.retain(|part| !value.split(',').any(|gone| gone == part));
+            parts.retain(|part| !value.split(',').any(|gone| gone.trim() == part));
             overrides.insert(name, parts.join(","));
         }
         other => return Err(Refusal::request(format!("Unknown operation type {other}"))),
@@ -317,6 +334,11 @@ mod tests {
         assert_eq!(policy(APPEND, "compact"), "cleanup.policy=delete,compact");
         assert_eq!(policy(APPEND, "delete"), "cleanup.policy=delete");
         assert_eq!(policy(SUBTRACT, "compact"), "cleanup.policy=delete");
+        assert_eq!(
+            policy(SUBTRACT, "delete"),
+            "cleanup.policy=",
+            "nothing is a policy: nothing is cleaned up"
+        );
     }
 
     #[test]
@@ -334,6 +356,7 @@ mod tests {
             (edited(&[("no.such", SET, Some("1"))]), 40, "Unknown topic config name: no.such"),
             (edited(&[("retention.ms", SET, Some("soon"))]), 40, "Invalid value soon for configuration"),
             (edited(&[("cleanup.policy", APPEND, Some("shred"))]), 40, "cleanup.policy"),
+            (edited(&[("cleanup.policy", APPEND, Some(""))]), 40, "cleanup.policy"),
             (edited(&[("retention.ms", 9, Some("5"))]), 42, "Unknown operation type 9"),
             (replaced(&[("retention.ms", None)]), 42, "Null value not supported for : retention.ms"),
             (

@@ -1,19 +1,17 @@
 //! `DescribeConfigs` 0-4.
 
-use super::{ValueSource, broker_source, resource, topic_value};
+use super::resource;
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, counted};
-use crate::cluster::{Image, Topic, validate_name};
-use crate::config::{Config, KeyInfo, TopicKey, broker_keys, topic_keys};
+use crate::cluster::{Image, validate_name};
+use crate::config::{Config, ConfigSource, Described, topic_keys};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 /// Entries of one answer: about 12 000 topics whole, a hundred megabytes while it is made.
 const ENTRIES_MAX: usize = 400_000;
@@ -21,10 +19,6 @@ const ENTRIES_MAX: usize = 400_000;
 const TOPICS_PER_TURN: usize = 64;
 /// Type of a key that the broker cannot type, as the wire numbers it.
 const UNKNOWN_TYPE: i8 = 0;
-
-/// Defaults of the broker's keys; empty for a key without one.
-static BROKER_DEFAULTS: LazyLock<BTreeMap<&'static str, String>> =
-    LazyLock::new(|| broker_keys().into_iter().filter_map(|key| Some((key.name, key.default?))).collect());
 
 /// What the answer should hold beside the values.
 #[derive(Clone, Copy)]
@@ -88,15 +82,15 @@ fn describe(
                 .topic(name)
                 .ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, String::new()))?;
             let keys = topic_keys().iter().filter(|key| is_asked(asked, key.name));
-            Ok(keys.map(|key| topic_entry(config, topic, key, wanted)).collect())
+            Ok(keys.map(|key| entry(key.describe(config, &topic.overrides), wanted)).collect())
         }
         resource::BROKER => {
             if name.is_empty() {
                 return Ok(Vec::new()); // defaults of all brokers: they are never set at run time
             }
             check_broker(config, name, " or empty string,")?;
-            let keys = broker_keys().into_iter().filter(|key| is_asked(asked, key.name));
-            Ok(keys.map(|key| broker_entry(config, &key, wanted)).collect())
+            let keys = config.describe().filter(|key| is_asked(asked, key.name));
+            Ok(keys.map(|key| entry(key, wanted)).collect())
         }
         resource::BROKER_LOGGER => {
             if name.is_empty() {
@@ -127,72 +121,24 @@ fn is_asked(asked: &DescribeConfigsResource, name: &str) -> bool {
     keys.is_empty() || keys.iter().any(|key| key == name)
 }
 
-fn topic_entry(
-    config: &Config,
-    topic: &Topic,
-    key: &TopicKey,
-    wanted: Wanted,
-) -> DescribeConfigsResourceResult {
-    let (value, source) = topic_value(config, &topic.overrides, key);
-    let mut synonyms = Vec::new();
-    if wanted.synonyms {
-        if source == ValueSource::Topic {
-            synonyms.push(synonym(key.name, value.clone(), source));
-        }
-        if let Some(name) = key.broker_key {
-            push_broker_synonyms(&mut synonyms, config, name, broker_source(config, key));
-        }
-    }
+fn entry(described: Described, wanted: Wanted) -> DescribeConfigsResourceResult {
+    let synonyms = if wanted.synonyms { described.synonyms } else { Vec::new() };
+    let synonym = |place: crate::config::Synonym| DescribeConfigsSynonym {
+        name: place.name.to_owned(),
+        value: place.value,
+        source: place.source as i8,
+    };
     DescribeConfigsResourceResult {
-        name: key.name.to_owned(),
-        value: Some(value),
-        read_only: false,
-        is_default: source == ValueSource::Default,
-        config_source: source as i8,
+        name: described.name.to_owned(),
+        value: described.value,
+        read_only: described.read_only,
+        is_default: described.source == ConfigSource::Default,
+        config_source: described.source as i8,
         is_sensitive: false,
-        synonyms,
-        config_type: key.kind as i8,
-        documentation: wanted.documentation.then(|| key.doc.to_owned()),
+        synonyms: synonyms.into_iter().map(synonym).collect(),
+        config_type: described.kind as i8,
+        documentation: wanted.documentation.then(|| described.doc.to_owned()),
     }
-}
-
-fn broker_entry(config: &Config, key: &KeyInfo, wanted: Wanted) -> DescribeConfigsResourceResult {
-    let is_set = config.set.contains_key(key.name);
-    let source = if is_set { ValueSource::StaticBroker } else { ValueSource::Default };
-    let mut synonyms = Vec::new();
-    if wanted.synonyms {
-        push_broker_synonyms(&mut synonyms, config, key.name, source);
-    }
-    DescribeConfigsResourceResult {
-        name: key.name.to_owned(),
-        value: config.text(key.name).filter(|value| !value.is_empty()),
-        read_only: true,
-        is_default: !is_set,
-        config_source: source as i8,
-        is_sensitive: false,
-        synonyms,
-        config_type: key.kind as i8,
-        documentation: wanted.documentation.then(|| key.doc.to_owned()),
-    }
-}
-
-/// What the broker's key was set to, then its default; a key without default has none.
-fn push_broker_synonyms(
-    synonyms: &mut Vec<DescribeConfigsSynonym>,
-    config: &Config,
-    name: &'static str,
-    source: ValueSource,
-) {
-    if source == ValueSource::StaticBroker {
-        synonyms.push(synonym(name, config.text(name).unwrap_or_default(), source));
-    }
-    if let Some(default) = BROKER_DEFAULTS.get(name).filter(|default| !default.is_empty()) {
-        synonyms.push(synonym(name, default.clone(), ValueSource::Default));
-    }
-}
-
-fn synonym(name: &str, value: String, source: ValueSource) -> DescribeConfigsSynonym {
-    DescribeConfigsSynonym { name: name.to_owned(), value: Some(value), source: source as i8 }
 }
 
 /// The one logger that there is: its level, where `thalweg.log.level` is one for all.
@@ -202,7 +148,7 @@ fn root_logger(config: &Config) -> DescribeConfigsResourceResult {
         value: Some(config.thalweg_log_level.to_ascii_uppercase()),
         read_only: true,
         is_default: false,
-        config_source: ValueSource::BrokerLogger as i8,
+        config_source: ConfigSource::BrokerLogger as i8,
         is_sensitive: false,
         synonyms: Vec::new(),
         config_type: UNKNOWN_TYPE,
@@ -214,6 +160,7 @@ fn root_logger(config: &Config) -> DescribeConfigsResourceResult {
 mod tests {
     use super::*;
     use crate::cluster::image_of;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     fn described(

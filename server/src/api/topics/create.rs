@@ -1,11 +1,10 @@
 //! `CreateTopics` 0-7.
 
 use super::{PARTITIONS_PER_REQUEST_MAX, check_replicas, too_many_partitions, twice};
-use crate::api::configs::topic_value;
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, counted};
 use crate::cluster::{CreateTopicError, Image, METADATA_TOPIC, NewTopic, validate_name};
-use crate::config::{Config, TopicSettings, topic_keys};
+use crate::config::{Config, TopicKey, TopicSettings, topic_keys};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -69,13 +68,14 @@ fn refused(shard: &Shard, name: String, refusal: Refusal) -> CreatableTopicResul
 }
 
 fn described(config: &Config, new: NewTopic, topic_id: Uuid) -> CreatableTopicResult {
-    let entry = |key| {
-        let (value, source) = topic_value(config, &new.overrides, key);
+    let entry = |key: &TopicKey| {
+        let described = key.describe(config, &new.overrides);
         CreatableTopicConfigs {
             name: key.name.to_owned(),
-            value: Some(value),
-            read_only: false,
-            config_source: source as i8,
+            // As it was sent: Kafka, too, puts it into its own form only where it describes it.
+            value: new.overrides.get(key.name).cloned().or(described.value),
+            read_only: described.read_only,
+            config_source: described.source as i8,
             is_sensitive: false,
         }
     };

@@ -52,7 +52,7 @@ pub(in crate::api) async fn delete_topics(
 
 fn disabled(version: i16) -> Refusal {
     let code = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
-    Refusal::new(code, "Topic deletion is disabled.")
+    Refusal::bare(code)
 }
 
 fn unknown_name() -> Refusal {
