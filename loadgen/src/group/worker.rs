@@ -10,7 +10,7 @@ use crate::run::{RunError, Stop};
 use crate::schedule::{self, Schedule};
 
 /// How often timeouts and the wish to stop are looked at; what is due earlier wakes the loop by itself.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(200);
 /// After the end, answers to commits are awaited so long.
 const COMMITS_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -302,7 +302,7 @@ overlay!(RoundtripFlags { consumer_count, fetch_min_bytes, fetch_max_wait_ms });
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupFlags {
-    /// Id of the group; of several, the beginning of their ids [default: thalweg-loadgen]
+    /// Id of the group; of several, the beginning of their ids [default: drawn, and told in the result]
     #[arg(long = "group", value_name = "ID")]
     pub name: Option<String>,
     /// Groups, each of which plays the script [default: 1]

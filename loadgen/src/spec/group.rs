@@ -1,7 +1,7 @@
 //! The checked form of the settings of `group`.
 use serde::Serialize;
 
-use super::check::{invalid, seconds, within};
+use super::check::{drawn, invalid, seconds, within};
 use super::{GroupFlags, Produce, ReadFrom, SpecError};
 use crate::group::{Action, Assignor, Event};
 
@@ -48,7 +48,8 @@ impl Group {
             return Err(invalid("--heartbeat-ms", heartbeat_ms, "less than --session-timeout-ms"));
         }
         let checked = Self {
-            name: flags.name.unwrap_or_else(|| "thalweg-loadgen".into()),
+            // A name of its own: members that a run before left behind would be waited for until their sessions end.
+            name: flags.name.unwrap_or_else(|| format!("thalweg-loadgen-{:08x}", drawn() as u32)),
             group_count: within("--groups", flags.group_count.unwrap_or(1), 1..=GROUPS_MAX)?,
             events: flags.events.unwrap_or_default(),
             assignor: flags.assignor.unwrap_or_default(),
