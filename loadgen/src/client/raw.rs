@@ -182,6 +182,15 @@ impl Link {
         self.start = 0;
     }
 
+    /// Ends the connection with a reset: many at once would leave their ports in use for a minute.
+    pub fn reset(&mut self) {
+        if let Some(stream) = &self.stream {
+            // What cannot be reset is closed.
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+        self.close();
+    }
+
     /// Queues a frame; it leaves with the next flush.
     pub fn send(&mut self, frame: Frame) {
         self.out.push_back(frame);

@@ -73,6 +73,10 @@ impl Reading {
         (self.hold_until, self.reconnect) = (Duration::ZERO, Reconnect::default());
     }
 
+    pub(crate) fn reset(&mut self) {
+        self.link.reset();
+    }
+
     /// Asks for these partitions if nothing is asked; connects if need be. Returns whether the connection broke.
     pub(crate) fn step(
         &mut self,

@@ -188,6 +188,12 @@ impl Seat {
         self.reconnect = Reconnect::default();
     }
 
+    /// The run is over.
+    pub(crate) fn reset(&mut self) {
+        self.link.reset();
+        self.readings.iter_mut().for_each(Reading::reset);
+    }
+
     /// Its member may have become one that is out: its sockets go, or it begins anew.
     fn follow_exit(&mut self, context: &mut Context<'_>) {
         if !self.member.is_out() {

@@ -102,7 +102,7 @@ impl Worker {
                     self.touch(&mut hall, seat, now, Seat::tick);
                 }
                 if now >= end && self.is_finished(&hall, goal, now, end) {
-                    self.finish(&hall, now);
+                    self.finish(&mut hall, now);
                     return Ok((self.tally, self.groups));
                 }
             }
@@ -246,7 +246,8 @@ impl Worker {
         self.groups.iter().all(read) || now >= end + self.plan.drain
     }
 
-    fn finish(&mut self, hall: &Hall, now: Duration) {
+    fn finish(&mut self, hall: &mut Hall, now: Duration) {
+        hall.seats.iter_mut().for_each(Seat::reset);
         let tally = &mut self.tally;
         if let Some(schedule) = &mut self.commits {
             tally.unsent_commits += schedule.close(now.saturating_sub(self.plan.commit_start));
