@@ -174,7 +174,7 @@ const STORM: Load = Load {
             errors
                 .filter(|(name, _)| name.contains("UnknownMember"))
                 .filter_map(|(_, count)| count.as_f64())
-                .sum()
+                .fold(0.0, |sum, count| sum + count)
         }),
     ],
 };
