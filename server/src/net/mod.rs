@@ -11,7 +11,6 @@ mod frame;
 mod http;
 mod listener;
 mod pipeline;
-mod pulse;
 mod send;
 mod socket;
 
@@ -21,4 +20,3 @@ pub use connections::{CloseReason, Connections};
 pub use http::serve_http;
 pub use listener::{Acceptor, Doors, Load};
 pub use pipeline::Class;
-pub use pulse::pulse;
