@@ -4,6 +4,8 @@
 #   benches/figures.sh                          the quick profile: 3 rounds, 5 s a run, about 6 minutes
 #   benches/figures.sh --full                   5 rounds, 30 s a run after 10 s of warm-up, about an hour
 #   benches/figures.sh --only stream            one kind only: stream, batches, lonely, starts; may be given several times
+#   benches/figures.sh --only groups --rounds 1 --kafka fetch
+#                                               groups beside Kafka's, six minutes a round; runs only if it is named
 #   benches/figures.sh --rounds N --time-s S --warm-up-s S --set KEY=VALUE --port P
 #   benches/figures.sh --kafka DIR              starts and memory beside the Kafka whose jars are in DIR or DIR/libs
 #   benches/figures.sh --kafka fetch            the same with Kafka 4.3.1, its published jars fetched by Maven
@@ -20,7 +22,7 @@ output=${FIGURES_DIR:-target/figures}
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) sed -n '2,15p' "$0"; exit ;;
+    -h | --help) sed -n '2,17p' "$0"; exit ;;
     --kafka)
       jars=$2
       if [ "$jars" = fetch ]; then

@@ -10,6 +10,7 @@ mod configs;
 mod consumer_groups;
 mod crash;
 mod fetch_waits;
+mod group_load;
 mod hostile;
 mod idempotence;
 mod kafka_tools;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Where the binaries are and where their files go.
 #[derive(Clone, Debug)]
@@ -65,6 +66,31 @@ impl Bench {
     /// The load generator in the background; the caller ends it.
     pub(crate) fn produce_meanwhile(&self, port: u16, arguments: &[&str]) -> io::Result<Child> {
         self.producer(port, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
+
+    /// A run of `thalweg-loadgen group` on CPU 1 to its end, and its result; `look` is called ten times a second meanwhile.
+    pub(crate) fn group(&self, port: u16, arguments: &[&str], mut look: impl FnMut()) -> io::Result<Value> {
+        let json = self.directory.join("group.json");
+        let mut command = Command::new("taskset");
+        command.args(["-c", "1"]).arg(self.binaries.join("thalweg-loadgen")).arg("group");
+        command.args(["--brokers", &format!("127.0.0.1:{port}"), "--json"]).arg(&json);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.spawn()?;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            look();
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let result = std::fs::read(&json)?;
+        std::fs::remove_file(&json)?;
+        let value: Value = serde_json::from_slice(&result).map_err(io::Error::other)?;
+        match value["failures"].as_array().and_then(|failures| failures.first()) {
+            Some(failure) => Err(io::Error::other(format!("the load generator: {failure}"))),
+            None if !status.success() => Err(io::Error::other(format!("{command:?}: {status}"))),
+            None => Ok(value),
+        }
     }
 
     fn producer(&self, port: u16, arguments: &[&str]) -> Command {

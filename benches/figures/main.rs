@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report of a bench is what it prints")]
 
 mod cases;
+mod groups;
 mod load;
 mod process;
 mod table;
@@ -25,6 +26,7 @@ enum Case {
     Batches,
     Lonely,
     Starts,
+    Groups,
 }
 
 /// Runs raw loops and broker in turn and writes figures.md and figures.json.
@@ -33,7 +35,7 @@ struct Arguments {
     /// Longer runs and more rounds.
     #[arg(long)]
     full: bool,
-    /// Only these; may be given several times.
+    /// Only these; may be given several times. `groups` runs only if it is named.
     #[arg(long)]
     only: Vec<Case>,
     /// Rounds; 3, with --full 5.
@@ -96,6 +98,14 @@ fn main() -> io::Result<()> {
         let kafka = arguments.kafka.clone().map(|jars| Program::Kafka { jars });
         let programs: Vec<Program> = std::iter::once(broker).chain(kafka).collect();
         cases::starts(&bench, &programs, port, rounds, &mut table)?;
+    }
+    // Only when asked for: a round takes minutes.
+    if arguments.only.contains(&Case::Groups) {
+        let kafka = arguments.kafka.clone().map(|jars| Program::Kafka { jars });
+        let thalweg =
+            Program::Thalweg { binary: bench.binaries.join("thalweg"), settings: arguments.set.clone() };
+        let programs: Vec<Program> = std::iter::once(thalweg).chain(kafka).collect();
+        groups::groups(&bench, &programs, port, rounds, &mut table)?;
     }
     conditions.push(("load of the machine at the end", load_average()));
     table.write(&arguments.output, &conditions)?;

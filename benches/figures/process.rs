@@ -132,6 +132,24 @@ impl Broker {
         Err(io::Error::other("the broker did not answer in time; see its broker.log"))
     }
 
+    /// Processor time so far, all threads.
+    pub(crate) fn cpu_s(&self) -> io::Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may hold anything: state is the first, user and system time the 12th and 13th.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace().collect::<Vec<_>>());
+        let ticks = |at: usize| fields.as_ref()?.get(at)?.parse::<f64>().ok();
+        let ticks = ticks(11).zip(ticks(12)).ok_or_else(|| io::Error::other("no processor time"))?;
+        Ok((ticks.0 + ticks.1) / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// Binds all its threads to the first CPU, those to come included.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        let mut command = Command::new("taskset");
+        command.args(["-a", "-c", "-p", "0", &self.child.id().to_string()]);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("the broker could not be pinned")) }
+    }
+
     /// Resident memory.
     pub(crate) fn resident_mib(&self) -> io::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

@@ -4,12 +4,15 @@
 //! ```text
 //!  spec -> run -> producer: schedule, payload, batch -> client          result -> report, JSON
 //!                 consumer: client -> batch -> verify
+//!                 group:    script -> members -> client
 //! ```
-//! Machines without socket or clock: `schedule`, `payload`, `batch`, `verify`, `histogram`, `series`, `producer::Lane`.
-//! Sockets are in `client`, event loops in `producer` and `consumer`, threads and the clock in `run`.
+//! Machines without socket or clock: `schedule`, `payload`, `batch`, `verify`, `histogram`, `series`, `producer::Lane`,
+//! `group::{Member, Board, ..}`.
+//! Sockets are in `client`, event loops in `producer`, `consumer` and `group`, threads and the clock in `run`.
 pub mod batch;
 pub mod client;
 pub mod consumer;
+pub mod group;
 pub mod histogram;
 pub mod machine;
 pub mod payload;

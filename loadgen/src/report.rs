@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use crate::histogram::LatencySummary;
-use crate::result::{ConsumeFigures, ProduceFigures, Rates, RunResult};
+use crate::result::{ConsumeFigures, GroupFigures, ProduceFigures, Rates, RunResult};
 use crate::series::Second;
 use crate::verify::Verdict;
 
@@ -36,12 +36,16 @@ pub fn text(result: &RunResult) -> String {
     if let Some(consume) = &result.consume {
         write_consume(&mut out, consume);
     }
+    if let Some(group) = &result.group {
+        write_group(&mut out, group);
+    }
     if let Some(latency) = &result.end_to_end_latency {
         write_latency(&mut out, "end to end, per record, from the intended time", latency);
     }
     let _ = writeln!(out, "  load generator: {:.2} s of processor time", result.generator_cpu_s);
     write_series(&mut out, "sent", &result.produce_series);
     write_series(&mut out, "read", &result.consume_series);
+    write_series(&mut out, "commits", &result.group_series);
     if let Some(verdict) = &result.verdict {
         write_verdict(&mut out, verdict);
     }
@@ -115,6 +119,59 @@ fn write_consume(out: &mut String, consume: &ConsumeFigures) {
     );
     write_latency(out, "fetch, from asking to the last byte", &consume.fetch_latency);
     for (name, count) in &consume.errors {
+        let _ = writeln!(out, "  answered {name}: {count} times");
+    }
+}
+
+fn write_group(out: &mut String, group: &GroupFigures) {
+    let _ = writeln!(
+        out,
+        "group, {} groups, {} members at the end; {} rebalances; {} connections lost",
+        group.group_count, group.live_members, group.rebalances, group.lost_links
+    );
+    for event in &group.events {
+        write_latency(
+            out,
+            &format!("{}: to a stable assignment, by group", event.event),
+            &event.time_to_stable,
+        );
+        if event.never_stable > 0 {
+            let _ = writeln!(out, "    {} groups were not stable after it", event.never_stable);
+        }
+    }
+    let _ = writeln!(out, "  assignments were stable {:.2} % of the time", group.stable_share * 100.0);
+    write_latency(out, "stop the world, by partition and rebalance", &group.stop_the_world);
+    write_latency(out, "join, from asking to a generation", &group.join_latency);
+    write_latency(out, "sync, from asking to a share", &group.sync_latency);
+    write_latency(out, "heartbeat", &group.heartbeat_latency);
+    if group.commit_latency.samples > 0 || group.unsent_commits > 0 {
+        let _ = writeln!(
+            out,
+            "  {:.3} s measured: {:.0} commits/s, {:.0} offsets/s; {} due and never sent, {} without an answer",
+            group.commit_window_s,
+            group.commits_per_s,
+            group.committed_offsets_per_s,
+            group.unsent_commits,
+            group.lost_commits
+        );
+        write_latency(out, "commit, from the intended time", &group.commit_latency);
+    }
+    if let Some(missed) = group.missed_records {
+        let _ = writeln!(
+            out,
+            "  {} records reached members, {} of them again; {missed} reached nobody{}",
+            group.read_records,
+            group.doubled_records,
+            if missed == 0 { ": GOOD" } else { ": FAULT" }
+        );
+        for example in &group.missed_examples {
+            let _ = writeln!(out, "    {example}");
+        }
+    }
+    if group.overlaps > 0 {
+        let _ = writeln!(out, "  {} times a partition got a reader while it had another", group.overlaps);
+    }
+    for (name, count) in &group.errors {
         let _ = writeln!(out, "  answered {name}: {count} times");
     }
 }

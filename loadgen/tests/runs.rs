@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper of a test fails the test")]
 
 mod fake;
+#[path = "cases/groups.rs"]
+mod groups;
 
 use std::path::{Path, PathBuf};
 

@@ -242,7 +242,7 @@ pub(crate) fn decode<R: Request>(
 }
 
 /// All addresses of `host:port`.
-pub(super) fn resolve(address: &str) -> Result<Vec<SocketAddr>, ClientError> {
+pub(crate) fn resolve(address: &str) -> Result<Vec<SocketAddr>, ClientError> {
     let fault = |source| ClientError::Resolve { address: address.to_owned(), source };
     let mut found: Vec<_> = address.to_socket_addrs().map_err(fault)?.collect();
     // Brokers in tests listen on IPv4; a name with both kinds is tried there first.

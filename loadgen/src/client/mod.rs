@@ -8,9 +8,10 @@ mod produce_frame;
 mod raw;
 mod recover;
 mod topic;
+mod wakes;
 
 pub use control::{Control, Versions};
-pub(crate) use control::{decode, encode};
+pub(crate) use control::{decode, encode, resolve};
 pub use poll::{Poll, Ready};
 pub(crate) use produce_frame::PRODUCE_VERSION_MAX;
 pub use produce_frame::{Acknowledgement, ProduceFrames};
@@ -18,6 +19,7 @@ pub use raw::{Flushed, Frame, Link, LinkState};
 pub use recover::{Directory, Leader, Reconnect};
 pub(crate) use topic::topic_name;
 pub use topic::{Partition, Topic};
+pub(crate) use wakes::Wakes;
 
 use std::net::SocketAddr;
 

@@ -68,6 +68,7 @@ pub struct Link {
     address: SocketAddr,
     token: u64,
     frame_bytes_max: usize,
+    read_bytes: usize,
     stream: Option<TcpStream>,
     state: LinkState,
     watched_for_writing: bool,
@@ -86,6 +87,7 @@ impl Link {
             address,
             token,
             frame_bytes_max,
+            read_bytes: READ_BYTES,
             stream: None,
             state: LinkState::Down,
             watched_for_writing: false,
@@ -94,6 +96,12 @@ impl Link {
             inbound: Vec::new(),
             start: 0,
         }
+    }
+
+    /// The same with another room for answers until their length is known: less where links are many and answers small.
+    #[must_use]
+    pub fn reading(self, read_bytes: usize) -> Self {
+        Self { read_bytes, ..self }
     }
 
     /// Where it stands.
@@ -174,6 +182,15 @@ impl Link {
         self.start = 0;
     }
 
+    /// Ends the connection with a reset: many at once would leave their ports in use for a minute.
+    pub fn reset(&mut self) {
+        if let Some(stream) = &self.stream {
+            // What cannot be reset is closed.
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+        self.close();
+    }
+
     /// Queues a frame; it leaves with the next flush.
     pub fn send(&mut self, frame: Frame) {
         self.out.push_back(frame);
@@ -226,7 +243,7 @@ impl Link {
     /// # Errors
     /// If the connection is broken or was closed by the broker.
     pub fn receive(&mut self) -> io::Result<bool> {
-        let wanted = self.missing_bytes().map_or(READ_BYTES, |bytes| bytes.max(1));
+        let wanted = self.missing_bytes().map_or(self.read_bytes, |bytes| bytes.max(1));
         if self.start > 0 && self.start == self.inbound.len() {
             self.inbound.clear();
             self.start = 0;

@@ -1,5 +1,6 @@
 //! Start the threads, wait for them, put their figures together: one run from the settings to the result.
 mod consume;
+mod group;
 mod produce;
 mod progress;
 mod roundtrip;
@@ -76,6 +77,14 @@ pub enum RunError {
         /// The one that was read.
         topic: String,
     },
+    /// The process may not have so many sockets.
+    #[error("{sockets} sockets are needed, the limit of open files is {maximum}: raise it (ulimit -Hn)")]
+    TooFewFiles {
+        /// The hard limit.
+        maximum: u64,
+        /// As needed.
+        sockets: u64,
+    },
     /// A thread of ours panicked: a fault of this program.
     #[error("a thread of the load generator panicked")]
     Panicked,
@@ -117,6 +126,7 @@ pub fn run(spec: Spec, stop: &Stop) -> Result<RunResult, RunError> {
         Spec::Roundtrip { common, produce, roundtrip } => {
             roundtrip::run(common, produce, roundtrip, machine, stop)?
         }
+        Spec::Group { common, produce, group } => group::run(common, produce, group, machine, stop)?,
     };
     result.generator_cpu_s = (cpu_time().saturating_sub(cpu_before)).as_secs_f64();
     result.spec = Some(spec);

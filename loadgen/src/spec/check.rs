@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Acks, Command, CommonFlags, ConsumeFlags, Partitions, ProduceFlags, Profile, ReadFrom, RoundtripFlags,
-    SpecError, Workload,
+    Acks, Command, CommonFlags, ConsumeFlags, Group, Partitions, ProduceFlags, Profile, ReadFrom,
+    RoundtripFlags, SpecError, Workload,
 };
 use crate::batch::{BodyShape, Codec};
 use crate::payload::Payload;
@@ -47,6 +47,15 @@ pub enum Spec {
         produce: Produce,
         /// Of the reading half.
         roundtrip: Roundtrip,
+    },
+    /// Groups of consumers.
+    Group {
+        /// Settings of every command.
+        common: Common,
+        /// Of what is sent meanwhile, and of the topic.
+        produce: Produce,
+        /// Of the members.
+        group: Group,
     },
 }
 
@@ -158,15 +167,25 @@ impl Spec {
                     roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
                 })
             }
+            Command::Group { common, produce, group } => {
+                let file = Workload::load(common.workload.as_deref(), "group")?;
+                let produce = Produce::check(produce.over(file.produce))?;
+                Ok(Self::Group {
+                    common: Common::check(common.over(file.common))?,
+                    group: Group::check(group.over(file.group), &produce)?,
+                    produce,
+                })
+            }
         }
     }
 
     /// Settings of every command.
     pub fn common(&self) -> &Common {
         match self {
-            Self::Produce { common, .. } | Self::Consume { common, .. } | Self::Roundtrip { common, .. } => {
-                common
-            }
+            Self::Produce { common, .. }
+            | Self::Consume { common, .. }
+            | Self::Roundtrip { common, .. }
+            | Self::Group { common, .. } => common,
         }
     }
 }
@@ -324,7 +343,7 @@ pub(crate) fn drawn() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(
     key: &'static str,
     value: T,
     range: std::ops::RangeInclusive<T>,
@@ -335,7 +354,7 @@ fn within<T: PartialOrd + std::fmt::Display>(
     Err(invalid(key, format!("{value} (allowed: {}..={})", range.start(), range.end()), "out of range"))
 }
 
-fn seconds(key: &'static str, value: f64) -> Result<f64, SpecError> {
+pub(super) fn seconds(key: &'static str, value: f64) -> Result<f64, SpecError> {
     if (0.0..=SECONDS_MAX).contains(&value) {
         Ok(value)
     } else {

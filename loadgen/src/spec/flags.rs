@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{Acks, Profile, ReadFrom};
 use crate::batch::Codec;
+use crate::group::{Assignor, Event};
 
 /// Measures a broker that speaks Kafka's protocol.
 #[derive(Debug, Parser)]
@@ -48,6 +49,18 @@ pub enum Command {
         /// Those of the reading half.
         #[command(flatten)]
         roundtrip: RoundtripFlags,
+    },
+    /// Groups of consumers whose members come, go and die by a script
+    Group {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of what is sent meanwhile; the topic's and the time's count always.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the members.
+        #[command(flatten)]
+        group: GroupFlags,
     },
 }
 
@@ -284,3 +297,79 @@ pub struct RoundtripFlags {
     pub fetch_max_wait_ms: Option<u32>,
 }
 overlay!(RoundtripFlags { consumer_count, fetch_min_bytes, fetch_max_wait_ms });
+
+/// Keys of `group`.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupFlags {
+    /// Id of the group; of several, the beginning of their ids [default: drawn, and told in the result]
+    #[arg(long = "group", value_name = "ID")]
+    pub name: Option<String>,
+    /// Groups, each of which plays the script [default: 1]
+    #[arg(long = "groups", value_name = "COUNT")]
+    pub group_count: Option<u32>,
+    /// A line of the script, AT_S:join|leave|die|restart:MEMBERS[:OVER_S]; may be repeated
+    #[arg(long = "event", value_name = "EVENT")]
+    pub events: Option<Vec<Event>>,
+    /// How the leader shares partitions [default: range]
+    #[arg(long)]
+    pub assignor: Option<Assignor>,
+    /// Members are static: they have instance ids
+    #[arg(long = "static", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub is_static: Option<bool>,
+    /// How long a member may be silent, milliseconds [default: 45000]
+    #[arg(long)]
+    pub session_timeout_ms: Option<u32>,
+    /// How long a rebalance waits for a member, milliseconds [default: 300000]
+    #[arg(long)]
+    pub rebalance_timeout_ms: Option<u32>,
+    /// Between two heartbeats, milliseconds [default: 3000]
+    #[arg(long)]
+    pub heartbeat_ms: Option<u32>,
+    /// Commits a second, all members together, open loop; 0: only by interval [default: 0]
+    #[arg(long = "commit-rate", value_name = "COMMITS_PER_S")]
+    pub commits_per_s: Option<u64>,
+    /// Seconds after the start of the run from which commits are due [default: 0]
+    #[arg(long = "commit-start", value_name = "S")]
+    pub commit_start_s: Option<f64>,
+    /// Most partitions in a commit at a rate [default: 1]
+    #[arg(long = "commit-partitions", value_name = "COUNT")]
+    pub commit_partition_count: Option<u32>,
+    /// Between two commits of what a member read, milliseconds; 0: only when it lets go of something [default: 5000]
+    #[arg(long)]
+    pub commit_interval_ms: Option<u32>,
+    /// Members fetch what they own, and what reached them is compared with the log
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub read: Option<bool>,
+    /// Where a member begins without a commit: earliest or latest [default: earliest]
+    #[arg(long)]
+    pub from: Option<ReadFrom>,
+    /// Bytes the broker waits for before it answers a fetch [default: 1]
+    #[arg(long)]
+    pub fetch_min_bytes: Option<u32>,
+    /// How long it waits for them, milliseconds [default: 500]
+    #[arg(long)]
+    pub fetch_max_wait_ms: Option<u32>,
+    /// Send meanwhile, as the flags of `produce` say
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub feed: Option<bool>,
+}
+overlay!(GroupFlags {
+    name,
+    group_count,
+    events,
+    assignor,
+    is_static,
+    session_timeout_ms,
+    rebalance_timeout_ms,
+    heartbeat_ms,
+    commits_per_s,
+    commit_start_s,
+    commit_partition_count,
+    commit_interval_ms,
+    read,
+    from,
+    fetch_min_bytes,
+    fetch_max_wait_ms,
+    feed,
+});

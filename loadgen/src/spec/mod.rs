@@ -1,12 +1,14 @@
 //! What is to be run? Flags over a workload file over defaults, checked once; from there on nothing is optional by accident.
 mod check;
 mod flags;
+mod group;
 mod values;
 mod workload;
 
 pub(crate) use check::drawn;
 pub use check::{Common, Consume, Produce, Roundtrip, Spec};
-pub use flags::{Arguments, Command, CommonFlags, ConsumeFlags, ProduceFlags, RoundtripFlags};
+pub use flags::{Arguments, Command, CommonFlags, ConsumeFlags, GroupFlags, ProduceFlags, RoundtripFlags};
+pub use group::Group;
 pub use values::{Acks, Partitions, Profile, ReadFrom};
 pub use workload::Workload;
 

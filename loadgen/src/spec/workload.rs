@@ -11,13 +11,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{CommonFlags, ConsumeFlags, ProduceFlags, RoundtripFlags, SpecError};
+use super::{CommonFlags, ConsumeFlags, GroupFlags, ProduceFlags, RoundtripFlags, SpecError};
 
 /// One file; tables of other commands than its own stay empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// `produce`, `consume` or `roundtrip`.
+    /// `produce`, `consume`, `roundtrip` or `group`.
     pub command: String,
     /// What the workload shows, for people.
     #[serde(default)]
@@ -34,6 +34,9 @@ pub struct Workload {
     /// Keys of `roundtrip`.
     #[serde(default)]
     pub roundtrip: RoundtripFlags,
+    /// Keys of `group`.
+    #[serde(default)]
+    pub group: GroupFlags,
 }
 
 impl Workload {
@@ -74,6 +77,17 @@ mod tests {
             names.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
         }
         names.sort();
-        assert_eq!(names, ["catchup", "fat_stream", "iis_events", "produce_small", "tail_latency"]);
+        assert_eq!(
+            names,
+            [
+                "catchup",
+                "fat_stream",
+                "group_life",
+                "group_storm",
+                "iis_events",
+                "produce_small",
+                "tail_latency"
+            ]
+        );
     }
 }

@@ -20,10 +20,24 @@ use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer,
 };
 
-use super::{Log, Shared, TOPIC};
+use super::{Log, Shared, TOPIC, groups};
 
 /// API key and the range of versions.
-const VERSIONS: [(i16, i16, i16); 6] = [(0, 0, 9), (1, 4, 12), (2, 1, 6), (3, 0, 9), (18, 0, 3), (22, 0, 4)];
+const VERSIONS: [(i16, i16, i16); 13] = [
+    (0, 0, 9),
+    (1, 4, 12),
+    (2, 1, 6),
+    (3, 0, 9),
+    (8, 2, 7),
+    (9, 1, 5),
+    (10, 0, 2),
+    (11, 0, 5),
+    (12, 0, 3),
+    (13, 0, 3),
+    (14, 0, 3),
+    (18, 0, 3),
+    (22, 0, 4),
+];
 const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
 
@@ -45,11 +59,11 @@ pub(crate) fn answer(frame: &[u8], shared: &Shared) -> Option<Vec<u8>> {
             let producer_id = shared.producer_ids.fetch_add(1, Ordering::SeqCst) as i64;
             Some(write(&InitProducerIdResponse::default().with_producer_id(producer_id.into()), version, id))
         }
-        _ => None,
+        key => groups::answer(key, &mut frame, version, id, shared),
     }
 }
 
-fn write<R: Encodable + HeaderVersion>(told: &R, version: i16, correlation_id: i32) -> Vec<u8> {
+pub(super) fn write<R: Encodable + HeaderVersion>(told: &R, version: i16, correlation_id: i32) -> Vec<u8> {
     let mut bytes = BytesMut::new();
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
     header.encode(&mut bytes, R::header_version(version)).unwrap();
@@ -64,7 +78,7 @@ fn versions() -> ApiVersionsResponse {
     ApiVersionsResponse::default().with_api_keys(keys.to_vec())
 }
 
-fn topic_name() -> TopicName {
+pub(super) fn topic_name() -> TopicName {
     TopicName(StrBytes::from_static_str(TOPIC))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It knows one topic, speaks one version of each API the generator needs, and keeps Kafka's rule of the last five sequences.
 mod answer;
+mod groups;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read as _, Write as _};
@@ -28,6 +29,10 @@ pub(crate) struct Faults {
     pub(crate) refuse_every: Option<u64>,
     /// Before this request it stalls for so many milliseconds, all connections with it.
     pub(crate) stall: Option<(u64, u64)>,
+    /// Commits are acknowledged and forgotten.
+    pub(crate) forget_commits: bool,
+    /// Commits are kept so many records further than they said.
+    pub(crate) commits_ahead: i64,
     /// From this request on it is gone: closes every connection, accepts none.
     pub(crate) die: Option<u64>,
 }
@@ -48,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) logs: Mutex<Vec<Log>>,
     pub(crate) produce_count: AtomicU64,
     pub(crate) producer_ids: AtomicU64,
+    pub(crate) groups: groups::Groups,
 }
 
 impl Shared {
@@ -65,6 +71,7 @@ pub(crate) fn start(partition_count: usize, faults: Faults) -> Arc<Shared> {
         logs: Mutex::new((0..partition_count).map(|_| Log::default()).collect()),
         produce_count: AtomicU64::new(0),
         producer_ids: AtomicU64::new(1000),
+        groups: groups::Groups::default(),
     });
     let accepting = Arc::clone(&shared);
     std::thread::spawn(move || {

@@ -46,7 +46,7 @@ impl Member {
             client_id: join.client_id,
             client_host: join.client_host,
             protocol_type: join.protocol_type,
-            protocols: join.protocols,
+            protocols: own_protocols(join.protocols),
             rebalance_timeout_ms: join.rebalance_timeout_ms,
             session_timeout_ms: join.session_timeout_ms,
             assignment: Bytes::new(),
@@ -64,10 +64,10 @@ impl Member {
             client_id: stored.client_id,
             client_host: stored.client_host,
             protocol_type: String::new(),
-            protocols: vec![Protocol { name: protocol.to_owned(), metadata: stored.subscription }],
+            protocols: vec![Protocol { name: protocol.to_owned(), metadata: own(&stored.subscription) }],
             rebalance_timeout_ms: stored.rebalance_timeout_ms,
             session_timeout_ms: stored.session_timeout_ms,
-            assignment: stored.assignment,
+            assignment: own(&stored.assignment),
             awaiting_join: None,
             awaiting_sync: None,
             is_new: false,
@@ -124,6 +124,20 @@ impl JoinAnswer {
     }
 }
 
+/// In memory of its own: what came with a request or a record is a slice that holds the whole frame or batch, which nobody
+/// counts, for as long as the member lives.
+pub(super) fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+/// The same for what a member said under each protocol.
+pub(super) fn own_protocols(mut protocols: Vec<Protocol>) -> Vec<Protocol> {
+    for protocol in &mut protocols {
+        protocol.metadata = own(&protocol.metadata);
+    }
+    protocols
+}
+
 /// The topics in a consumer's subscription: version, then an array of strings, in every version so far.
 pub(super) fn subscription_topics(subscription: &Bytes) -> Option<Vec<String>> {
     let mut rest = &subscription[..];
@@ -142,6 +156,15 @@ pub(super) fn subscription_topics(subscription: &Bytes) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_does_not_hold_the_frame_that_it_came_in() {
+        let frame = Bytes::from(vec![7; 4096]);
+        let protocols = vec![Protocol { name: "range".to_owned(), metadata: frame.slice(100..120) }];
+        let kept = own_protocols(protocols);
+        assert!(frame.is_unique(), "nobody else holds it");
+        assert_eq!(kept[0].metadata, [7; 20][..]);
+    }
 
     #[test]
     fn topics_are_read_from_a_subscription_of_any_version() {

@@ -1,6 +1,6 @@
 //! `JoinGroup`: who may come in, under which id, and what that starts.
 
-use super::super::member::Member;
+use super::super::member::{Member, own_protocols};
 use super::super::messages::{Answer, GroupError, Join, JoinAnswer, Protocol};
 use super::{ClassicGroup, Replaced, State, Timer, Turn, Write};
 use crate::coordinator::RequestId;
@@ -110,7 +110,7 @@ impl ClassicGroup {
             let late = JoinAnswer::refused(&join.member_id, GroupError::RebalanceInProgress);
             turn.answers.push((superseded, Answer::Join(late)));
         }
-        member.protocols = join.protocols;
+        member.protocols = own_protocols(join.protocols);
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;
         member.session_timeout_ms = join.session_timeout_ms;
         if was_leader {

@@ -1,5 +1,6 @@
 //! `SyncGroup`, Heartbeat, `LeaveGroup`, who may commit offsets, and what the log says back.
 
+use super::super::member::own;
 use super::super::messages::{
     Answer, Commit, GroupError, Heartbeat, JoinAnswer, Leave, LeaveAnswer, LeaveMember, Sync, SyncAnswer,
 };
@@ -60,8 +61,9 @@ impl ClassicGroup {
 
     /// Members the leader forgot get an empty share; shares of strangers are dropped.
     fn store_assignment(&mut self, brought: Vec<(String, Bytes)>, turn: &mut Turn<'_>) {
+        let known = brought.into_iter().filter(|(member_id, _)| self.members.contains_key(member_id));
         let mut assignments: BTreeMap<String, Bytes> =
-            brought.into_iter().filter(|(member_id, _)| self.members.contains_key(member_id)).collect();
+            known.map(|(member_id, share)| (member_id, own(&share))).collect();
         for member_id in self.members.keys() {
             assignments.entry(member_id.clone()).or_default();
         }
