@@ -9,6 +9,7 @@ mod configs;
 mod consumer_groups;
 mod crash;
 mod fetch_waits;
+mod group_calls;
 mod hostile;
 mod idempotence;
 mod kafka_tools;

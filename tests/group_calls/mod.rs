@@ -1,0 +1,7 @@
+//! Every group request in every version, answer by answer as Kafka gives it: transcripts, held against golden files.
+
+mod membership;
+mod offsets;
+mod operators;
+mod requests;
+mod static_members;
