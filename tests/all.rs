@@ -10,6 +10,7 @@ mod consumer_groups;
 mod crash;
 mod fetch_waits;
 mod group_calls;
+mod group_tools;
 mod hostile;
 mod idempotence;
 mod kafka_tools;

@@ -14,6 +14,7 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod tool_shell;
 pub mod transcript;
 pub mod verbs;
 
