@@ -5,3 +5,4 @@ mod offsets;
 mod operators;
 mod requests;
 mod static_members;
+mod time;
