@@ -1,6 +1,6 @@
 //! Classic consumer groups as plain subscribers use them, and the offsets they leave.
 
-use harness::records::Batch;
+use harness::records::{self, Batch};
 use harness::verbs::{code, fresh, text, topic_name};
 use harness::{Broker, Client};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -380,6 +380,25 @@ fn offsets_acknowledged_are_neither_lost_nor_set_back_by_kills_under_load() {
             *before = kept;
         }
     }
+}
+
+#[test]
+fn groups_store_compressed_where_the_operator_wants_it() {
+    let mut broker = Broker::with(&[("offsets.topic.compression.codec", "4")]);
+    let mut client = broker.client();
+    client.create_topic("read", 1);
+    find_coordinator(&mut client, "g"); // hash code 103: partition 3
+    let joined = join_alone(&mut client, "g");
+    sync(&mut client, "g", &joined, &[(&joined.member_id, "share")]);
+    assert_eq!(commit(&mut client, "g", (1, &joined.member_id), "read", &[(0, 7)]), [code::NONE]);
+    let stored = client.fetch("__consumer_offsets", 3, 0).records.unwrap();
+    let codec = |batch: &bytes::Bytes| i16::from_be_bytes(records::field(batch, 21)) & 7;
+    assert!(records::batches(&stored).iter().all(|batch| codec(batch) == 4), "zstd");
+    broker.kill();
+    broker.start_again(None);
+    let mut client = broker.client();
+    assert_eq!(committed_after_restart(&mut client, "g"), 7);
+    assert_eq!(heartbeat(&mut client, "g", 1, &joined.member_id), code::NONE);
 }
 
 #[test]

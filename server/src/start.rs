@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use thalweg_engine::batch::Codec;
 use thalweg_engine::shard::{Engine, EngineSettings};
 
 /// Memory of the broker by purpose, each for one core.
@@ -77,6 +78,11 @@ fn group_settings(config: &Config) -> GroupSettings {
     }
 }
 
+fn make_groups(engine: Engine, parts: &Parts) -> Groups {
+    let codec = Codec::from_number(parts.config.offsets_topic_compression_codec).unwrap_or(Codec::None);
+    Groups::new(engine, Clock::since(parts.start), group_settings(&parts.config), codec)
+}
+
 /// What all shards are made of.
 #[derive(Clone)]
 pub struct Parts {
@@ -123,7 +129,7 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
         config: Arc::clone(&parts.config),
         metrics,
         cluster: Cluster::new(parts.view.clone()),
-        groups: Groups::new(engine.clone(), Clock::since(parts.start), group_settings(&parts.config)),
+        groups: make_groups(engine.clone(), parts),
         sessions: RefCell::new(FetchSessions::new(sessions_max)),
         router: router.clone(),
         connections: Connections::new(budget),

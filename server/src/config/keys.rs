@@ -218,6 +218,7 @@ keys! {
         "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4096, Any, Now; "The note beside a committed offset."
         "offsets.topic.num.partitions" offsets_topic_num_partitions: i32 = 50, Range(1, 10_000), Now; "Partitions of __consumer_offsets, fixed when it is made."
         "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i32 = 104_857_600, Range(1, I32), Now; "Segment size of __consumer_offsets."
+        "offsets.topic.compression.codec" offsets_topic_compression_codec: i32 = 0, Range(0, 4), Now; "How batches of __consumer_offsets are compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd."
         // Kafka's default of 3 cannot be met by one broker, which then cannot serve groups at all.
         "offsets.topic.replication.factor" offsets_topic_replication_factor: i32 = 1, Range(1, 3), Never; "Taken up to Kafka's default of 3; there is one broker, and one replica."
         "offsets.retention.minutes" offsets_retention_minutes: i32 = 10_080, Range(1, I32), Now; "How long offsets of an empty group are kept."

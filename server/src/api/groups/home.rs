@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use thalweg_engine::batch::Codec;
 use thalweg_engine::shard::Engine;
 use thalweg_engine::units::LogId;
 
@@ -43,12 +44,12 @@ pub struct Groups {
 
 impl Groups {
     /// A shard without groups; `run` opens its partitions.
-    pub fn new(engine: Engine, clock: Clock, settings: GroupSettings) -> Self {
+    pub fn new(engine: Engine, clock: Clock, settings: GroupSettings, codec: Codec) -> Self {
         let budget = Budget::default();
         let (settings, held) = (Rc::new(settings), budget.clone());
         let host =
             Host::new("groups", engine, clock, move || Partition::new(Rc::clone(&settings), held.clone()));
-        Self { host, budget, reconciled: Rc::default() }
+        Self { host: host.compressed(codec), budget, reconciled: Rc::default() }
     }
 
     /// What the groups of this shard hold.
