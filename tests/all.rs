@@ -19,6 +19,7 @@ mod many_partitions;
 mod metadata;
 mod produce_acks;
 mod restart;
+mod retention;
 mod rooms;
 mod scene;
 mod topics;

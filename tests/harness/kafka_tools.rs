@@ -108,6 +108,10 @@ impl Kafka {
             (true, "consumer-groups") => "kafka.admin.ConsumerGroupCommand",
             (false, "consumer-groups") => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
             (false, "groups") => "org.apache.kafka.tools.GroupsCommand",
+            (true, "delete-records") => "kafka.admin.DeleteRecordsCommand",
+            (false, "delete-records") => "org.apache.kafka.tools.DeleteRecordsCommand",
+            (true, "log-dirs") => "kafka.admin.LogDirsCommand",
+            (false, "log-dirs") => "org.apache.kafka.tools.LogDirsCommand",
             (_, "configs") => "kafka.admin.ConfigCommand",
             _ => panic!("no tool {tool} is known"),
         }
