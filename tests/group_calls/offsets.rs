@@ -1,11 +1,11 @@
 //! Offsets: committed and fetched in every version, by whom, and what is wrong with them.
 
-use super::requests::{Joining, Place, empty_id, group_of_fetch, leave, offset_fetch, ready_group};
+use super::requests::{Joining, Place, empty_id, group_id, group_of_fetch, leave, offset_fetch, ready_group};
 use harness::client::frame;
 use harness::transcript::Transcript;
 use harness::verbs::text;
 use harness::{Against, Broker, Client, skip};
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{DescribeGroupsRequest, OffsetCommitRequest, OffsetFetchRequest};
 use uuid::Uuid;
 
 const COMMIT: i16 = 8;
@@ -160,6 +160,30 @@ fn the_oldest_version_of_a_commit_is_taken_as_kafka_3_takes_it() {
     let fetched = client.call(7, &offset_fetch(7, &group, None));
     let stored = &fetched.topics[0].partitions[0];
     assert_eq!((stored.committed_offset, stored.metadata.as_deref()), (2, Some("note")));
+}
+
+#[test]
+fn what_is_asked_for_a_thousand_times_is_answered_once() {
+    let broker = Broker::shared();
+    if !broker.against().is_thalweg() {
+        skip::skip_test("answers that outgrow their requests", "Kafka answers as often as it is asked");
+        return;
+    }
+    let mut talk = Transcript::of(&broker);
+    broker.client().create_topic("t-repeated", 2);
+    let group = ready_group(&mut talk, "g");
+    let request = noted(&Place::of(&group, -1, "").commit(8, "t-repeated", 1), &"x".repeat(4096));
+    assert_eq!(talk.client("a").call(8, &request).topics[0].partitions[0].error_code, 0);
+    let topic = ("t-repeated", &[0; 1000][..]);
+    let request = offset_fetch(7, &group, Some(&[topic, topic, ("t-repeated", &[1])]));
+    let answer = talk.client("a").call(7, &request);
+    let partitions: Vec<usize> = answer.topics.iter().map(|topic| topic.partitions.len()).collect();
+    assert_eq!(partitions, [1, 1], "partition 0 once, and 1, which was asked for once");
+    let groups = vec![group_of_fetch(&group, None); 1000];
+    let answer = talk.client("a").call(8, &OffsetFetchRequest::default().with_groups(groups));
+    assert_eq!(answer.groups.len(), 1);
+    let described = DescribeGroupsRequest::default().with_groups(vec![group_id(&group); 1000]);
+    assert_eq!(talk.client("a").call(5, &described).groups.len(), 1);
 }
 
 /// Changes a request that commits one partition.

@@ -34,9 +34,7 @@ pub async fn describe_groups(
     let version = context.header.api_version;
     let asks_operations = request.include_authorized_operations;
     // A group that is named twice is told once, or a small request could ask for any amount of bytes.
-    let mut seen = BTreeSet::new();
-    let group_ids = request.groups.into_iter().filter(|group_id| seen.insert(group_id.clone()));
-    let described = iter(group_ids).map(|group_id| async move {
+    let described = iter(each_once(request.groups)).map(|group_id| async move {
         let described = match ask(shard, &group_id, Command::Describe(group_id.clone())).await {
             Ok(Answer::Described(Some(group))) => describe(group),
             Ok(Answer::Described(None)) => nothing_there(version, &group_id),
@@ -49,6 +47,12 @@ pub async fn describe_groups(
     });
     let groups = described.buffered(super::ASKED_AT_ONCE_MAX).collect().await;
     DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() }
+}
+
+fn each_once(mut group_ids: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    group_ids.retain(|group_id| seen.insert(group_id.clone()));
+    group_ids
 }
 
 fn describe(group: GroupDescription) -> DescribedGroup {
@@ -115,9 +119,7 @@ pub async fn delete_groups(
     _context: &RequestContext,
     request: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
-    let mut seen = BTreeSet::new();
-    let group_ids = request.groups_names.into_iter().filter(|group_id| seen.insert(group_id.clone()));
-    let deleted = iter(group_ids).map(|group_id| async move {
+    let deleted = iter(each_once(request.groups_names)).map(|group_id| async move {
         let error_code = match ask(shard, &group_id, Command::Delete(group_id.clone())).await {
             Ok(Answer::Deleted(Ok(()))) => ErrorCode::None,
             Ok(Answer::Deleted(Err(error))) => error.into(),

@@ -14,6 +14,7 @@ use crate::wire::messages::{
 };
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -141,7 +142,7 @@ pub async fn offset_fetch(
     let image = shard.cluster.image();
     let require_stable = request.require_stable;
     if version >= 8 {
-        let each = iter(request.groups)
+        let each = iter(each_offset_once(request.groups))
             .map(|group| fetch_group(shard, &image, version, group, require_stable))
             .buffered(super::ASKED_AT_ONCE_MAX);
         return OffsetFetchResponse { groups: each.collect().await, ..OffsetFetchResponse::default() };
@@ -156,7 +157,36 @@ pub async fn offset_fetch(
     });
     let group =
         OffsetFetchRequestGroup { group_id: request.group_id, topics, ..OffsetFetchRequestGroup::default() };
+    let Some(group) = each_offset_once(vec![group]).pop() else { return OffsetFetchResponse::default() };
     single(version, fetch_group(shard, &image, version, group, require_stable).await)
+}
+
+/// What is asked for twice is answered once: four bytes of a request could otherwise ask for a note of four kilobytes,
+/// any number of times.
+fn each_offset_once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<OffsetFetchRequestGroup> {
+    let mut seen: BTreeMap<String, BTreeMap<(String, Uuid), BTreeSet<i32>>> = BTreeMap::new();
+    let mut seen_whole = BTreeSet::new();
+    let mut once = Vec::with_capacity(groups.len());
+    for mut group in groups {
+        let Some(topics) = &mut group.topics else {
+            if seen_whole.insert(group.group_id.clone()) {
+                once.push(group);
+            }
+            continue;
+        };
+        let is_first = !seen.contains_key(&group.group_id);
+        let of_group = seen.entry(group.group_id.clone()).or_default();
+        topics.retain_mut(|topic| {
+            let of_topic = of_group.entry((topic.name.clone(), topic.topic_id)).or_default();
+            let is_first = of_topic.is_empty();
+            topic.partition_indexes.retain(|index| of_topic.insert(*index));
+            is_first || !topic.partition_indexes.is_empty()
+        });
+        if is_first || !topics.is_empty() {
+            once.push(group);
+        }
+    }
+    once
 }
 
 /// Up to v7 the one group's answer is the whole answer; v1 has no place for an error but the partitions.
