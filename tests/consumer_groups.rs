@@ -383,6 +383,27 @@ fn offsets_acknowledged_are_neither_lost_nor_set_back_by_kills_under_load() {
 }
 
 #[test]
+fn more_groups_than_the_operator_allows_are_refused_and_the_others_go_on() {
+    let broker = Broker::with(&[("thalweg.groups.max", "1")]); // on each core
+    if !broker.against().is_thalweg() {
+        harness::skip::skip_test("thalweg.groups.max", "Kafka has no limit of groups");
+        return;
+    }
+    let mut client = broker.client();
+    client.create_topic("read", 1);
+    find_coordinator(&mut client, "first");
+    let mut codes = Vec::new();
+    for number in 0..200 {
+        codes.extend(commit(&mut client, &format!("group-{number}"), (-1, ""), "read", &[(0, 1)]));
+    }
+    let taken = codes.iter().filter(|code| **code == code::NONE).count();
+    assert!(taken >= 1 && codes.iter().all(|code| [code::NONE, 15].contains(code)), "{codes:?}");
+    assert!(codes[100..].iter().all(|code| *code == 15), "every core has its group: {codes:?}");
+    let first = codes.iter().position(|code| *code == code::NONE).unwrap();
+    assert_eq!(commit(&mut client, &format!("group-{first}"), (-1, ""), "read", &[(0, 2)]), [code::NONE]);
+}
+
+#[test]
 fn groups_store_compressed_where_the_operator_wants_it() {
     let mut broker = Broker::with(&[("offsets.topic.compression.codec", "4")]);
     let mut client = broker.client();

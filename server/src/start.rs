@@ -76,6 +76,8 @@ fn group_settings(config: &Config) -> GroupSettings {
         offset_metadata_bytes_max: config.offset_metadata_max_bytes.max(0) as usize,
         offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
         offsets_check_interval_ms: config.offsets_retention_check_interval_ms as u64,
+        groups_max: config.thalweg_groups_max,
+        bytes_max: config.thalweg_groups_bytes_max,
         ..GroupSettings::default()
     }
 }

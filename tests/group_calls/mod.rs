@@ -4,5 +4,6 @@ mod membership;
 mod offsets;
 mod operators;
 mod requests;
+mod restart;
 mod static_members;
 mod time;
