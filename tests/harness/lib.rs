@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod client;
 pub mod kafka_tools;
+pub mod probe;
 pub mod process;
 pub mod programs;
 pub mod records;
