@@ -1,6 +1,6 @@
 //! Classic consumer groups as plain subscribers use them, and the offsets they leave.
 
-use harness::records::Batch;
+use harness::records::{self, Batch};
 use harness::verbs::{code, fresh, text, topic_name};
 use harness::{Broker, Client};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -312,6 +312,137 @@ fn committed_offsets_survive_a_stop_and_a_kill() {
             .collect();
         assert_eq!(kept, [offset, 0], "round {round}");
     }
+}
+
+/// Commits rising offsets until the broker is gone; the last one acknowledged and the last one sent.
+fn commit_until_gone(client: &mut Client, group: &str, start: i64) -> (i64, i64) {
+    let mut acknowledged = start;
+    loop {
+        let partition = OffsetCommitRequestPartition::default().with_committed_offset(acknowledged + 1);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(topic_name("read"))
+            .with_partitions(vec![partition.with_committed_metadata(Some(text("note")))]);
+        let request = OffsetCommitRequest::default().with_group_id(group_id(group)).with_topics(vec![topic]);
+        match client.try_call(7, &request) {
+            Ok(answer) => {
+                assert_eq!(answer.topics[0].partitions[0].error_code, code::NONE);
+                acknowledged += 1;
+            }
+            Err(_) => return (acknowledged, acknowledged + 1),
+        }
+    }
+}
+
+/// The committed offset, asked again while the coordinator loads. It is never "none" meanwhile, and no code sticks.
+fn committed_after_restart(client: &mut Client, group: &str) -> i64 {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let topic =
+            OffsetFetchRequestTopics::default().with_name(topic_name("read")).with_partition_indexes(vec![0]);
+        let asked =
+            OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(Some(vec![topic]));
+        let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![asked])).groups.remove(0);
+        if answer.error_code == code::NONE {
+            return answer.topics[0].partitions[0].committed_offset;
+        }
+        assert!(LOADING.contains(&answer.error_code), "{}", answer.error_code);
+        assert!(Instant::now() < deadline, "{} sticks", answer.error_code);
+    }
+}
+
+#[test]
+fn offsets_acknowledged_are_neither_lost_nor_set_back_by_kills_under_load() {
+    let mut broker = Broker::start();
+    broker.client().create_topic("read", 1);
+    let groups: Vec<String> = (0..6).map(|number| format!("reader-{number}")).collect();
+    let mut known = vec![0; groups.len()];
+    for group in &groups {
+        find_coordinator(&mut broker.client(), group);
+    }
+    for round in 0..4_u64 {
+        let committers: Vec<_> = groups
+            .iter()
+            .zip(&known)
+            .map(|(group, start)| {
+                let (mut client, group, start) = (broker.client(), group.clone(), *start);
+                thread::spawn(move || commit_until_gone(&mut client, &group, start))
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(300 + 217 * round));
+        broker.kill();
+        let bounds: Vec<(i64, i64)> = committers.into_iter().map(|one| one.join().unwrap()).collect();
+        broker.start_again(None);
+        let mut client = broker.client();
+        for ((group, (acknowledged, sent)), before) in groups.iter().zip(&bounds).zip(&mut known) {
+            let kept = committed_after_restart(&mut client, group);
+            assert!((*acknowledged..=*sent).contains(&kept), "{group}: {kept}, acknowledged {acknowledged}");
+            assert!(*acknowledged > *before, "{group} committed nothing in round {round}");
+            *before = kept;
+        }
+    }
+}
+
+#[test]
+fn more_groups_than_the_operator_allows_are_refused_and_the_others_go_on() {
+    let broker = Broker::with(&[("thalweg.groups.max", "1")]); // on each core
+    if !broker.against().is_thalweg() {
+        harness::skip::skip_test("thalweg.groups.max", "Kafka has no limit of groups");
+        return;
+    }
+    let mut client = broker.client();
+    client.create_topic("read", 1);
+    find_coordinator(&mut client, "first");
+    let mut codes = Vec::new();
+    for number in 0..200 {
+        codes.extend(commit(&mut client, &format!("group-{number}"), (-1, ""), "read", &[(0, 1)]));
+    }
+    let taken = codes.iter().filter(|code| **code == code::NONE).count();
+    assert!(taken >= 1 && codes.iter().all(|code| [code::NONE, 15].contains(code)), "{codes:?}");
+    assert!(codes[100..].iter().all(|code| *code == 15), "every core has its group: {codes:?}");
+    let first = codes.iter().position(|code| *code == code::NONE).unwrap();
+    assert_eq!(commit(&mut client, &format!("group-{first}"), (-1, ""), "read", &[(0, 2)]), [code::NONE]);
+}
+
+#[test]
+fn groups_store_compressed_where_the_operator_wants_it() {
+    let mut broker = Broker::with(&[("offsets.topic.compression.codec", "4")]);
+    let mut client = broker.client();
+    client.create_topic("read", 1);
+    find_coordinator(&mut client, "g"); // hash code 103: partition 3
+    let joined = join_alone(&mut client, "g");
+    sync(&mut client, "g", &joined, &[(&joined.member_id, "share")]);
+    assert_eq!(commit(&mut client, "g", (1, &joined.member_id), "read", &[(0, 7)]), [code::NONE]);
+    let stored = client.fetch("__consumer_offsets", 3, 0).records.unwrap();
+    let codec = |batch: &bytes::Bytes| i16::from_be_bytes(records::field(batch, 21)) & 7;
+    assert!(records::batches(&stored).iter().all(|batch| codec(batch) == 4), "zstd");
+    broker.kill();
+    broker.start_again(None);
+    let mut client = broker.client();
+    assert_eq!(committed_after_restart(&mut client, "g"), 7);
+    assert_eq!(heartbeat(&mut client, "g", 1, &joined.member_id), code::NONE);
+}
+
+#[test]
+fn groups_that_load_a_long_log_say_so_and_then_know_everything() {
+    const COMMITS: i64 = 3_000;
+    let mut broker = Broker::start();
+    let mut client = broker.client();
+    client.create_topic("read", 1);
+    let group = "long";
+    find_coordinator(&mut client, group);
+    let joined = join_alone(&mut client, group);
+    sync(&mut client, group, &joined, &[(&joined.member_id, "share")]);
+    for offset in 1..=COMMITS {
+        assert_eq!(commit(&mut client, group, (1, &joined.member_id), "read", &[(0, offset)]), [code::NONE]);
+    }
+    broker.kill();
+    broker.start_again(None);
+    let mut client = broker.client();
+    assert_eq!(committed_after_restart(&mut client, group), COMMITS);
+    assert_eq!(heartbeat(&mut client, group, 1, &joined.member_id), code::NONE, "nobody has to join again");
+    assert_eq!(&sync(&mut client, group, &joined, &[]).assignment[..], b"share");
+    let refused = client.try_produce("__consumer_offsets", 0, Batch::of(&["v"]).encode());
+    assert_eq!(refused.error_code, code::INVALID_TOPIC_EXCEPTION);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use thalweg_engine::batch::Codec;
 use thalweg_engine::shard::{Engine, EngineSettings};
 
 /// With less, one core's requests and tails have no room for a few large batches.
@@ -88,8 +89,14 @@ fn group_settings(config: &Config) -> GroupSettings {
         offset_metadata_bytes_max: config.offset_metadata_max_bytes.max(0) as usize,
         offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
         offsets_check_interval_ms: config.offsets_retention_check_interval_ms as u64,
+        groups_max: config.thalweg_groups_max,
+        bytes_max: config.thalweg_groups_bytes_max,
         ..GroupSettings::default()
     }
+}
+
+fn offsets_codec(config: &Config) -> Codec {
+    Codec::from_number(config.offsets_topic_compression_codec).unwrap_or(Codec::None)
 }
 
 /// What all shards are made of.
@@ -140,7 +147,7 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
         config: Arc::clone(&parts.config),
         metrics,
         cluster: Cluster::new(parts.view.clone()),
-        groups: Groups::new(engine.clone(), Clock::since(parts.start), groups),
+        groups: Groups::new(engine.clone(), Clock::since(parts.start), groups, offsets_codec(&parts.config)),
         sessions: RefCell::new(FetchSessions::new(sessions_max)),
         router: router.clone(),
         connections: Connections::new(budget),

@@ -91,7 +91,7 @@ impl Kafka {
     }
 
     /// What `kafka-<tool>.sh` runs; releases before 4 kept some tools in the core jar.
-    fn class_of(&self, tool: &str) -> &'static str {
+    pub(crate) fn class_of(&self, tool: &str) -> &'static str {
         match (self.release.starts_with("3."), tool) {
             (true, "topics") => "kafka.admin.TopicCommand",
             (false, "topics") => "org.apache.kafka.tools.TopicCommand",
@@ -105,6 +105,9 @@ impl Kafka {
             (false, "broker-api-versions") => "org.apache.kafka.tools.BrokerApiVersionsCommand",
             (true, "dump-log") => "kafka.tools.DumpLogSegments",
             (false, "dump-log") => "org.apache.kafka.tools.DumpLogSegments",
+            (true, "consumer-groups") => "kafka.admin.ConsumerGroupCommand",
+            (false, "consumer-groups") => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+            (false, "groups") => "org.apache.kafka.tools.GroupsCommand",
             (true, "delete-records") => "kafka.admin.DeleteRecordsCommand",
             (false, "delete-records") => "org.apache.kafka.tools.DeleteRecordsCommand",
             (true, "log-dirs") => "kafka.admin.LogDirsCommand",

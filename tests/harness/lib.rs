@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod conversation;
 pub mod kafka_tools;
 pub mod probe;
 pub mod process;
@@ -16,6 +17,7 @@ pub mod siege;
 pub mod skip;
 pub mod source;
 pub mod told;
+pub mod tool_shell;
 pub mod transcript;
 pub mod verbs;
 

@@ -5,7 +5,7 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
-//! | Java producer and consumer | `tests/clients/java` | `javac` against a release's jars |
+//! | Java producer and consumer, tools in a row | `tests/clients/java` | `javac` against a release's jars |
 
 use crate::kafka_tools::Kafka;
 use crate::process::{self, Output, which};
@@ -53,16 +53,23 @@ pub fn kcat() -> Option<PathBuf> {
 /// The Java driver against one release's clients; `None`, loudly, where it cannot be built.
 pub fn java_driver(release: &str) -> Option<JavaDriver> {
     let kafka = Kafka::installed(release)?;
-    let classes = once(&format!("Java clients {release}"), || {
+    let classes = java_classes(&kafka)?;
+    Some(JavaDriver { kafka, classes })
+}
+
+/// What lies in `tests/clients/java`, compiled against one release's jars; `None`, loudly, where it cannot be built.
+pub(crate) fn java_classes(kafka: &Kafka) -> Option<PathBuf> {
+    let release = kafka.release();
+    once(&format!("Java clients {release}"), || {
         let classes = target_dir().join("test-clients").join(format!("java-{release}"));
         fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
         let mut javac = Command::new("javac");
         javac.args(["-nowarn", "-cp", &kafka.class_path(), "-d"]).arg(&classes);
-        javac.arg(repository().join("tests/clients/java/Driver.java"));
+        let sources = ["Driver.java", "Tools.java"];
+        javac.args(sources.map(|source| repository().join("tests/clients/java").join(source)));
         built(&javac)?;
         Ok(classes)
-    })?;
-    Some(JavaDriver { kafka, classes })
+    })
 }
 
 /// `tests/clients/java/Driver.java`, compiled.

@@ -47,6 +47,11 @@ impl Codec {
         }
     }
 
+    /// The codec of that number, as a batch's attributes and some of Kafka's settings have it.
+    pub fn from_number(number: i32) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
+    }
+
     /// The codec by Kafka's name for it in configurations; `uncompressed` is `None`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {

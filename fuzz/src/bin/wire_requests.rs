@@ -103,6 +103,7 @@ fn one(key: ApiKey, body: &Bytes, version: i16) -> Result<(), WireError> {
         DeleteGroups DeleteGroupsRequest,
         IncrementalAlterConfigs IncrementalAlterConfigsRequest,
         ListPartitionReassignments ListPartitionReassignmentsRequest,
+        OffsetDelete OffsetDeleteRequest,
         DescribeCluster DescribeClusterRequest,
     }
 }

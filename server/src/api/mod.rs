@@ -70,7 +70,6 @@ macro_rules! dispatch {
                 Ok(request) => $handler($shard, $context, request).await,
                 Err(reason) => Handled::Close(reason),
             },)*
-            _ => Handled::Close("this API is not served".to_owned()),
         }
     };
 }
@@ -102,6 +101,10 @@ pub async fn handle(shard: &Rc<Shard>, context: &RequestContext, body: Reader) -
         LeaveGroup => groups::leave_group,
         OffsetCommit => groups::offset_commit,
         OffsetFetch => groups::offset_fetch,
+        DescribeGroups => groups::describe_groups,
+        ListGroups => groups::list_groups,
+        DeleteGroups => groups::delete_groups,
+        OffsetDelete => groups::offset_delete,
         ApiVersions => versions::api_versions,
         CreateTopics => topics::create_topics,
         DeleteTopics => topics::delete_topics,

@@ -220,8 +220,11 @@ keys! {
         "group.initial.rebalance.delay.ms" group_initial_rebalance_delay_ms: i32 = 3_000, Any, Now; "How long an empty group waits for more members before its first generation."
         "group.max.size" group_max_size: i32 = i32::MAX, Range(1, I32), Now; "Members of one group."
         "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4096, Any, Now; "The note beside a committed offset."
+        "thalweg.groups.max" thalweg_groups_max: usize = 100_000, Range(1, 10_000_000), Now; "Groups of each core; who would make one more is told COORDINATOR_NOT_AVAILABLE."
+        "thalweg.groups.bytes.max" thalweg_groups_bytes_max: usize = 256 << 20, Range(1 << 20, I64), Now; "Memory of each core for members, their assignments and offsets, beside thalweg.memory.bytes; beyond it joins and commits are told COORDINATOR_NOT_AVAILABLE."
         "offsets.topic.num.partitions" offsets_topic_num_partitions: i32 = 50, Range(1, 10_000), Now; "Partitions of __consumer_offsets, fixed when it is made."
         "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i32 = 104_857_600, Range(1, I32), Now; "Segment size of __consumer_offsets."
+        "offsets.topic.compression.codec" offsets_topic_compression_codec: i32 = 0, Range(0, 4), Now; "How batches of __consumer_offsets are compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd."
         // Kafka's default of 3 cannot be met by one broker, which then cannot serve groups at all.
         "offsets.topic.replication.factor" offsets_topic_replication_factor: i32 = 1, Range(1, 3), Never; "Taken up to Kafka's default of 3; there is one broker, and one replica."
         "offsets.retention.minutes" offsets_retention_minutes: i32 = 10_080, Range(1, I32), Now; "How long offsets of an empty group are kept."

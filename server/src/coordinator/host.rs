@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use thalweg_engine::batch::Codec;
 use thalweg_engine::shard::{AppendError, Engine, ReadError};
 use thalweg_engine::units::LogId;
 
@@ -69,6 +70,8 @@ struct Inner<M: Machine, S: Store> {
     name: &'static str,
     store: S,
     clock: Clock,
+    /// How batches are compressed.
+    codec: Cell<Codec>,
     make: Box<dyn Fn() -> M>,
     partitions: RefCell<BTreeMap<i32, Hosted<M>>>,
     /// Work begun since `run` last looked.
@@ -96,6 +99,7 @@ impl<M: Machine, S: Store> Host<M, S> {
             name,
             store,
             clock,
+            codec: Cell::new(Codec::None),
             make: Box::new(make),
             partitions: RefCell::new(BTreeMap::new()),
             begun: RefCell::new(Vec::new()),
@@ -104,6 +108,13 @@ impl<M: Machine, S: Store> Host<M, S> {
             incarnation_next: Cell::new(0),
             is_stopping: Cell::new(false),
         }))
+    }
+
+    /// Compresses what is stored from now on; what was stored before is read whatever it is.
+    #[must_use]
+    pub fn compressed(self, codec: Codec) -> Self {
+        self.0.codec.set(codec);
+        self
     }
 
     /// Makes sure that a partition is open or being opened. An empty log is ready at once.
@@ -223,8 +234,8 @@ impl<M: Machine, S: Store> Host<M, S> {
         for (append, records) in effects.appends {
             active.appends.push_back((append, None));
             let (incarnation, log_id) = (active.incarnation, active.log_id);
-            let stored =
-                log::encode(&records, now.wall).map(|batch| self.0.store.append(log_id, batch, now.wall));
+            let batch = log::encode(&records, self.0.codec.get(), now.wall);
+            let stored = batch.map(|batch| self.0.store.append(log_id, batch, now.wall));
             // First polled in the order they are begun: that is the order of the log.
             self.begin(Box::pin(async move {
                 let outcome = match stored {

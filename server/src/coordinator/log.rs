@@ -11,8 +11,10 @@ use thalweg_engine::log::LogBounds;
 use thalweg_engine::shard::{Append, AppendError, Engine, Isolation, LogError, Read, ReadError};
 use thalweg_engine::units::{LogId, Offset, Timestamp};
 
-/// Bytes that a compressed batch may unfold to; coordinators write none, an imported log may hold some.
+/// Bytes that a compressed batch may unfold to: an imported log may hold larger ones than are written here.
 const UNFOLDED_BYTES_MAX: usize = 16 << 20;
+/// Bytes of records in one batch before compression: what is written can be read again.
+const RECORDS_BYTES_MAX: usize = 12 << 20;
 
 /// Where a coordinator's records are kept: the engine, or a memory of the tests.
 pub trait Store: Clone + 'static {
@@ -82,15 +84,20 @@ impl Store for Engine {
     }
 }
 
-/// One uncompressed batch of these records.
+/// One batch of these records.
 ///
 /// # Errors
-/// As the engine's builder says.
-pub(super) fn encode(records: &[Record], wall: Timestamp) -> Result<Bytes, BatchError> {
+/// `TooLarge` beyond 12 MiB of keys and values, and what the engine's builder says.
+pub(super) fn encode(records: &[Record], codec: Codec, wall: Timestamp) -> Result<Bytes, BatchError> {
+    let record_bytes = |record: &Record| record.key.len() + record.value.as_ref().map_or(0, Bytes::len);
+    let bytes: usize = records.iter().map(record_bytes).sum();
+    if bytes > RECORDS_BYTES_MAX {
+        return Err(BatchError::TooLarge { bytes, limit: RECORDS_BYTES_MAX });
+    }
     let add = |builder: BatchBuilder, record: &Record| {
         builder.record(wall, Some(&record.key), record.value.as_deref())
     };
-    records.iter().fold(BatchBuilder::new(Codec::None), add).build(ProducerFields::default())
+    records.iter().fold(BatchBuilder::new(codec), add).build(ProducerFields::default())
 }
 
 /// Calls `each` for every record at or after `start` in whole batches; returns the offset after the last one.
@@ -134,20 +141,34 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_from_their_batch_with_tombstones() {
+    fn records_come_back_from_their_batch_with_tombstones_under_every_codec() {
         let records = vec![record("a", Some("1")), record("b", None), record("", Some(""))];
-        let batch = encode(&records, Timestamp(5)).unwrap();
-        let mut seen = Vec::new();
-        assert_eq!(walk(&batch, Offset::ZERO, |record| seen.push(record)), Ok(Offset::new(3)));
-        assert_eq!(seen, records);
-        seen.clear();
-        assert_eq!(walk(&batch, Offset::new(2), |record| seen.push(record)), Ok(Offset::new(3)));
-        assert_eq!(seen, records[2..]);
+        for codec in Codec::ALL {
+            let batch = encode(&records, codec, Timestamp(5)).unwrap();
+            let mut seen = Vec::new();
+            assert_eq!(walk(&batch, Offset::ZERO, |record| seen.push(record)), Ok(Offset::new(3)));
+            assert_eq!(seen, records, "{codec:?}");
+            seen.clear();
+            assert_eq!(walk(&batch, Offset::new(2), |record| seen.push(record)), Ok(Offset::new(3)));
+            assert_eq!(seen, records[2..], "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn what_compresses_well_is_not_stored_if_it_could_not_be_read_again() {
+        let large =
+            |bytes: usize| vec![Record { key: Bytes::new(), value: Some(Bytes::from(vec![0; bytes])) }];
+        let batch = encode(&large(RECORDS_BYTES_MAX), Codec::Zstd, Timestamp(5)).unwrap();
+        let mut count = 0;
+        assert_eq!(walk(&batch, Offset::ZERO, |_| count += 1), Ok(Offset::new(1)));
+        assert_eq!(count, 1);
+        let refused = encode(&large(RECORDS_BYTES_MAX + 1), Codec::Zstd, Timestamp(5));
+        assert!(matches!(refused, Err(BatchError::TooLarge { limit: RECORDS_BYTES_MAX, .. })), "{refused:?}");
     }
 
     #[test]
     fn a_cut_batch_is_noticed_and_never_panics() {
-        let batch = encode(&[record("key", Some("value"))], Timestamp(5)).unwrap();
+        let batch = encode(&[record("key", Some("value"))], Codec::None, Timestamp(5)).unwrap();
         for cut in 1..batch.len() {
             assert!(walk(&batch[..cut], Offset::ZERO, |_| {}).is_err(), "cut at {cut}");
         }

@@ -81,8 +81,12 @@ impl Partition {
         topics: Vec<(String, Vec<i32>)>,
         effects: &mut Effects<Answer>,
     ) {
-        let Some((group_id, entry)) = self.groups.get_key_value(group_id) else {
-            effects.answer(request, Answer::OffsetsDeleted(Err(GroupError::GroupIdNotFound)));
+        let Some((group_id, entry)) = self.groups.get_key_value(group_id).filter(|_| !group_id.is_empty())
+        else {
+            // Offsets of the empty id go with the whole group only.
+            let is_empty = group_id.is_empty();
+            let error = if is_empty { GroupError::InvalidGroupId } else { GroupError::GroupIdNotFound };
+            effects.answer(request, Answer::OffsetsDeleted(Err(error)));
             return;
         };
         if entry.group.state() != State::Empty && entry.group.protocol_type() != Some("consumer") {

@@ -19,9 +19,9 @@ pub struct GroupSettings {
     pub offsets_check_interval_ms: u64,
     /// How long a member whose first join waits may go unheard before it is taken out; it cannot send heartbeats yet.
     pub new_member_timeout_ms: i32,
-    /// Groups that one shard may hold.
+    /// `thalweg.groups.max`: groups that one shard may hold.
     pub groups_max: usize,
-    /// Bytes of member metadata, assignments and offsets that one shard may hold.
+    /// `thalweg.groups.bytes.max`: bytes of member metadata, assignments and offsets that one shard may hold.
     pub bytes_max: usize,
 }
 

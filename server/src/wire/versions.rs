@@ -5,15 +5,13 @@ use super::messages::{ApiVersion, ApiVersionsResponse};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Versions that a client is told and that are answered.
+/// Versions that a client is told and that are answered. What is here has a codec and an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Service {
     /// Answered and told.
     Served(RangeInclusive<i16>),
     /// Answered from the first number on, told from the second on.
     ServedListedFrom(RangeInclusive<i16>, i16),
-    /// Can be read and written; not answered.
-    Codec,
 }
 
 macro_rules! api_keys {
@@ -77,8 +75,8 @@ api_keys! {
     Heartbeat = 12, flexible 4, Service::Served(0..=4);
     LeaveGroup = 13, flexible 4, Service::Served(0..=5);
     SyncGroup = 14, flexible 4, Service::Served(0..=5);
-    DescribeGroups = 15, flexible 5, Service::Codec;
-    ListGroups = 16, flexible 3, Service::Codec;
+    DescribeGroups = 15, flexible 5, Service::Served(0..=6);
+    ListGroups = 16, flexible 3, Service::Served(0..=5);
     ApiVersions = 18, flexible 3, Service::Served(0..=4);
     CreateTopics = 19, flexible 5, Service::Served(0..=7);
     DeleteTopics = 20, flexible 4, Service::Served(0..=6);
@@ -89,9 +87,10 @@ api_keys! {
     AlterConfigs = 33, flexible 2, Service::Served(0..=2);
     DescribeLogDirs = 35, flexible 2, Service::Served(1..=5);
     CreatePartitions = 37, flexible 2, Service::Served(0..=3);
-    DeleteGroups = 42, flexible 2, Service::Codec;
+    DeleteGroups = 42, flexible 2, Service::Served(0..=2);
     IncrementalAlterConfigs = 44, flexible 1, Service::Served(0..=1);
     ListPartitionReassignments = 46, flexible 0, Service::Served(0..=0);
+    OffsetDelete = 47, flexible 0x7fff, Service::Served(0..=0);
     DescribeCluster = 60, flexible 0, Service::Served(0..=2);
 }
 
@@ -101,26 +100,24 @@ impl ApiKey {
         self as i16
     }
 
-    /// Versions that are answered, `None` if none is.
-    pub fn served(self) -> Option<RangeInclusive<i16>> {
+    /// Versions that are answered.
+    pub fn served(self) -> RangeInclusive<i16> {
         match self.service() {
-            Service::Served(versions) | Service::ServedListedFrom(versions, _) => Some(versions),
-            Service::Codec => None,
+            Service::Served(versions) | Service::ServedListedFrom(versions, _) => versions,
         }
     }
 
-    /// Versions that clients are told, `None` if they are told nothing.
-    pub fn listed(self) -> Option<RangeInclusive<i16>> {
+    /// Versions that clients are told.
+    pub fn listed(self) -> RangeInclusive<i16> {
         match self.service() {
-            Service::Served(versions) => Some(versions),
-            Service::ServedListedFrom(versions, start) => Some(start..=*versions.end()),
-            Service::Codec => None,
+            Service::Served(versions) => versions,
+            Service::ServedListedFrom(versions, start) => start..=*versions.end(),
         }
     }
 
     /// Whether a request of that version is answered.
     pub fn is_served(self, version: i16) -> bool {
-        self.served().is_some_and(|versions| versions.contains(&version))
+        self.served().contains(&version)
     }
 
     /// Whether that version has compact types and tagged fields.
@@ -128,13 +125,9 @@ impl ApiKey {
         version >= self.flexible_since()
     }
 
-    fn listing(self) -> Option<ApiVersion> {
-        let versions = self.listed()?;
-        Some(ApiVersion {
-            api_key: self.code(),
-            min_version: *versions.start(),
-            max_version: *versions.end(),
-        })
+    fn listing(self) -> ApiVersion {
+        let versions = self.listed();
+        ApiVersion { api_key: self.code(), min_version: *versions.start(), max_version: *versions.end() }
     }
 }
 
@@ -146,7 +139,7 @@ impl fmt::Display for ApiKey {
 
 /// The answer to `ApiVersions` in a version that is served. No features are told: none is served yet that needs one.
 pub fn api_versions() -> ApiVersionsResponse {
-    let api_keys = ApiKey::ALL.iter().filter_map(|key| key.listing()).collect();
+    let api_keys = ApiKey::ALL.iter().map(|key| key.listing()).collect();
     ApiVersionsResponse { api_keys, ..ApiVersionsResponse::default() }
 }
 
@@ -154,7 +147,7 @@ pub fn api_versions() -> ApiVersionsResponse {
 pub fn api_versions_unsupported() -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion,
-        api_keys: ApiKey::ApiVersions.listing().into_iter().collect(),
+        api_keys: vec![ApiKey::ApiVersions.listing()],
         ..ApiVersionsResponse::default()
     }
 }

@@ -3,16 +3,19 @@
 use super::AskError;
 use crate::api::RequestContext;
 use crate::cluster::{Image, Topic};
-use crate::coordinator::{Clock, Host};
-use crate::group::{self, Answer, Budget, Command, DeletedTopic, GroupSettings, Partition};
+use crate::coordinator::{Clock, Host, HostError};
+use crate::group::{self, Answer, Budget, Command, DeletedTopic, GroupSettings, ListedGroup, Partition};
+use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use futures_util::future::join_all;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use thalweg_engine::batch::Codec;
 use thalweg_engine::shard::Engine;
 use thalweg_engine::units::LogId;
 
@@ -21,6 +24,10 @@ pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How often the image is looked at for topics that came or went.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Kafka has no text for this but that of the error code.
+const UNKNOWN_KEY_TYPE: &str = "This most likely occurs because of a request being malformed by the client library or the \
+                                message was sent to an incompatible broker. See the broker logs for more details.";
 
 const KEY_TYPE_GROUP: i8 = 0;
 const KEY_TYPE_TRANSACTION: i8 = 1;
@@ -37,12 +44,12 @@ pub struct Groups {
 
 impl Groups {
     /// A shard without groups; `run` opens its partitions.
-    pub fn new(engine: Engine, clock: Clock, settings: GroupSettings) -> Self {
+    pub fn new(engine: Engine, clock: Clock, settings: GroupSettings, codec: Codec) -> Self {
         let budget = Budget::default();
         let (settings, held) = (Rc::new(settings), budget.clone());
         let host =
             Host::new("groups", engine, clock, move || Partition::new(Rc::clone(&settings), held.clone()));
-        Self { host, budget, reconciled: Rc::default() }
+        Self { host: host.compressed(codec), budget, reconciled: Rc::default() }
     }
 
     /// What the groups of this shard hold.
@@ -134,6 +141,44 @@ pub(super) async fn ask(shard: &Rc<Shard>, group_id: &str, command: Command) -> 
     asked.await.unwrap_or(Err(AskError::NotAvailable))
 }
 
+/// The groups of every partition of the offsets topic that `keep` lets pass, each shard asked once for all of its own. A
+/// partition that is not here, since its directory failed, is left out as another broker's would be.
+///
+/// # Errors
+/// When one of them is loading, or a shard has stopped.
+pub(super) async fn list(
+    shard: &Rc<Shard>,
+    keep: impl Fn(&ListedGroup) -> bool + Clone + Send + 'static,
+) -> Result<Vec<ListedGroup>, AskError> {
+    let image = shard.cluster.image();
+    let Some(topic) = image.topic(OFFSETS_TOPIC) else { return Ok(Vec::new()) };
+    let mut homes: BTreeMap<ShardId, Vec<(i32, LogId)>> = BTreeMap::new();
+    for home in topic.partitions.iter().filter(|home| home.online) {
+        homes.entry(home.owner).or_default().push((home.index, home.log_id));
+    }
+    let asked = homes.into_iter().map(|(owner, partitions)| {
+        let keep = keep.clone();
+        shard.router.call(owner, move |shard: Rc<Shard>| async move {
+            let mut listed = Vec::new();
+            for (index, log_id) in partitions {
+                match shard.groups.ask_here(index, log_id, Command::List).await {
+                    Ok(Answer::Listed(groups)) => listed.extend(groups.into_iter().filter(&keep)),
+                    Ok(other) => unreachable!("a listing was answered with {other:?}"),
+                    Err(AskError::Host(HostError::NotHere)) => {}
+                    Err(error) => return Err(error),
+                }
+                shard.router.yield_if_needed().await;
+            }
+            Ok(listed)
+        })
+    });
+    let mut all = Vec::new();
+    for listed in join_all(asked).await {
+        all.append(&mut listed.unwrap_or(Err(AskError::NotAvailable))?);
+    }
+    Ok(all)
+}
+
 /// `FindCoordinator`: this broker, once the topic behind the key is there.
 pub async fn find_coordinator(
     shard: &Rc<Shard>,
@@ -176,7 +221,7 @@ async fn find(shard: &Rc<Shard>, version: i16, key_type: i8) -> Result<(), (Erro
         KEY_TYPE_SHARE if version >= 6 => {
             Err((ErrorCode::InvalidRequest, "Share groups are not served by this broker."))
         }
-        _ => Err((ErrorCode::InvalidRequest, "Unknown coordinator key type.")),
+        _ => Err((ErrorCode::InvalidRequest, UNKNOWN_KEY_TYPE)),
     }
 }
 

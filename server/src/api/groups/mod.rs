@@ -4,10 +4,12 @@
 //! gives the answer that fits the request's version. What a group decides is in `group`; how that becomes durable is in
 //! `coordinator`; here is only what differs between versions of the wire.
 
+mod admin;
 mod home;
 mod membership;
 mod offsets;
 
+pub use admin::{delete_groups, describe_groups, list_groups, offset_delete};
 pub use home::{Groups, find_coordinator};
 pub use membership::{heartbeat, join_group, leave_group, sync_group};
 pub use offsets::{offset_commit, offset_fetch};
@@ -15,6 +17,9 @@ pub use offsets::{offset_commit, offset_fetch};
 use crate::coordinator::HostError;
 use crate::group::GroupError;
 use crate::wire::ErrorCode;
+
+/// Groups of one request that are asked at a time.
+const ASKED_AT_ONCE_MAX: usize = 64;
 
 /// Why a group could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,9 @@ use crate::wire::messages::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -36,7 +38,8 @@ pub async fn offset_commit(
     let image = shard.cluster.image();
     let mut topics = Vec::new();
     let mut asked = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    // A topic without partitions is left out of the answer.
+    for topic in request.topics.into_iter().filter(|topic| !topic.partitions.is_empty()) {
         asked.push(split(&image, version, topic, &mut topics));
     }
     let outcome = if topics.is_empty() {
@@ -124,7 +127,8 @@ fn split(
     Asked { topic: answer, group_index }
 }
 
-fn has_partition(topic: &Topic, index: i32) -> bool {
+/// Whether a topic has this partition.
+pub(super) fn has_partition(topic: &Topic, index: i32) -> bool {
     usize::try_from(index).is_ok_and(|index| index < topic.partitions.len())
 }
 
@@ -138,11 +142,10 @@ pub async fn offset_fetch(
     let image = shard.cluster.image();
     let require_stable = request.require_stable;
     if version >= 8 {
-        let each = request
-            .groups
-            .into_iter()
-            .map(|group| fetch_group(shard, &image, version, group, require_stable));
-        return OffsetFetchResponse { groups: join_all(each).await, ..OffsetFetchResponse::default() };
+        let each = iter(each_offset_once(request.groups))
+            .map(|group| fetch_group(shard, &image, version, group, require_stable))
+            .buffered(super::ASKED_AT_ONCE_MAX);
+        return OffsetFetchResponse { groups: each.collect().await, ..OffsetFetchResponse::default() };
     }
     let topics = request.topics.map(|topics| {
         let each = topics.into_iter().map(|topic| OffsetFetchRequestTopics {
@@ -154,7 +157,36 @@ pub async fn offset_fetch(
     });
     let group =
         OffsetFetchRequestGroup { group_id: request.group_id, topics, ..OffsetFetchRequestGroup::default() };
+    let Some(group) = each_offset_once(vec![group]).pop() else { return OffsetFetchResponse::default() };
     single(version, fetch_group(shard, &image, version, group, require_stable).await)
+}
+
+/// What is asked for twice is answered once: four bytes of a request could otherwise ask for a note of four kilobytes,
+/// any number of times.
+fn each_offset_once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<OffsetFetchRequestGroup> {
+    let mut seen: BTreeMap<String, BTreeMap<(String, Uuid), BTreeSet<i32>>> = BTreeMap::new();
+    let mut seen_whole = BTreeSet::new();
+    let mut once = Vec::with_capacity(groups.len());
+    for mut group in groups {
+        let Some(topics) = &mut group.topics else {
+            if seen_whole.insert(group.group_id.clone()) {
+                once.push(group);
+            }
+            continue;
+        };
+        let is_first = !seen.contains_key(&group.group_id);
+        let of_group = seen.entry(group.group_id.clone()).or_default();
+        topics.retain_mut(|topic| {
+            let of_topic = of_group.entry((topic.name.clone(), topic.topic_id)).or_default();
+            let is_first = of_topic.is_empty();
+            topic.partition_indexes.retain(|index| of_topic.insert(*index));
+            is_first || !topic.partition_indexes.is_empty()
+        });
+        if is_first || !topics.is_empty() {
+            once.push(group);
+        }
+    }
+    once
 }
 
 /// Up to v7 the one group's answer is the whole answer; v1 has no place for an error but the partitions.
@@ -222,18 +254,16 @@ async fn fetch_group(
     OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code }
 }
 
-/// Puts the offsets in the order asked; what has no name is an unknown id.
+/// Puts the offsets in the order asked; what has no name is an unknown id, and those come last.
 fn in_order(wanted: Vec<Wanted>, fetched: Vec<FetchedTopic>) -> Vec<OffsetFetchResponseTopics> {
-    let mut fetched = fetched.into_iter();
-    let each = wanted.into_iter().map(|one| {
-        if one.name.is_none() {
-            return unfetched(one, ErrorCode::UnknownTopicId);
-        }
-        let partitions = fetched.next().map(found_partitions).unwrap_or_default();
-        let (name, topic_id) = (one.topic.name, one.topic.topic_id);
-        OffsetFetchResponseTopics { name, topic_id, partitions }
+    let (named, unknown): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|one| one.name.is_some());
+    let found = named.into_iter().zip(fetched).map(|(one, topic)| OffsetFetchResponseTopics {
+        name: one.topic.name,
+        topic_id: one.topic.topic_id,
+        partitions: found_partitions(topic),
     });
-    each.collect()
+    let unknown = unknown.into_iter().map(|one| unfetched(one, ErrorCode::UnknownTopicId));
+    found.chain(unknown).collect()
 }
 
 fn known(image: &Image, by_id: bool, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {

@@ -1,4 +1,4 @@
-//! `DescribeGroups`, `ListGroups` and `DeleteGroups`: what operators ask about groups.
+//! `DescribeGroups`, `ListGroups`, `DeleteGroups` and `OffsetDelete`: what operators ask about groups.
 
 use crate::wire::codes::ErrorCode;
 use crate::wire::table::messages;
@@ -74,6 +74,42 @@ messages! {
     /// How one deletion went.
     struct DeletableGroupResult {
         group_id: String [0..],
+        error_code: ErrorCode [0..],
+    }
+
+    /// Asks for offsets of a group to be forgotten.
+    message OffsetDeleteRequest (0..=0, flexible i16::MAX) {
+        group_id: String [0..],
+        topics: Vec<OffsetDeleteRequestTopic> [0..],
+    }
+
+    /// One topic.
+    struct OffsetDeleteRequestTopic {
+        name: String [0..],
+        partitions: Vec<OffsetDeleteRequestPartition> [0..],
+    }
+
+    /// One partition.
+    struct OffsetDeleteRequestPartition {
+        partition_index: i32 [0..],
+    }
+
+    /// How that went; `topics` is empty where `error_code` says that nothing was looked at.
+    message OffsetDeleteResponse (0..=0, flexible i16::MAX) {
+        error_code: ErrorCode [0..],
+        throttle_time_ms: i32 [0..],
+        topics: Vec<OffsetDeleteResponseTopic> [0..],
+    }
+
+    /// One topic.
+    struct OffsetDeleteResponseTopic {
+        name: String [0..],
+        partitions: Vec<OffsetDeleteResponsePartition> [0..],
+    }
+
+    /// How it went for one partition.
+    struct OffsetDeleteResponsePartition {
+        partition_index: i32 [0..],
         error_code: ErrorCode [0..],
     }
 }

@@ -43,6 +43,7 @@ macro_rules! each_api {
             DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
             IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
             ListPartitionReassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+            OffsetDelete OffsetDeleteRequest OffsetDeleteResponse,
             DescribeCluster DescribeClusterRequest DescribeClusterResponse,
         }
     };
