@@ -219,7 +219,12 @@ fn together(
         gate.wait_for_all();
         happens(&mut broker);
         gate.open();
-        cells.into_iter().map(|cell| cell.join().expect("outcomes are caught")).collect()
+        let outcomes: Vec<_> =
+            cells.into_iter().map(|cell| cell.join().expect("outcomes are caught")).collect();
+        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_))) {
+            eprintln!("--- the log of the broker that something happened to\n{}", broker.log_text());
+        }
+        outcomes
     })
 }
 

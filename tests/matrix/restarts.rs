@@ -53,6 +53,18 @@ pub(super) fn keeps_going(trial: &Trial, interrupted: &dyn Fn()) -> Shown {
         seen.records.iter().map(|record| (&record.at, record.offset)).collect::<BTreeSet<_>>().len()
             >= stored.len()
     });
+    // Commits go on too. A client that is told to stop while it still looks for its coordinator is another story.
+    if !trial.client.lacks.contains_key("group") {
+        let mut ends = [0; PARTITIONS as usize];
+        for (at, offset) in stored.keys() {
+            let partition: usize = at.rsplit(':').next().and_then(|index| index.parse().ok()).unwrap_or(0);
+            ends[partition] = ends[partition].max(offset + 1);
+        }
+        consumer.until("its own commits reach the end", |_| {
+            let committed = trial.raw().committed(&group, &topic, &[0, 1]);
+            committed.iter().map(|(offset, _)| *offset).eq(ends)
+        });
+    }
     in_order(&consumer.end().records, &stored);
     let without = trial.client.lacks.get("idempotent").map(|why| format!("each record once: {why}"));
     Shown { records: COUNT, without: without.into_iter().collect() }

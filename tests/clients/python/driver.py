@@ -80,7 +80,7 @@ def place(at):
 def main(client):
     """Runs the verb of the command line with `client`: `name`, `version`, `lacks`, `Producer`, `Consumer`."""
     verb, options = parse(sys.argv[1:])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")  # to standard error
+    logging.basicConfig(level=os.environ.get("DRIVER_LOG", "WARNING"), format="%(asctime)s %(name)s %(message)s")  # to standard error
     try:
         if verb == "features":
             emit("features", client=client.name, version=client.version, lacks=client.lacks)

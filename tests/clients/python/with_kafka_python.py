@@ -21,6 +21,11 @@ ASSIGNORS = {
     "range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor, "sticky": StickyPartitionAssignor,
 }
 OLD = kafka.__version__.startswith("2.0.")
+#: 2.0.2 gives the broker two seconds to name its versions: not enough where a dozen programs start at once.
+PROBE = {"api_version_auto_timeout_ms": 30_000} if OLD else {}
+#: How long a poll waits where nothing comes. 3.0.12 loses its assignment when a poll ends in the middle of a rejoin that new metadata
+#: has caused: the join goes on in the background and nobody takes what it brought. So its polls are long.
+POLL_MS = 100 if OLD else 700
 if not OLD:
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
@@ -40,7 +45,7 @@ class Producer:
             "compression_type": None if options["codec"] == "none" else options["codec"],
         }
         if OLD:  # its batches live for the time of one request, and it tries once unless it is told otherwise
-            settings.update(retries=1000, request_timeout_ms=driver.DELIVERY_MS)
+            settings.update(retries=1000, request_timeout_ms=driver.DELIVERY_MS, **PROBE)
         else:
             settings.update(enable_idempotence=options["idempotent"], delivery_timeout_ms=driver.DELIVERY_MS)
         self.client = KafkaProducer(**settings)
@@ -80,7 +85,7 @@ class Consumer(ConsumerRebalanceListener):
             settings["group_instance_id"] = options["instance"]
         if options["assignor"]:
             settings["partition_assignment_strategy"] = [ASSIGNORS[options["assignor"]]]
-        self.client = KafkaConsumer(**settings)
+        self.client = KafkaConsumer(**settings, **PROBE)
 
     async def start(self, assigned, revoked):
         self.assigned, self.revoked = assigned, revoked
@@ -102,7 +107,7 @@ class Consumer(ConsumerRebalanceListener):
         return [name_of(partition) for partition in self.client.assignment()]
 
     async def poll(self, limit):
-        batches = self.client.poll(timeout_ms=100, max_records=limit)
+        batches = self.client.poll(timeout_ms=POLL_MS, max_records=limit)
         return [
             (name_of(partition), record.offset, record.timestamp, record.key, record.value)
             for partition, records in batches.items()
