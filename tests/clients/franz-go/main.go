@@ -17,9 +17,8 @@ import (
 )
 
 func main() {
-	driver.Main(driver.Client{
-		Name: "franz-go", Module: "github.com/twmb/franz-go", Lacks: map[string]string{}, Produce: produce, Consume: consume,
-	})
+	lacks := func(string) map[string]string { return map[string]string{} }
+	driver.Main(driver.Client{Name: "franz-go", Module: "github.com/twmb/franz-go", Lacks: lacks, Produce: produce, Consume: consume})
 }
 
 func produce(wanted driver.Produce, tally *driver.Tally) error {

@@ -18,10 +18,12 @@ import (
 // Client is what a driver brings.
 type Client struct {
 	Name    string
-	Module  string            // its version is the one that this program was built with
-	Lacks   map[string]string // what the client cannot do, and why
+	Module  string                                  // its version is the one that this program was built with
+	Lacks   func(protocol string) map[string]string // what the client cannot do, and why
 	Produce func(Produce, *Tally) error
 	Consume func(Consume, *Reader) error
+	// Protocols says that the user sets the protocol's version; other clients negotiate, and the key is refused.
+	Protocols bool
 }
 
 // Produce holds the keys of that verb.
@@ -55,7 +57,7 @@ var defaults = map[string]string{
 	"produce": "bootstrap= topic= first=0 count=0 codec=none acks=all idempotent=false partition=-1 value_bytes=0 rate_per_s=0 protocol=",
 	"consume": "bootstrap= topics= pattern= assign= group= instance= assignor= from=earliest session_ms=10000 heartbeat_ms=1000 " +
 		"metadata_max_age_ms=2000 commit=auto max=0 client_id= protocol=",
-	"features": "",
+	"features": "protocol=",
 }
 
 // Main runs one verb and ends the program.
@@ -71,10 +73,13 @@ func Main(client Client) {
 	}
 	keys := pairs(strings.Fields(known), nil)
 	keys = pairs(os.Args[min(2, len(os.Args)):], keys)
+	if keys["protocol"] != "" && !client.Protocols {
+		refuse("this client negotiates: it has no protocol to be set")
+	}
 	var err error
 	switch verb {
 	case "features":
-		emit(map[string]any{"event": "features", "client": client.Name, "version": version(client.Module), "lacks": client.Lacks})
+		emit(map[string]any{"event": "features", "client": client.Name, "version": version(client.Module), "lacks": client.Lacks(keys["protocol"])})
 	case "produce":
 		err = produce(client, keys)
 	case "consume":
