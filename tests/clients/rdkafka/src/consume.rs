@@ -69,12 +69,9 @@ impl ConsumerContext for Reader {
 }
 
 impl Reader {
-    fn moved(&self, topic: &str, partition: i32, offset: Option<i64>) {
+    fn moved(&self, topic: &str, partition: i32, offset: i64) {
         let mut positions = self.positions.lock().expect("nobody panics with the positions");
-        match offset {
-            Some(offset) => positions.insert((topic.to_string(), partition), offset),
-            None => positions.remove(&(topic.to_string(), partition)),
-        };
+        positions.insert((topic.to_string(), partition), offset);
     }
 
     fn commit(&self, consumer: &Client) {
@@ -117,6 +114,9 @@ pub fn consume(keys: &Keys) -> KafkaResult<()> {
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 tell(&consumer, &message);
+                if commit == "auto" {
+                    consumer.store_offset_from_message(&message)?;
+                }
                 (read, open) = (read + 1, open + 1);
             }
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
@@ -154,6 +154,8 @@ fn settings(keys: &Keys, commit: &str) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", keys.text("metadata_max_age_ms"))
         .set("enable.auto.commit", if commit == "auto" && !alone { "true" } else { "false" })
         .set("auto.commit.interval.ms", "1000")
+        // Dropping a consumer polls what was fetched ahead and throws it away: that must not count as read.
+        .set("enable.auto.offset.store", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
     let optional = [
         ("instance", "group.instance.id"),
@@ -196,15 +198,21 @@ fn obey(consumer: &Client, command: Command) -> KafkaResult<()> {
         Command::Commit => consumer.context().commit(consumer),
         Command::Seek(topic, partition, offset) => {
             consumer.seek(&topic, partition, Offset::Offset(offset), PATIENCE)?;
-            consumer.context().moved(&topic, partition, Some(offset));
+            consumer.context().moved(&topic, partition, offset);
             emit(&json!({"event": "sought"}));
         }
         Command::SeekTime(time) => {
-            let places = consumer.offsets_for_timestamp(time, PATIENCE)?;
+            let mut places = TopicPartitionList::new();
+            for place in consumer.offsets_for_timestamp(time, PATIENCE)?.elements() {
+                let offset = match place.offset() {
+                    Offset::Offset(offset) => offset,
+                    _ => consumer.fetch_watermarks(place.topic(), place.partition(), PATIENCE)?.1, // nothing is that late
+                };
+                places.add_partition_offset(place.topic(), place.partition(), Offset::Offset(offset))?;
+                consumer.context().moved(place.topic(), place.partition(), offset);
+            }
             for place in consumer.seek_partitions(places, PATIENCE)?.elements() {
                 place.error()?;
-                let offset = if let Offset::Offset(offset) = place.offset() { Some(offset) } else { None };
-                consumer.context().moved(place.topic(), place.partition(), offset);
             }
             emit(&json!({"event": "sought"}));
         }
@@ -215,7 +223,7 @@ fn obey(consumer: &Client, command: Command) -> KafkaResult<()> {
 
 fn tell(consumer: &Client, message: &BorrowedMessage<'_>) {
     let value = String::from_utf8_lossy(message.payload().unwrap_or_default());
-    consumer.context().moved(message.topic(), message.partition(), Some(message.offset() + 1));
+    consumer.context().moved(message.topic(), message.partition(), message.offset() + 1);
     emit(&json!({
         "event": "record", "at": at(message.topic(), message.partition()), "offset": message.offset(),
         "timestamp": message.timestamp().to_millis(), "key": String::from_utf8_lossy(message.key().unwrap_or_default()),

@@ -18,7 +18,8 @@ fn main() -> ExitCode {
         "features" => {
             Keys::parse(&[]);
             let version = format!("{} (librdkafka {})", RDKAFKA, get_rdkafka_version().1);
-            emit(&json!({"event": "features", "client": "rust-rdkafka", "version": version, "lacks": {}}));
+            let lacks = json!({"sticky": "librdkafka has range, roundrobin and cooperative-sticky; no eager sticky assignor."});
+            emit(&json!({"event": "features", "client": "rust-rdkafka", "version": version, "lacks": lacks}));
             Ok(())
         }
         "produce" => produce::produce(&Keys::parse(&produce::KEYS)),

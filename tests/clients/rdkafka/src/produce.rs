@@ -84,7 +84,8 @@ pub fn produce(keys: &Keys) -> KafkaResult<()> {
             let due = Duration::from_secs_f64((number - first) as f64 / rate as f64);
             thread::sleep(due.saturating_sub(began.elapsed()));
         }
-        let (key, value) = (format!("key-{number}"), format!("{:.<value_bytes$}", format!("value-{number}")));
+        let (key, mut value) = (format!("key-{number}"), format!("value-{number}"));
+        value += &".".repeat(value_bytes.saturating_sub(value.len()));
         let mut record = BaseRecord::to(keys.text("topic")).key(&key).payload(&value);
         if keys.number("partition") >= 0 {
             record = record.partition(keys.number("partition") as i32);
