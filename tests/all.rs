@@ -14,6 +14,7 @@ mod idempotence;
 mod kafka_tools;
 mod list_offsets;
 mod many_partitions;
+mod matrix;
 mod metadata;
 mod produce_acks;
 mod restart;

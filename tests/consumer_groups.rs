@@ -8,7 +8,7 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
@@ -128,22 +128,6 @@ fn commit(
     answer.topics[0].partitions.iter().map(|part| part.error_code).collect()
 }
 
-/// Committed offset and metadata of each partition asked for.
-fn committed(client: &mut Client, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, String)> {
-    let topic = OffsetFetchRequestTopics::default()
-        .with_name(topic_name(topic))
-        .with_partition_indexes(partitions.to_vec());
-    let group =
-        OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(Some(vec![topic]));
-    let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![group])).groups.remove(0);
-    assert_eq!(answer.error_code, code::NONE);
-    let parts = &answer.topics[0].partitions;
-    parts
-        .iter()
-        .map(|part| (part.committed_offset, part.metadata.clone().unwrap_or_default().to_string()))
-        .collect()
-}
-
 #[test]
 fn a_member_joins_syncs_beats_and_leaves() {
     let broker = Broker::shared();
@@ -248,20 +232,17 @@ fn offsets_are_kept_by_group_and_partition() {
     client.create_topic(&topic, 3);
     client.produce(&topic, 0, &Batch::numbered(0, 10, 10));
     find_coordinator(&mut client, &group);
-    assert_eq!(committed(&mut client, &group, &topic, &[0, 1]), [(-1, String::new()), (-1, String::new())]);
+    assert_eq!(client.committed(&group, &topic, &[0, 1]), [(-1, String::new()), (-1, String::new())]);
     assert_eq!(
         commit(&mut client, &group, (-1, ""), &topic, &[(0, 4), (2, 0)]),
         [code::NONE, code::NONE],
         "a plain consumer"
     );
     let note = || "note".to_string();
-    assert_eq!(
-        committed(&mut client, &group, &topic, &[0, 1, 2]),
-        [(4, note()), (-1, String::new()), (0, note())]
-    );
+    assert_eq!(client.committed(&group, &topic, &[0, 1, 2]), [(4, note()), (-1, String::new()), (0, note())]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(0, 2)]), [code::NONE], "back is allowed");
-    assert_eq!(committed(&mut client, &group, &topic, &[0]), [(2, note())]);
-    assert_eq!(committed(&mut client, &fresh("other"), &topic, &[0]), [(-1, String::new())]);
+    assert_eq!(client.committed(&group, &topic, &[0]), [(2, note())]);
+    assert_eq!(client.committed(&fresh("other"), &topic, &[0]), [(-1, String::new())]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(9, 1)]), [code::UNKNOWN_TOPIC_OR_PARTITION]);
 }
 
@@ -281,7 +262,7 @@ fn only_members_of_the_generation_commit_to_an_active_group() {
     );
     assert_eq!(commit(&mut client, &group, (1, "stranger"), &topic, &[(0, 8)]), [code::UNKNOWN_MEMBER_ID]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(0, 8)]), [code::UNKNOWN_MEMBER_ID]);
-    assert_eq!(committed(&mut client, &group, &topic, &[0])[0].0, 7);
+    assert_eq!(client.committed(&group, &topic, &[0])[0].0, 7);
 }
 
 #[test]
@@ -306,10 +287,8 @@ fn committed_offsets_survive_a_stop_and_a_kill() {
         broker.start_again(None);
         let mut client = broker.client();
         find_coordinator(&mut client, "readers");
-        let kept: Vec<i64> = committed(&mut client, "readers", "read", &[0, 1])
-            .into_iter()
-            .map(|(offset, _)| offset)
-            .collect();
+        let kept: Vec<i64> =
+            client.committed("readers", "read", &[0, 1]).into_iter().map(|(offset, _)| offset).collect();
         assert_eq!(kept, [offset, 0], "round {round}");
     }
 }
@@ -357,13 +336,13 @@ fn offsets_of_a_deleted_topic_go_with_it_even_where_the_name_is_used_again() {
     }
     assert_eq!(client.delete_topic(&gone), code::NONE);
     let deadline = Instant::now() + Duration::from_secs(30);
-    while committed(&mut client, &group, &gone, &[0])[0].0 != -1 {
+    while client.committed(&group, &gone, &[0])[0].0 != -1 {
         assert!(Instant::now() < deadline, "the offset of a deleted topic stays");
         thread::sleep(Duration::from_millis(50));
     }
     client.create_topic(&gone, 1);
-    assert_eq!(committed(&mut client, &group, &gone, &[0])[0].0, -1);
-    assert_eq!(committed(&mut client, &group, &kept, &[0])[0].0, 7);
+    assert_eq!(client.committed(&group, &gone, &[0])[0].0, -1);
+    assert_eq!(client.committed(&group, &kept, &[0])[0].0, 7);
 }
 
 #[test]

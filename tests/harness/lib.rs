@@ -4,7 +4,9 @@
 //! known to be Kafka's and not ours. Without it they run against the `thalweg` binary of this workspace.
 
 pub mod broker;
+pub mod cached;
 pub mod client;
+pub mod driver;
 pub mod kafka_tools;
 pub mod process;
 pub mod programs;
@@ -14,6 +16,7 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod subjects;
 pub mod verbs;
 
 pub use broker::{Against, Broker};

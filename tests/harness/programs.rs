@@ -5,6 +5,7 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | the rows of the client matrix | `tests/clients`, as `subjects.rs` lists them | pip, go, npm, javac, cargo |
 //! | Java producer and consumer | `tests/clients/java` | `javac` against a release's jars |
 
 use crate::kafka_tools::Kafka;
@@ -101,7 +102,7 @@ fn json(output: &Output) -> serde_json::Value {
 }
 
 /// Builds `tests/clients/<name>`. Go keeps what it compiled, so only the first build takes long.
-fn go_build(name: &str) -> Result<PathBuf, String> {
+pub(crate) fn go_build(name: &str) -> Result<PathBuf, String> {
     which("go").ok_or("go is not installed")?;
     let binary = target_dir().join("test-clients").join(name);
     let mut go = Command::new("go");
@@ -118,7 +119,7 @@ fn apt_get(arguments: &[&str]) -> Result<(), String> {
     built(&apt)
 }
 
-fn built(command: &Command) -> Result<(), String> {
+pub(crate) fn built(command: &Command) -> Result<(), String> {
     let output = process::run(command, b"", BUILD_WITHIN);
     let last: Vec<&str> = output.stderr.lines().rev().take(3).collect();
     if output.status.success() {
@@ -128,7 +129,7 @@ fn built(command: &Command) -> Result<(), String> {
     }
 }
 
-fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option<PathBuf> {
+pub(crate) fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option<PathBuf> {
     let mut known = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let index = known.iter().position(|(name, _)| name == client).unwrap_or_else(|| {
         known.push((client.to_string(), build()));
@@ -144,6 +145,7 @@ mod tests {
     //! Runs before the behaviour tests, so that no build takes the cores away from under them.
     use super::*;
     use crate::kafka_tools::RELEASES;
+    use crate::subjects::SUBJECTS;
 
     #[test]
     fn every_client_is_built_or_named_as_skipped() {
@@ -154,7 +156,9 @@ mod tests {
             ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
             ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
         ];
-        let names: Vec<_> = ready.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        let subjects = SUBJECTS.iter().map(|subject| (subject.name, subject.ready().is_some()));
+        let names: Vec<_> =
+            ready.into_iter().chain(subjects).filter(|(_, there)| *there).map(|(name, _)| name).collect();
         skip::loud(&format!("clients ready: {}", names.join(", ")));
     }
 }

@@ -1,0 +1,158 @@
+//! The clients of the matrix: one row each, how its driver is built and how it is started.
+//!
+//! Drivers lie in `tests/clients` and keep to its README. What is fetched for them is kept in the client cache and what is compiled under
+//! `target/`, so that only the first run takes long. A client that cannot be had is skipped in one loud line.
+
+use crate::cached::cached;
+use crate::driver::{Driver, Program};
+use crate::process::{self, which};
+use crate::programs::{built, once};
+use crate::scratch::repository;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A client as the matrix names it.
+#[derive(Debug)]
+pub struct Subject {
+    /// Its row.
+    pub name: &'static str,
+    /// Where its driver comes from.
+    pub source: Source,
+    /// Keys that each of its consumers gets.
+    pub consumer_keys: &'static [&'static str],
+    /// Whether it is another row's client with another assignor, and only what groups do differs.
+    pub groups_only: bool,
+}
+
+/// Where a driver comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// `tests/clients/python`: the requirements file of a virtual environment of its own, and the program.
+    Python(&'static str, &'static str),
+}
+
+const fn subject(name: &'static str, source: Source) -> Subject {
+    Subject { name, source, consumer_keys: &[], groups_only: false }
+}
+
+const fn variant(name: &'static str, source: Source, keys: &'static [&'static str]) -> Subject {
+    Subject { name, source, consumer_keys: keys, groups_only: true }
+}
+
+const KAFKA_PYTHON_OLD: Source = Source::Python("kafka-python-2.0.2", "with_kafka_python.py");
+const KAFKA_PYTHON: Source = Source::Python("kafka-python", "with_kafka_python.py");
+const AIOKAFKA: Source = Source::Python("aiokafka", "with_aiokafka.py");
+const CONFLUENT: Source = Source::Python("confluent-kafka", "with_confluent_kafka.py");
+
+/// Every row of the matrix.
+pub const SUBJECTS: &[Subject] = &[
+    subject("kafka-python 2.0.2", KAFKA_PYTHON_OLD),
+    subject("kafka-python", KAFKA_PYTHON),
+    subject("aiokafka", AIOKAFKA),
+    subject("confluent-kafka", CONFLUENT),
+    variant("confluent-kafka, cooperative", CONFLUENT, &["assignor=cooperative-sticky"]),
+];
+
+/// A subject whose driver is there and has said what its client cannot do.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Its row.
+    pub name: &'static str,
+    /// How it is started.
+    pub program: Program,
+    /// The client's own name and version.
+    pub version: String,
+    /// What it cannot do, each with the reason.
+    pub lacks: BTreeMap<String, String>,
+}
+
+impl Ready {
+    /// Starts a verb.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(&self, verb: &str, keys: &[(&str, &str)]) -> Driver {
+        Driver::start(&self.program, self.name, verb, keys)
+    }
+}
+
+impl Subject {
+    /// Builds the driver if need be and asks it what its client lacks; `None`, loudly, where it cannot be had.
+    ///
+    /// # Panics
+    /// If a driver that was built does not tell its features.
+    pub fn ready(&self) -> Option<Ready> {
+        static KNOWN: Mutex<BTreeMap<&'static str, Ready>> = Mutex::new(BTreeMap::new());
+        let program = self.source.program()?;
+        let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(ready) = known.get(self.name) {
+            return Some(ready.clone());
+        }
+        let features = features(&program);
+        let mut ready = Ready {
+            name: self.name,
+            version: format!("{} {}", text(&features["client"]), text(&features["version"])),
+            lacks: features["lacks"].as_object().map_or_else(BTreeMap::new, |lacks| {
+                lacks.iter().map(|(name, why)| (name.clone(), text(why))).collect()
+            }),
+            program,
+        };
+        ready.program.keys.extend(self.consumer_keys.iter().map(|key| ("consume", *key)));
+        known.insert(self.name, ready.clone());
+        Some(ready)
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_string()
+}
+
+fn features(program: &Program) -> Value {
+    let mut command = Command::new(&program.path);
+    command.args(&program.arguments).arg("features");
+    let output = process::run(&command, b"", Duration::from_mins(1)).succeeded("a driver's features");
+    let line = output.lines().last().copied().unwrap_or_default().to_string();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+impl Source {
+    fn program(&self) -> Option<Program> {
+        match self {
+            Self::Python(requirements, script) => {
+                let path = once(requirements, || environment(requirements))?;
+                let script = python_drivers().join(script).display().to_string();
+                Some(Program { path, arguments: vec!["-B".to_string(), script], keys: Vec::new() })
+            }
+        }
+    }
+}
+
+fn python_drivers() -> PathBuf {
+    repository().join("tests/clients/python")
+}
+
+/// The interpreter of a virtual environment that has what the requirements file lists, and nothing else.
+fn environment(name: &str) -> Result<PathBuf, String> {
+    which("python3").ok_or("python3 is not installed")?;
+    let requirements = python_drivers().join(format!("{name}.txt"));
+    let listed =
+        fs::read_to_string(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let mut version = Command::new("python3");
+    version.arg("--version");
+    let version = process::run(&version, b"", Duration::from_mins(1));
+    let wanted = format!("{}\n{listed}", version.stdout.trim());
+    let home = cached(&format!("python-{name}"), &wanted, |home| {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv", "--clear"]).arg(home.join("venv"));
+        built(&venv)?;
+        let mut pip = Command::new(home.join("venv/bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"]);
+        built(pip.arg(&requirements))
+    })?;
+    Ok(home.join("venv/bin/python"))
+}
