@@ -65,7 +65,7 @@ class Reader {
     }
     await heartbeat()
     if (this.keys.commit === 'each') await this.commit()
-    else await commitOffsetsIfNecessary()
+    else if (this.keys.commit === 'auto') await commitOffsetsIfNecessary() // it would commit without autoCommit too
     if (this.read === this.max) this.fill()
   }
 
