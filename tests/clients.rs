@@ -2,6 +2,7 @@
 //!
 //! A client that this machine cannot have is skipped in one loud line (`harness::skip`).
 
+use harness::driver::Driver;
 use harness::kafka_tools::RELEASES;
 use harness::process::{self, Output};
 use harness::programs::{self, run_json};
@@ -205,23 +206,25 @@ fn the_java_clients_work_with_their_defaults() {
     let broker = Broker::shared();
     let address = broker.address();
     for release in RELEASES {
-        let Some(driver) = programs::java_driver(release) else { continue };
+        let Some(program) = programs::java_driver(release) else { continue };
         let (topic, group) = (fresh("java"), fresh("java"));
         broker.client().create_topic(&topic, 1);
+        let here = [("bootstrap", address.as_str()), ("topic", &topic)];
         for (number, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
-            let (first, compression) = ((number * 1000).to_string(), format!("compression.type={codec}"));
-            let mut arguments = vec!["produce", &address, &topic, &first, "1000"];
-            if codec != "none" {
-                arguments.push(&compression);
-            }
-            let sent = driver.run(&arguments);
-            assert_eq!(sent["acked"], 1000, "{release}, {codec}");
-            assert_eq!(sent["partitions"]["0"], json!([number * 1000, number * 1000 + 999]));
+            let first = (number * 1000).to_string();
+            // The producer's defaults: idempotent, acknowledged by all.
+            let keys =
+                [("first", first.as_str()), ("count", "1000"), ("codec", codec), ("idempotent", "true")];
+            let mut producer = Driver::start(&program, release, "produce", &[&here[..], &keys].concat());
+            assert_eq!(producer.ended().acked, 1000, "{release}, {codec}");
+            assert_eq!(values(&broker, &topic), numbered(0, (number + 1) * 1000), "{release}, {codec}");
         }
-        let first = driver.run(&["consume", &address, &topic, &group, "2000"]);
-        let second = driver.run(&["consume", &address, &topic, &group, "3000"]);
-        let mut all: Vec<String> = serde_json::from_value(first["values"].clone()).unwrap();
-        all.extend(serde_json::from_value::<Vec<String>>(second["values"].clone()).unwrap());
+        let mut all = Vec::new();
+        for max in ["2000", "3000"] {
+            let keys = [("bootstrap", address.as_str()), ("topics", &topic), ("group", &group), ("max", max)];
+            let mut consumer = Driver::start(&program, release, "consume", &keys);
+            all.extend(consumer.ended().records.iter().map(|record| record.value.clone()));
+        }
         assert_eq!(all, numbered(0, 5000), "{release}: committed and resumed without a gap");
     }
 }

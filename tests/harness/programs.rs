@@ -5,15 +5,19 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | KafkaJS | `tests/clients/kafkajs` (lock file of npm) | `npm ci` |
 //! | the rows of the client matrix | `tests/clients`, as `subjects.rs` lists them | pip, go, npm, javac, cargo |
 //! | Java producer and consumer | `tests/clients/java` | `javac` against a release's jars |
 
+use crate::cached::cached;
+use crate::driver::Program;
 use crate::kafka_tools::Kafka;
 use crate::process::{self, Output, which};
 use crate::scratch::{repository, target_dir};
 use crate::skip;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -52,7 +56,7 @@ pub fn kcat() -> Option<PathBuf> {
 }
 
 /// The Java driver against one release's clients; `None`, loudly, where it cannot be built.
-pub fn java_driver(release: &str) -> Option<JavaDriver> {
+pub fn java_driver(release: &str) -> Option<Program> {
     let kafka = Kafka::installed(release)?;
     let classes = once(&format!("Java clients {release}"), || {
         let classes = target_dir().join("test-clients").join(format!("java-{release}"));
@@ -63,27 +67,52 @@ pub fn java_driver(release: &str) -> Option<JavaDriver> {
         built(&javac)?;
         Ok(classes)
     })?;
-    Some(JavaDriver { kafka, classes })
+    let class_path = format!("{}:{}", classes.display(), kafka.class_path());
+    let java = kafka.java_with("256m", &class_path, "Driver");
+    let arguments = java.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    Some(Program { path: java.get_program().into(), arguments, keys: Vec::new() })
 }
 
-/// `tests/clients/java/Driver.java`, compiled.
-#[derive(Clone, Debug)]
-pub struct JavaDriver {
-    kafka: Kafka,
-    classes: PathBuf,
+/// The driver on KafkaJS; `None`, loudly, where it cannot be built.
+pub fn kafkajs() -> Option<Program> {
+    let main = once("kafkajs", || npm_install("kafkajs"))?;
+    Some(Program { path: "node".into(), arguments: vec![main.display().to_string()], keys: Vec::new() })
 }
 
-impl JavaDriver {
-    /// Runs one verb and reads the JSON it prints.
-    ///
-    /// # Panics
-    /// If the driver fails.
-    pub fn run(&self, arguments: &[&str]) -> serde_json::Value {
-        let class_path = format!("{}:{}", self.classes.display(), self.kafka.class_path());
-        let mut java = self.kafka.java_with("256m", &class_path, "Driver");
-        java.args(arguments);
-        json(&process::run(&java, b"", RUN_WITHIN).succeeded(&format!("java driver {arguments:?}")))
+/// Installs what the lock file of `tests/clients/<name>` pins, once, and lays the driver beside it: Node looks for modules from there.
+fn npm_install(name: &str) -> Result<PathBuf, String> {
+    for program in ["node", "npm"] {
+        which(program).ok_or_else(|| format!("{program} is not installed"))?;
     }
+    let source = repository().join("tests/clients").join(name);
+    let lock = source.join("package-lock.json");
+    let wanted = fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let pinned = ["package.json", "package-lock.json"];
+    let home = cached(&format!("npm-{name}"), &wanted, |home| {
+        copy(&source, home, |file| pinned.contains(&file))?;
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(home);
+        built(&npm)
+    })?;
+    let beside = target_dir().join("test-clients").join(name);
+    fs::create_dir_all(&beside).map_err(|error| error.to_string())?;
+    copy(&source, &beside, |file| file == "package.json" || file.ends_with(".js"))?;
+    let modules = beside.join("node_modules");
+    let _ = fs::remove_file(&modules);
+    symlink(home.join("node_modules"), &modules)
+        .map_err(|error| format!("{}: {error}", modules.display()))?;
+    Ok(beside.join("main.js"))
+}
+
+fn copy(source: &Path, target: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+    let entries = fs::read_dir(source).map_err(|error| format!("{}: {error}", source.display()))?;
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        if wanted(&name.to_string_lossy()) {
+            fs::copy(source.join(&name), target.join(&name))
+                .map_err(|error| format!("{}: {error}", name.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a program of ours to its end and reads the line of JSON it prints.
@@ -153,6 +182,7 @@ mod tests {
             ("sarama", sarama().is_some()),
             ("filebeat", filebeat().is_some()),
             ("kcat", kcat().is_some()),
+            ("kafkajs", kafkajs().is_some()),
             ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
             ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
         ];

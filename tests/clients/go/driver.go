@@ -105,7 +105,7 @@ func produce(client Client, keys keys) error {
 	if err := client.Produce(wanted, tally); err != nil {
 		return err
 	}
-	tally.mutex.Lock()
+	tally.mutex.Lock() // for good: this is the last word
 	emit(map[string]any{"event": "produced", "acked": tally.acked, "failed": tally.failed, "errors": tally.errors})
 	return nil
 }

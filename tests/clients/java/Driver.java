@@ -75,8 +75,9 @@ public final class Driver {
     AtomicLong acked = new AtomicLong();
     AtomicLong lost = new AtomicLong();
     Set<String> errors = Collections.synchronizedSet(new TreeSet<>());
+    Thread teller = teller(acked);
     try (KafkaProducer<String, String> producer = new KafkaProducer<>(settings)) {
-      if (rate > 0) tellProgress(acked);
+      if (rate > 0) teller.start();
       long began = System.nanoTime();
       for (long i = first; i < first + count; i++) {
         if (rate > 0) Thread.sleep(Math.max(0, (i - first) * 1000 / rate - (System.nanoTime() - began) / 1_000_000));
@@ -92,24 +93,25 @@ public final class Driver {
         });
       }
     }
+    teller.interrupt();
+    teller.join();
     List<String> texts = new ArrayList<>();
     for (String error : errors) texts.add(quoted(error));
     emit("{\"event\":\"produced\",\"acked\":" + acked + ",\"failed\":" + lost + ",\"errors\":[" + String.join(",", texts) + "]}");
   }
 
-  static void tellProgress(AtomicLong acked) {
-    Thread teller = new Thread(() -> {
-      while (true) {
-        try {
+  /** Tells about each second how far it is, until it is interrupted. */
+  static Thread teller(AtomicLong acked) {
+    return new Thread(() -> {
+      try {
+        while (true) {
           Thread.sleep(1000);
-        } catch (InterruptedException end) {
-          return;
+          emit("{\"event\":\"progress\",\"acked\":" + acked + "}");
         }
-        emit("{\"event\":\"progress\",\"acked\":" + acked + "}");
+      } catch (InterruptedException end) {
+        Thread.currentThread().interrupt();
       }
     });
-    teller.setDaemon(true);
-    teller.start();
   }
 
   /** Reads as a group's member, or given partitions alone; all of it on one thread, as the consumer wants it. */

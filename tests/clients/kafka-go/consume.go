@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ type consumer struct {
 	full   chan struct{}
 
 	mutex  sync.Mutex
-	gate   *sync.Cond // paused has changed, or a generation has ended
+	gate   *sync.Cond // told when anything below changes, or a generation ends
 	paused bool
 	parts  map[string]*part
 	commit func(map[string]map[int]int64) error
@@ -34,7 +35,9 @@ type part struct {
 	topic     string
 	partition int
 	from      *kafka.Reader
-	moves     int // how often it was sought elsewhere
+	stop      context.CancelFunc // interrupts reading
+	seeking   bool               // reading shall stand still
+	still     bool               // reading stands still
 }
 
 func consume(wanted driver.Consume, reader *driver.Reader) error {
@@ -171,7 +174,7 @@ func (c *consumer) opens(topic string, partition int, offset int64) *part {
 		ErrorLogger: log.Default(),
 	})
 	from.SetOffset(offset)
-	opened := &part{topic: topic, partition: partition, from: from}
+	opened := &part{topic: topic, partition: partition, from: from, stop: func() {}}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.parts[driver.At(topic, int32(partition))] = opened
@@ -180,40 +183,40 @@ func (c *consumer) opens(topic string, partition int, offset int64) *part {
 
 // read tells the records of one partition until the context ends.
 func (c *consumer) read(ctx context.Context, part *part) {
-	defer func() {
+	for ctx.Err() == nil {
+		reading, stop := context.WithCancel(ctx)
 		c.mutex.Lock()
-		delete(c.parts, driver.At(part.topic, int32(part.partition)))
-		c.mutex.Unlock()
-		part.from.Close()
-	}()
-	for {
-		c.mutex.Lock()
-		moves := part.moves
-		c.mutex.Unlock()
-		message, err := part.from.ReadMessage(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				driver.Failed(fmt.Errorf("%s:%d: %w", part.topic, part.partition, err), false)
-			}
-			return
+		part.stop = stop
+		for part.seeking { // a reader may be moved only while nobody waits for its next message
+			part.still = true
+			c.gate.Broadcast()
+			c.gate.Wait()
 		}
-		if !c.takes(ctx, part, message, moves) {
-			return
+		part.still = false
+		c.mutex.Unlock()
+		message, err := part.from.ReadMessage(reading)
+		stop()
+		if err == nil {
+			c.take(ctx, part, message)
+		} else if reading.Err() == nil {
+			driver.Failed(fmt.Errorf("%s:%d: %w", part.topic, part.partition, err), false)
+			break
 		}
 	}
+	c.mutex.Lock()
+	delete(c.parts, driver.At(part.topic, int32(part.partition)))
+	c.gate.Broadcast()
+	c.mutex.Unlock()
+	part.from.Close()
 }
 
-// takes tells a record, once nothing is paused; false says that no more shall come. kafka-go has no pause: its users stop asking.
-func (c *consumer) takes(ctx context.Context, part *part, message kafka.Message, moves int) bool {
+// take tells a record once nothing is paused, unless its reader is moved meanwhile. kafka-go has no pause: its users stop asking.
+func (c *consumer) take(ctx context.Context, part *part, message kafka.Message) {
 	c.mutex.Lock()
-	for c.paused && ctx.Err() == nil {
+	for c.paused && !part.seeking && ctx.Err() == nil {
 		c.gate.Wait()
 	}
-	if ctx.Err() != nil {
-		c.mutex.Unlock()
-		return false
-	}
-	told := part.moves == moves &&
+	told := !part.seeking && ctx.Err() == nil &&
 		c.reader.Record(part.topic, int32(part.partition), message.Offset, message.Time.UnixMilli(), message.Key, message.Value)
 	if told && c.reader.Full() {
 		close(c.full)
@@ -223,7 +226,6 @@ func (c *consumer) takes(ctx context.Context, part *part, message kafka.Message,
 	if each {
 		c.commits(true)
 	}
-	return true
 }
 
 // commits commits what was told.
@@ -285,14 +287,21 @@ func (c *consumer) seek(command driver.Command) error {
 		}
 		moved = map[string]*part{at: c.parts[at]}
 	}
-	for _, part := range moved {
-		part.moves++
+	for _, part := range maps.Clone(moved) {
+		part.seeking = true
+		part.stop()
+		for at := driver.At(part.topic, int32(part.partition)); c.parts[at] == part && !part.still; {
+			c.gate.Broadcast()
+			c.gate.Wait()
+		}
 		var err error
 		if command.Verb == "seek" {
 			err = part.from.SetOffset(command.Number)
 		} else {
 			err = part.from.SetOffsetAt(context.Background(), time.UnixMilli(command.Number))
 		}
+		part.seeking = false
+		c.gate.Broadcast()
 		if err != nil {
 			return err
 		}

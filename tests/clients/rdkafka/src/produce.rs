@@ -32,6 +32,7 @@ struct Tally {
     acked: u64,
     failed: u64,
     errors: BTreeSet<String>,
+    told: bool, // the last word was said
 }
 
 #[derive(Clone, Default)]
@@ -73,8 +74,11 @@ pub fn produce(keys: &Keys) -> KafkaResult<()> {
         thread::spawn(move || {
             loop {
                 thread::sleep(Duration::from_secs(1));
-                let acked = outcome.0.lock().expect("nobody panics with the tally").acked;
-                emit(&json!({"event": "progress", "acked": acked}));
+                let tally = outcome.0.lock().expect("nobody panics with the tally");
+                if tally.told {
+                    return;
+                }
+                emit(&json!({"event": "progress", "acked": tally.acked}));
             }
         });
     }
@@ -99,7 +103,8 @@ pub fn produce(keys: &Keys) -> KafkaResult<()> {
         }
     }
     producer.flush(Timeout::Never)?;
-    let tally = outcome.0.lock().expect("nobody panics with the tally");
+    let mut tally = outcome.0.lock().expect("nobody panics with the tally");
+    tally.told = true;
     emit(&json!({"event": "produced", "acked": tally.acked, "failed": tally.failed, "errors": tally.errors}));
     Ok(())
 }
