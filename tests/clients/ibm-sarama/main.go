@@ -4,6 +4,7 @@ package main
 import (
 	"log"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -72,12 +73,16 @@ func produce(wanted driver.Produce, tally *driver.Tally) error {
 	if err != nil {
 		return err
 	}
+	// Closed only when each record's fate is known: one that comes back to be tried again after that is given up.
+	var open sync.WaitGroup
 	go func() {
 		wanted.Each(func(key, value string) {
+			open.Add(1)
 			producer.Input() <- &sarama.ProducerMessage{
 				Topic: wanted.Topic, Partition: wanted.Partition, Key: sarama.StringEncoder(key), Value: sarama.StringEncoder(value),
 			}
 		})
+		open.Wait()
 		producer.AsyncClose()
 	}()
 	failed := make(chan struct{})
@@ -85,10 +90,12 @@ func produce(wanted driver.Produce, tally *driver.Tally) error {
 		defer close(failed)
 		for failure := range producer.Errors() {
 			tally.Done(failure.Err)
+			open.Done()
 		}
 	}()
 	for range producer.Successes() {
 		tally.Done(nil)
+		open.Done()
 	}
 	<-failed
 	return nil
