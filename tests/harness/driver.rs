@@ -28,8 +28,24 @@ pub struct Program {
     pub path: PathBuf,
     /// Its first arguments.
     pub arguments: Vec<String>,
-    /// Keys that every start with this verb gets: `(verb, key=value)`.
+    /// Keys that every start with this verb gets, or every start where the verb is empty: `(verb, key=value)`.
     pub keys: Vec<(&'static str, &'static str)>,
+}
+
+impl Program {
+    /// A program that is nothing but its file.
+    pub fn alone(path: PathBuf) -> Self {
+        Self { path, arguments: Vec::new(), keys: Vec::new() }
+    }
+
+    /// What stands behind the program's name for this verb, up to the keys of the moment.
+    pub fn command_line(&self, verb: &str) -> Vec<String> {
+        let keys = self.keys.iter().filter(|(of, _)| of.is_empty() || *of == verb);
+        let mut line = self.arguments.clone();
+        line.push(verb.to_string());
+        line.extend(keys.map(|(_, key)| (*key).to_string()));
+        line
+    }
 }
 
 /// A record as a client handed it out.
@@ -142,8 +158,7 @@ impl Driver {
     /// If it cannot be started.
     pub fn start(program: &Program, name: &str, verb: &str, keys: &[(&str, &str)]) -> Self {
         let mut command = Command::new(&program.path);
-        command.args(&program.arguments).arg(verb);
-        command.args(program.keys.iter().filter(|(of, _)| *of == verb).map(|(_, key)| key));
+        command.args(program.command_line(verb));
         command.args(keys.iter().map(|(key, value)| format!("{key}={value}")));
         let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, lines) = channel();

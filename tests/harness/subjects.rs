@@ -6,15 +6,15 @@
 use crate::cached::cached;
 use crate::driver::{Driver, Program};
 use crate::process::{self, which};
-use crate::programs::{built, once};
-use crate::scratch::repository;
+use crate::programs::{built, go_build, once};
+use crate::scratch::{repository, target_dir};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
+use std::{env, fs};
 
 /// A client as the matrix names it.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub struct Subject {
     pub name: &'static str,
     /// Where its driver comes from.
     pub source: Source,
-    /// Keys that each of its consumers gets.
-    pub consumer_keys: &'static [&'static str],
+    /// Keys that it always gets: `(verb, key=value)`, where an empty verb is every verb.
+    pub keys: &'static [(&'static str, &'static str)],
     /// Whether it is another row's client with another assignor, and only what groups do differs.
     pub groups_only: bool,
 }
@@ -34,14 +34,27 @@ pub struct Subject {
 pub enum Source {
     /// `tests/clients/python`: the requirements file of a virtual environment of its own, and the program.
     Python(&'static str, &'static str),
+    /// A Go module of this name in `tests/clients`.
+    Go(&'static str),
+    /// A crate of this name in `tests/clients`, outside the workspace.
+    Cargo(&'static str),
 }
 
 const fn subject(name: &'static str, source: Source) -> Subject {
-    Subject { name, source, consumer_keys: &[], groups_only: false }
+    Subject { name, source, keys: &[], groups_only: false }
 }
 
-const fn variant(name: &'static str, source: Source, keys: &'static [&'static str]) -> Subject {
-    Subject { name, source, consumer_keys: keys, groups_only: true }
+const fn with_assignor(
+    name: &'static str,
+    source: Source,
+    keys: &'static [(&'static str, &'static str)],
+) -> Subject {
+    Subject { name, source, keys, groups_only: true }
+}
+
+/// sarama with the protocol version that its users set by hand.
+const fn sarama(name: &'static str, keys: &'static [(&'static str, &'static str)]) -> Subject {
+    Subject { name, source: Source::Go("ibm-sarama"), keys, groups_only: false }
 }
 
 const KAFKA_PYTHON_OLD: Source = Source::Python("kafka-python-2.0.2", "with_kafka_python.py");
@@ -49,13 +62,23 @@ const KAFKA_PYTHON: Source = Source::Python("kafka-python", "with_kafka_python.p
 const AIOKAFKA: Source = Source::Python("aiokafka", "with_aiokafka.py");
 const CONFLUENT: Source = Source::Python("confluent-kafka", "with_confluent_kafka.py");
 
+const RDKAFKA: Source = Source::Cargo("rdkafka");
+const FRANZ_GO: Source = Source::Go("franz-go");
+
 /// Every row of the matrix.
 pub const SUBJECTS: &[Subject] = &[
     subject("kafka-python 2.0.2", KAFKA_PYTHON_OLD),
     subject("kafka-python", KAFKA_PYTHON),
     subject("aiokafka", AIOKAFKA),
     subject("confluent-kafka", CONFLUENT),
-    variant("confluent-kafka, cooperative", CONFLUENT, &["assignor=cooperative-sticky"]),
+    with_assignor("confluent-kafka, cooperative", CONFLUENT, &[("consume", "assignor=cooperative-sticky")]),
+    subject("rust-rdkafka", RDKAFKA),
+    subject("franz-go", FRANZ_GO),
+    with_assignor("franz-go, sticky", FRANZ_GO, &[("consume", "assignor=sticky")]),
+    sarama("sarama 1.0.0", &[("", "protocol=1.0.0")]),
+    sarama("sarama 2.1.0", &[("", "protocol=2.1.0")]),
+    sarama("sarama 4.0.0", &[("", "protocol=4.0.0")]),
+    subject("kafka-go", Source::Go("kafka-go")),
 ];
 
 /// A subject whose driver is there and has said what its client cannot do.
@@ -88,13 +111,14 @@ impl Subject {
     /// If a driver that was built does not tell its features.
     pub fn ready(&self) -> Option<Ready> {
         static KNOWN: Mutex<BTreeMap<&'static str, Ready>> = Mutex::new(BTreeMap::new());
-        let program = self.source.program()?;
+        let mut program = self.source.program()?;
         let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(ready) = known.get(self.name) {
             return Some(ready.clone());
         }
+        program.keys = self.keys.to_vec();
         let features = features(&program);
-        let mut ready = Ready {
+        let ready = Ready {
             name: self.name,
             version: format!("{} {}", text(&features["client"]), text(&features["version"])),
             lacks: features["lacks"].as_object().map_or_else(BTreeMap::new, |lacks| {
@@ -102,7 +126,6 @@ impl Subject {
             }),
             program,
         };
-        ready.program.keys.extend(self.consumer_keys.iter().map(|key| ("consume", *key)));
         known.insert(self.name, ready.clone());
         Some(ready)
     }
@@ -114,7 +137,7 @@ fn text(value: &Value) -> String {
 
 fn features(program: &Program) -> Value {
     let mut command = Command::new(&program.path);
-    command.args(&program.arguments).arg("features");
+    command.args(program.command_line("features"));
     let output = process::run(&command, b"", Duration::from_mins(1)).succeeded("a driver's features");
     let line = output.lines().last().copied().unwrap_or_default().to_string();
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
@@ -128,6 +151,8 @@ impl Source {
                 let script = python_drivers().join(script).display().to_string();
                 Some(Program { path, arguments: vec!["-B".to_string(), script], keys: Vec::new() })
             }
+            Self::Go(name) => Some(Program::alone(once(name, || go_build(name))?)),
+            Self::Cargo(name) => Some(Program::alone(once(name, || cargo_build(name))?)),
         }
     }
 }
@@ -155,4 +180,14 @@ fn environment(name: &str) -> Result<PathBuf, String> {
         built(pip.arg(&requirements))
     })?;
     Ok(home.join("venv/bin/python"))
+}
+
+/// Builds a crate of its own; its C library takes a minute or two the first time.
+fn cargo_build(name: &str) -> Result<PathBuf, String> {
+    let target = target_dir().join("test-clients").join(name);
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--locked", "--target-dir"]).arg(&target);
+    cargo.current_dir(repository().join("tests/clients").join(name));
+    built(&cargo)?;
+    Ok(target.join("release").join(format!("thalweg-test-{name}")))
 }

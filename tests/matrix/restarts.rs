@@ -32,6 +32,7 @@ pub(super) fn keeps_going(trial: &Trial, interrupted: &dyn Fn()) -> Shown {
         None => [("topics", topic.as_str()), ("group", group.as_str())],
     };
     let mut consumer = trial.consume(&keys);
+    consumer.until("its partitions", |seen| seen.owned.len() == PARTITIONS as usize);
     let mut producer = trial.client.start(
         "produce",
         &[
