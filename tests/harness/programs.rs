@@ -12,7 +12,7 @@
 use crate::cached::cached;
 use crate::driver::Program;
 use crate::kafka_tools::Kafka;
-use crate::process::{self, Output, which};
+use crate::process::{self, which};
 use crate::scratch::{repository, target_dir};
 use crate::skip;
 use std::fs;
@@ -23,14 +23,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const BUILD_WITHIN: Duration = Duration::from_mins(25);
-const RUN_WITHIN: Duration = Duration::from_mins(3);
 
 /// One build at a time, and each only once.
 static BUILT: Mutex<Vec<(String, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
 
 /// The Go driver on Elastic's sarama; `None`, loudly, where it cannot be built.
-pub fn sarama() -> Option<PathBuf> {
-    once("sarama", || go_build("sarama"))
+pub fn sarama() -> Option<Program> {
+    once("sarama", || go_build("sarama")).map(Program::alone)
 }
 
 /// Filebeat; `None`, loudly, where it cannot be built.
@@ -113,21 +112,6 @@ fn copy(source: &Path, target: &Path, wanted: impl Fn(&str) -> bool) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Runs a program of ours to its end and reads the line of JSON it prints.
-///
-/// # Panics
-/// If it fails.
-pub fn run_json(program: &PathBuf, arguments: &[&str]) -> serde_json::Value {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    json(&process::run(&command, b"", RUN_WITHIN).succeeded(&format!("{} {arguments:?}", program.display())))
-}
-
-fn json(output: &Output) -> serde_json::Value {
-    let line = output.lines().last().copied().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", output.stderr))
 }
 
 /// Builds `tests/clients/<name>`. Go keeps what it compiled, so only the first build takes long.
