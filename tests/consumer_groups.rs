@@ -17,9 +17,6 @@ use kafka_protocol::messages::{
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Codes of a coordinator that is not there yet: asked again.
-const LOADING: [i16; 3] = [14, 15, 16];
-
 fn group_id(name: &str) -> GroupId {
     GroupId(text(name))
 }
@@ -35,7 +32,7 @@ fn find_coordinator(client: &mut Client, group: &str) {
             // Offsets, since a heartbeat is answered kindly while the group's log is still read.
             let probe = OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(None);
             let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![probe]));
-            if !LOADING.contains(&answer.groups[0].error_code) {
+            if !code::COORDINATOR_COMES.contains(&answer.groups[0].error_code) {
                 return;
             }
         }

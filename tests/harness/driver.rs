@@ -84,6 +84,8 @@ pub struct Seen {
     pub acked: u64,
     /// Records that were given up.
     pub failed: u64,
+    /// Records that it says it has read, at its end.
+    pub read: Option<u64>,
 }
 
 impl Seen {
@@ -124,6 +126,7 @@ impl Seen {
                 self.failed = event["failed"].as_u64().unwrap_or(0);
                 self.errors.extend(names(&event["errors"]));
             }
+            "stopped" => self.read = event["read"].as_u64(),
             "error" => self.errors.push(word(&event["message"])),
             _ => {}
         }
@@ -262,7 +265,10 @@ impl Driver {
         self.drain();
         assert!(status.is_some(), "{} does not end", self.name);
         assert!(status.is_some_and(|status| status.success()), "{} ended with {status:?}", self.name);
-        self.look()
+        let told = self.seen.read.unwrap_or(self.seen.records.len() as u64);
+        assert!(self.seen.count("stopped") + self.seen.count("produced") == 1, "{}: no last word", self.name);
+        assert_eq!(self.seen.records.len() as u64, told, "{}: records that came, and that it told", self.name);
+        &self.seen
     }
 
     /// SIGKILL, as a crash.

@@ -5,8 +5,9 @@
 
 use crate::cached::cached;
 use crate::driver::{Driver, Program};
+use crate::kafka_tools::RELEASES;
 use crate::process::{self, which};
-use crate::programs::{built, go_build, once};
+use crate::programs::{self, built, go_build, java_driver, once};
 use crate::scratch::{repository, target_dir};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Subject {
     pub source: Source,
     /// Keys that it always gets: `(verb, key=value)`, where an empty verb is every verb.
     pub keys: &'static [(&'static str, &'static str)],
+    /// Where it behaves in its own way, on Kafka as well: a verb, and what is not asked of it there, with the reason.
+    pub differs: &'static [(&'static str, &'static str)],
     /// Whether it is another row's client with another assignor, and only what groups do differs.
     pub groups_only: bool,
 }
@@ -38,10 +41,12 @@ pub enum Source {
     Go(&'static str),
     /// A crate of this name in `tests/clients`, outside the workspace.
     Cargo(&'static str),
+    /// What `programs.rs` builds.
+    Made(fn() -> Option<Program>),
 }
 
 const fn subject(name: &'static str, source: Source) -> Subject {
-    Subject { name, source, keys: &[], groups_only: false }
+    Subject { name, source, keys: &[], differs: &[], groups_only: false }
 }
 
 const fn with_assignor(
@@ -49,12 +54,12 @@ const fn with_assignor(
     source: Source,
     keys: &'static [(&'static str, &'static str)],
 ) -> Subject {
-    Subject { name, source, keys, groups_only: true }
+    Subject { name, source, keys, differs: &[], groups_only: true }
 }
 
 /// sarama with the protocol version that its users set by hand.
 const fn sarama(name: &'static str, keys: &'static [(&'static str, &'static str)]) -> Subject {
-    Subject { name, source: Source::Go("ibm-sarama"), keys, groups_only: false }
+    Subject { name, source: Source::Go("ibm-sarama"), keys, differs: &[], groups_only: false }
 }
 
 const KAFKA_PYTHON_OLD: Source = Source::Python("kafka-python-2.0.2", "with_kafka_python.py");
@@ -64,21 +69,41 @@ const CONFLUENT: Source = Source::Python("confluent-kafka", "with_confluent_kafk
 
 const RDKAFKA: Source = Source::Cargo("rdkafka");
 const FRANZ_GO: Source = Source::Go("franz-go");
+const JAVA_OLD: Source = Source::Made(|| java_driver(RELEASES[0]));
+const JAVA: Source = Source::Made(|| java_driver(RELEASES[1]));
+
+const RANGE: &[(&str, &str)] = &[("consume", "assignor=range")];
+const STICKY: &[(&str, &str)] = &[("consume", "assignor=sticky")];
+const COOPERATIVE: &[(&str, &str)] = &[("consume", "assignor=cooperative-sticky")];
 
 /// Every row of the matrix.
 pub const SUBJECTS: &[Subject] = &[
-    subject("kafka-python 2.0.2", KAFKA_PYTHON_OLD),
-    subject("kafka-python", KAFKA_PYTHON),
-    subject("aiokafka", AIOKAFKA),
+    subject("Java 3.5.1", JAVA_OLD),
+    with_assignor("Java 3.5.1, sticky", JAVA_OLD, STICKY),
+    with_assignor("Java 3.5.1, cooperative", JAVA_OLD, COOPERATIVE),
+    subject("Java 4.3.1", JAVA),
+    with_assignor("Java 4.3.1, sticky", JAVA, STICKY),
+    with_assignor("Java 4.3.1, cooperative", JAVA, COOPERATIVE),
     subject("confluent-kafka", CONFLUENT),
-    with_assignor("confluent-kafka, cooperative", CONFLUENT, &[("consume", "assignor=cooperative-sticky")]),
+    with_assignor("confluent-kafka, cooperative", CONFLUENT, COOPERATIVE),
     subject("rust-rdkafka", RDKAFKA),
-    subject("franz-go", FRANZ_GO),
-    with_assignor("franz-go, sticky", FRANZ_GO, &[("consume", "assignor=sticky")]),
+    Subject {
+        differs: &[(
+            "static restart",
+            "a quiet restart: franz-go's cooperative leader rebalances when it comes back, on Kafka 4.3.1 too",
+        )],
+        ..subject("franz-go", FRANZ_GO)
+    },
+    with_assignor("franz-go, range", FRANZ_GO, RANGE),
     sarama("sarama 1.0.0", &[("", "protocol=1.0.0")]),
     sarama("sarama 2.1.0", &[("", "protocol=2.1.0")]),
     sarama("sarama 4.0.0", &[("", "protocol=4.0.0")]),
+    subject("Filebeat's sarama", Source::Made(programs::sarama)),
     subject("kafka-go", Source::Go("kafka-go")),
+    subject("KafkaJS", Source::Made(programs::kafkajs)),
+    subject("kafka-python 2.0.2", KAFKA_PYTHON_OLD),
+    subject("kafka-python 3.0.12", KAFKA_PYTHON),
+    subject("aiokafka", AIOKAFKA),
 ];
 
 /// A subject whose driver is there and has said what its client cannot do.
@@ -92,6 +117,8 @@ pub struct Ready {
     pub version: String,
     /// What it cannot do, each with the reason.
     pub lacks: BTreeMap<String, String>,
+    /// What is not asked of it, by verb.
+    pub differs: &'static [(&'static str, &'static str)],
 }
 
 impl Ready {
@@ -116,7 +143,7 @@ impl Subject {
         if let Some(ready) = known.get(self.name) {
             return Some(ready.clone());
         }
-        program.keys = self.keys.to_vec();
+        program.keys.extend_from_slice(self.keys);
         let features = features(&program);
         let ready = Ready {
             name: self.name,
@@ -124,6 +151,7 @@ impl Subject {
             lacks: features["lacks"].as_object().map_or_else(BTreeMap::new, |lacks| {
                 lacks.iter().map(|(name, why)| (name.clone(), text(why))).collect()
             }),
+            differs: self.differs,
             program,
         };
         known.insert(self.name, ready.clone());
@@ -151,6 +179,7 @@ impl Source {
                 let script = python_drivers().join(script).display().to_string();
                 Some(Program { path, arguments: vec!["-B".to_string(), script], keys: Vec::new() })
             }
+            Self::Made(make) => make(),
             Self::Go(name) => Some(Program::alone(once(name, || go_build(name))?)),
             Self::Cargo(name) => Some(Program::alone(once(name, || cargo_build(name))?)),
         }

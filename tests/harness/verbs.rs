@@ -35,6 +35,8 @@ pub mod code {
     pub const CORRUPT_MESSAGE: i16 = 2;
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
     pub const MESSAGE_TOO_LARGE: i16 = 10;
+    /// Loading, not available, not here: asked again.
+    pub const COORDINATOR_COMES: [i16; 3] = [14, 15, 16];
     pub const INVALID_TOPIC_EXCEPTION: i16 = 17;
     pub const INVALID_REQUIRED_ACKS: i16 = 21;
     pub const ILLEGAL_GENERATION: i16 = 22;
@@ -277,7 +279,7 @@ impl Client {
         self.call(version, &request).topics.remove(0).partitions.remove(0)
     }
 
-    /// Committed offset and metadata of each partition asked for; -1 where there is none.
+    /// Committed offset and metadata of each partition asked for, as soon as the coordinator is there; -1 where there is none.
     ///
     /// # Panics
     /// If the group is refused.
@@ -289,7 +291,14 @@ impl Client {
             .with_group_id(GroupId(text(group)))
             .with_topics(Some(vec![topic]));
         let request = OffsetFetchRequest::default().with_groups(vec![group]);
-        let answer = self.call(8, &request).groups.remove(0);
+        let deadline = Instant::now() + TOPIC_WITHIN;
+        let answer = loop {
+            let answer = self.call(8, &request).groups.remove(0);
+            if !code::COORDINATOR_COMES.contains(&answer.error_code) || Instant::now() > deadline {
+                break answer;
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
         assert_eq!(answer.error_code, code::NONE);
         let parts = &answer.topics[0].partitions;
         parts

@@ -221,6 +221,7 @@ pub(super) fn one_killed(trial: &Trial) -> Shown {
 }
 
 pub(super) fn static_members_restart(trial: &Trial) -> Shown {
+    let differs = trial.client.differs.iter().find(|(verb, _)| *verb == "static restart");
     let mut group = Group::new(trial, 4);
     let names = [fresh("first"), fresh("second")];
     for name in &names {
@@ -240,7 +241,11 @@ pub(super) fn static_members_restart(trial: &Trial) -> Shown {
         group.settle();
         group.phase();
         assert_eq!(group.members[index].seen.owned, before, "the same assignment after the restart");
+        if differs.is_some() {
+            continue;
+        }
         assert_eq!(group.members[other].seen.rebalances, rebalances, "no rebalance for the other");
     }
-    group.end()
+    let shown = group.end();
+    Shown { without: differs.iter().map(|(_, what)| (*what).to_string()).collect(), ..shown }
 }

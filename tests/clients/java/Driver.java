@@ -16,6 +16,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -27,6 +28,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.utils.AppInfoParser;
 
@@ -122,6 +124,7 @@ public final class Driver {
     final long max;
     KafkaConsumer<String, String> consumer;
     long read;
+    boolean due;
 
     Reader(Map<String, String> keys) {
       this.keys = keys;
@@ -142,7 +145,7 @@ public final class Driver {
           poll();
         } catch (FencedInstanceIdException error) {
           throw error;
-        } catch (RetriableException | org.apache.kafka.clients.consumer.CommitFailedException error) {
+        } catch (RetriableException | RebalanceInProgressException | CommitFailedException error) {
           failed(error, false);
         }
       }
@@ -208,7 +211,8 @@ public final class Driver {
           tell(record);
         }
       }
-      if (keys.get("commit").equals("each") && !records.isEmpty()) commit();
+      due |= keys.get("commit").equals("each") && !records.isEmpty();
+      if (due) commit(); // one that a rebalance forbids is made up for after the next poll
     }
 
     void tell(ConsumerRecord<String, String> record) {
@@ -224,6 +228,7 @@ public final class Driver {
 
     void commit() {
       consumer.commitSync(next);
+      due = false;
       Map<String, String> offsets = new TreeMap<>();
       next.forEach((partition, offset) -> offsets.put(quoted(partition), quoted(partition) + ":" + offset.offset()));
       emit("{\"event\":\"committed\",\"offsets\":{" + String.join(",", offsets.values()) + "}}");

@@ -1,5 +1,5 @@
 // Reads as a member of a group, batch by batch.
-import { client, commands, emit, failed, place } from './contract.js'
+import { client, commands, emit, exit, failed, place } from './contract.js'
 
 export async function consume (keys, lacks) {
   if (keys.assign || !keys.group) throw new Error(lacks.assign)
@@ -45,7 +45,7 @@ class Reader {
     consumer.on(consumer.events.REBALANCING, () => this.revoked())
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       failed(payload.error, !payload.restart)
-      if (!payload.restart) process.exit(1)
+      if (!payload.restart) exit(1)
       this.revoked()
     })
   }

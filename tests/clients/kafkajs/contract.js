@@ -56,6 +56,11 @@ export function emit (event) {
   process.stdout.write(JSON.stringify(event) + '\n')
 }
 
+/** Ends when all that was said has left: a pipe that is full keeps the rest in this process. */
+export function exit (code) {
+  process.stdout.write('', () => process.exit(code))
+}
+
 export function failed (error, fatal) {
   emit({ event: 'error', message: String(error?.message ?? error), fatal })
 }

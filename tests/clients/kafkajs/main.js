@@ -1,7 +1,7 @@
 // KafkaJS under the contract of tests/clients/README.md.
 import { createRequire } from 'node:module'
 import { consume } from './consume.js'
-import { emit, failed, keysOf, refuse } from './contract.js'
+import { emit, exit, failed, keysOf, refuse } from './contract.js'
 import { produce } from './produce.js'
 
 const version = createRequire(import.meta.url)('kafkajs/package.json').version
@@ -25,8 +25,8 @@ const [verb, ...pairs] = process.argv.slice(2)
 if (!Object.hasOwn(verbs, verb ?? '')) refuse('a verb: features, produce or consume')
 try {
   await verbs[verb](keysOf(verb, pairs))
-  process.exit(0)
+  exit(0)
 } catch (error) {
   failed(error, true)
-  process.exit(1)
+  exit(1)
 }

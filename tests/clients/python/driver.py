@@ -155,7 +155,7 @@ class Reading:
 
     def __init__(self, consumer, options):
         self.consumer, self.options = consumer, options
-        self.read, self.positions = 0, {}
+        self.read, self.positions, self.due = 0, {}, False
 
     async def run(self):
         lines = commands()
@@ -184,14 +184,17 @@ class Reading:
                  value=text.rstrip("."), bytes=len(value))
             self.positions[at] = offset + 1
         self.read += len(records)
-        if records and self.options["commit"] == "each":
+        self.due = self.due or (bool(records) and self.options["commit"] == "each")
+        if self.due:  # a commit that a rebalance forbids is made up for after the next batch, or without one
             await self.commit()
 
     async def commit(self):
+        self.due = False
         try:
             await self.consumer.commit()
         except Exception as error:  # a rebalance came first: the next owner reads these records again
             trouble(error)
+            self.due = self.options["commit"] == "each" and bool(self.positions)
             return
         owned = set(self.consumer.assignment())
         emit("committed", offsets={at: offset for at, offset in self.positions.items() if at in owned})

@@ -32,6 +32,7 @@ func lacks(protocol string) map[string]string {
 		"pause":       "This fork has no pause.",
 		"seek":        "A session cannot seek, and Filebeat never does.",
 		"seek_time":   "A session cannot seek, and Filebeat never does.",
+		"idempotent":  "Filebeat does not ask for it.",
 		"assign":      "Partitions are read without a group by topic, all of them.",
 	}
 	if config, err := settings(protocol); err == nil && !config.Version.IsAtLeast(sarama.V2_1_0_0) {
