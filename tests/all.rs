@@ -18,6 +18,7 @@ mod matrix;
 mod metadata;
 mod produce_acks;
 mod restart;
+mod retention;
 mod rooms;
 mod scene;
 mod topics;

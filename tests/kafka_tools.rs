@@ -4,6 +4,7 @@ use harness::Broker;
 use harness::kafka_tools::Kafka;
 use harness::process::Output;
 use harness::records::{self, Batch, CODECS};
+use harness::scratch::Scratch;
 use harness::verbs::fresh;
 use std::time::{Duration, Instant};
 
@@ -227,6 +228,41 @@ fn segments_can_be_dumped(release: &str) {
     assert_eq!(small, [(0, 7), (7, 14), (14, 21), (21, 28), (28, 35)]);
 }
 
+fn records_are_removed_and_directories_described(release: &str) {
+    let broker = Broker::shared();
+    let Some(tools) = Tools::of(release, &broker) else { return };
+    let topic = fresh("removed");
+    let mut client = broker.client();
+    client.create_topic(&topic, 2);
+    client.produce(&topic, 1, &Batch::numbered(0, 50, 100));
+    let scratch = Scratch::new("offsets");
+    let file = scratch.path().join("offsets.json");
+    let offsets =
+        format!("{{\"version\":1,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":1,\"offset\":30}}]}}");
+    std::fs::write(&file, offsets).unwrap();
+    let removed = tools.run("delete-records", &["--offset-json-file", &file.display().to_string()]);
+    assert!(
+        removed.stdout.contains(&format!("partition: {topic}-1\tlow_watermark: 30")),
+        "{}",
+        removed.stdout
+    );
+    assert_eq!(tools.offsets(&topic, "-2"), [format!("{topic}:0:0"), format!("{topic}:1:30")]);
+    let described = tools.run("log-dirs", &["--describe", "--topic-list", &topic]).stdout;
+    let json = described.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{described}"));
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    let directory = &json["brokers"][0]["logDirs"][0];
+    assert!(directory["error"].is_null(), "{json}");
+    let mut partitions: Vec<(String, i64)> = directory["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["partition"].as_str().unwrap().to_owned(), one["size"].as_i64().unwrap()))
+        .collect();
+    partitions.sort();
+    assert_eq!(partitions[0], (format!("{topic}-0"), 0));
+    assert!(partitions[1].0 == format!("{topic}-1") && partitions[1].1 > 5000, "{partitions:?}");
+}
+
 macro_rules! for_both_releases {
     ($($scenario:ident),* $(,)?) => {
         mod release_3_5_1 { $(#[test] fn $scenario() { super::$scenario("3.5.1"); })* }
@@ -240,4 +276,5 @@ for_both_releases!(
     configs_are_described_and_altered,
     the_brokers_versions_are_listed,
     segments_can_be_dumped,
+    records_are_removed_and_directories_described,
 );

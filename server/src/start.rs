@@ -58,6 +58,8 @@ pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> E
         cache_bytes: memory.cache,
         unpacked_bytes_max: (config.message_max_bytes as usize).saturating_mul(64).clamp(64 << 20, 1 << 30),
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
+        retention_delay_ms: config.log_initial_task_delay_ms as u64,
+        retention_check_ms: config.log_retention_check_interval_ms as u64,
         open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000)
             as usize,
         ..EngineSettings::default()

@@ -105,6 +105,10 @@ impl Kafka {
             (false, "broker-api-versions") => "org.apache.kafka.tools.BrokerApiVersionsCommand",
             (true, "dump-log") => "kafka.tools.DumpLogSegments",
             (false, "dump-log") => "org.apache.kafka.tools.DumpLogSegments",
+            (true, "delete-records") => "kafka.admin.DeleteRecordsCommand",
+            (false, "delete-records") => "org.apache.kafka.tools.DeleteRecordsCommand",
+            (true, "log-dirs") => "kafka.admin.LogDirsCommand",
+            (false, "log-dirs") => "org.apache.kafka.tools.LogDirsCommand",
             (_, "configs") => "kafka.admin.ConfigCommand",
             _ => panic!("no tool {tool} is known"),
         }

@@ -87,16 +87,19 @@ pub fn for_each_record(
     }
 }
 
-/// The first record of a whole batch that is as late as `target` or later.
+/// The first record of a whole batch, from `start` on, that is as late as `target` or later.
 ///
 /// # Errors
 /// As [`for_each_record`].
 pub fn find_timestamp(
     batch: &[u8],
     target: Timestamp,
+    start: Offset,
     unpacked_bytes_max: usize,
 ) -> Result<Option<(Offset, Timestamp)>, BatchError> {
-    find(batch, unpacked_bytes_max, |timestamp| timestamp >= target)
+    let base = BatchHeader::read(batch)?.base_offset;
+    let is_left = |delta: i64| base.saturating_add(delta) >= start.as_i64();
+    find(batch, unpacked_bytes_max, |delta, timestamp| timestamp >= target && is_left(delta))
 }
 
 /// The first record that carries a whole batch's largest timestamp, as its header names it.
@@ -108,19 +111,19 @@ pub fn find_max_timestamp(
     unpacked_bytes_max: usize,
 ) -> Result<Option<(Offset, Timestamp)>, BatchError> {
     let max_timestamp = Timestamp(BatchHeader::read(batch)?.max_timestamp);
-    find(batch, unpacked_bytes_max, |timestamp| timestamp == max_timestamp)
+    find(batch, unpacked_bytes_max, |_, timestamp| timestamp == max_timestamp)
 }
 
 fn find(
     batch: &[u8],
     unpacked_bytes_max: usize,
-    is_found: impl Fn(Timestamp) -> bool,
+    is_found: impl Fn(i64, Timestamp) -> bool,
 ) -> Result<Option<(Offset, Timestamp)>, BatchError> {
     let (header, packed) = split(batch)?;
     let mut found = None;
     for_each_framing(&header, packed, unpacked_bytes_max, |_, framing| {
         let timestamp = record_timestamp(&header, framing.timestamp_delta);
-        if is_found(timestamp) {
+        if is_found(framing.offset_delta.into(), timestamp) {
             found = Some((framing.offset_delta, timestamp));
             return ControlFlow::Break(());
         }

@@ -180,16 +180,19 @@ fn times_are_found_inside_batches_of_every_codec() {
         let bytes = altered(&batch(codec, &records), |header| {
             (header.base_offset, header.max_timestamp) = (100, NOW + 20);
         });
-        let find = |delta| find_timestamp(&bytes, Timestamp(NOW + delta), LIMIT).unwrap();
+        let find = |delta| find_timestamp(&bytes, Timestamp(NOW + delta), Offset::ZERO, LIMIT).unwrap();
         assert_eq!(find(-5), Some((Offset::new(100), Timestamp(NOW))));
         assert_eq!(find(1), Some((Offset::new(101), Timestamp(NOW + 20))));
         assert_eq!(find(21), None);
+        let from = |start| find_timestamp(&bytes, Timestamp(NOW), Offset::new(start), LIMIT).unwrap();
+        assert_eq!(from(102), Some((Offset::new(102), Timestamp(NOW + 10))));
+        assert_eq!(from(104), None, "the log starts behind this batch");
         let latest = Some((Offset::new(101), Timestamp(NOW + 20)));
         assert_eq!(find_max_timestamp(&bytes, LIMIT).unwrap(), latest);
         let appended =
             altered(&bytes, |header| (header.attributes, header.max_timestamp) = (header.attributes | 8, 5));
         assert_eq!(find_max_timestamp(&appended, LIMIT).unwrap(), Some((Offset::new(100), Timestamp(5))));
-        assert_eq!(find_timestamp(&appended, Timestamp(6), LIMIT).unwrap(), None);
+        assert_eq!(find_timestamp(&appended, Timestamp(6), Offset::ZERO, LIMIT).unwrap(), None);
     }
 }
 
@@ -291,7 +294,7 @@ proptest! {
                     Ok(_) => prop_assert_eq!(readable, Ok(())),
                     Err(_) => drop(readable),
                 }
-                let _ = find_timestamp(&resealed, Timestamp(NOW), 1 << 20);
+                let _ = find_timestamp(&resealed, Timestamp(NOW), Offset::ZERO, 1 << 20);
             }
         }
         let _ = walk(&changed).count();

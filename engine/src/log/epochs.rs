@@ -53,6 +53,15 @@ impl Epochs {
         }
     }
 
+    /// The log starts here now: the epoch of its first record begins with it, those before it are forgotten.
+    pub(crate) fn cut(&mut self, start: Offset) {
+        let after = self.starts.partition_point(|(_, known)| *known <= start);
+        self.starts.drain(..after.saturating_sub(1));
+        if let Some(first) = self.starts.first_mut() {
+            first.1 = first.1.max(start);
+        }
+    }
+
     /// Without what begins at or after `end`: the state as a commit that ends there knows it.
     pub(crate) fn below(&self, end: Offset) -> Self {
         Self { starts: self.starts.iter().copied().filter(|(_, start)| *start < end).collect() }

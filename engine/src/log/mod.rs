@@ -4,10 +4,12 @@ mod bounds;
 mod epochs;
 mod partition;
 mod producers;
+mod retention;
 mod settings;
 
 pub use bounds::LogBounds;
 pub(crate) use epochs::Epochs;
 pub(crate) use partition::{Admission, Part, PartitionLog, WriteBack};
 pub(crate) use producers::{Claim, Producers, Verdict};
+pub(crate) use retention::Expired;
 pub use settings::{LogIdentity, LogSettings};

@@ -100,6 +100,8 @@ pub(crate) struct PartitionLog {
     pub(crate) queued: bool,
     /// A write-back of it is under way.
     pub(crate) writing: bool,
+    /// Files of segments that are gone are being removed.
+    pub(crate) removing: bool,
     /// In the queue of logs with memory that may be let go.
     pub(crate) releasable: bool,
     /// Blocks are being reserved ahead.
@@ -114,7 +116,7 @@ pub(crate) struct PartitionLog {
     /// Who waits for its turn to stage; the first is served next.
     pub(crate) turns: std::collections::VecDeque<(u64, Option<Waker>)>,
     bounds: LogBounds,
-    epochs: Epochs,
+    pub(super) epochs: Epochs,
     producers: Producers,
     run: Option<Run>,
 }
@@ -163,6 +165,7 @@ impl PartitionLog {
             fault,
             queued: false,
             writing: false,
+            removing: false,
             releasable: false,
             reserving: false,
             state_wanted: false,
@@ -186,7 +189,7 @@ impl PartitionLog {
     }
 
     /// The one setter of the bounds.
-    fn set_bounds(&mut self, bounds: LogBounds) {
+    pub(super) fn set_bounds(&mut self, bounds: LogBounds) {
         assert!(bounds.log_start <= bounds.last_stable, "{bounds:?}");
         assert!(bounds.last_stable <= bounds.high_watermark, "{bounds:?}");
         assert!(bounds.high_watermark <= bounds.log_end, "{bounds:?}");
@@ -223,11 +226,7 @@ impl PartitionLog {
     ) -> Admission {
         let bytes = batch.batch_bytes() as u64;
         if self.segments.is_empty() || self.must_roll(batch, now) {
-            let base = self.bounds.log_end;
-            if let Some(last) = self.segments.last_mut() {
-                last.stage = Stage::Sealing;
-            }
-            self.segments.push(Segment::new(base, number()));
+            self.roll(&mut number);
         }
         let Some(active) = self.segments.last() else { unreachable!("a segment was just made") };
         let end = active.tail.staged_end().advance(bytes);
@@ -235,6 +234,15 @@ impl PartitionLog {
             return Admission::Ready;
         }
         Admission::Reserve { base: active.base, end: self.reserve_target(end) }
+    }
+
+    /// The active segment ends here; the next one takes what comes.
+    pub(super) fn roll(&mut self, mut number: impl FnMut() -> u64) {
+        let base = self.bounds.log_end;
+        if let Some(last) = self.segments.last_mut() {
+            last.stage = Stage::Sealing;
+        }
+        self.segments.push(Segment::new(base, number()));
     }
 
     fn must_roll(&self, batch: &CheckedBatch, now: Timestamp) -> bool {
@@ -303,6 +311,7 @@ impl PartitionLog {
         if start == FilePos::ZERO {
             active.first_timestamp = if max_timestamp == Timestamp::NONE { now } else { max_timestamp };
         }
+        active.touched = now;
         active.max_timestamp = active.max_timestamp.max(max_timestamp);
         active.offset_end = offset_end;
         self.epochs.note(leader_epoch, base);

@@ -39,10 +39,16 @@ pub struct LogSettings {
     pub compression: TargetCompression,
     /// `cleanup.policy` names `compact`: records need keys.
     pub compacted: bool,
+    /// `retention.bytes`; `None` when `cleanup.policy` does not name `delete` or it has no limit.
+    pub retention_bytes: Option<u64>,
+    /// `retention.ms`; `None` as above.
+    pub retention_ms: Option<u64>,
+    /// `file.delete.delay.ms`: how long a segment's file stays after the segment is gone.
+    pub file_delete_delay_ms: u64,
 }
 
 impl Default for LogSettings {
-    /// The defaults of Kafka 4.3.
+    /// The defaults of Kafka 4.3, except that nothing is deleted: a log whose topic has not said yet what it wants keeps all.
     fn default() -> Self {
         Self {
             segment_bytes: 1 << 30,
@@ -55,6 +61,9 @@ impl Default for LogSettings {
             timestamp_after_max_ms: 3_600_000,
             compression: TargetCompression::Producer,
             compacted: false,
+            retention_bytes: None,
+            retention_ms: None,
+            file_delete_delay_ms: 60_000,
         }
     }
 }

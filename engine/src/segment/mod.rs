@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     pub(crate) max_timestamp: Timestamp,
     /// Greatest timestamp of its first batch: what rolling by time counts from.
     pub(crate) first_timestamp: Timestamp,
+    /// When it last grew, as far as this process knows: its age when no record of it bears a time.
+    pub(crate) touched: Timestamp,
     /// The journal knows of it: a roll to it is planned or was recovered.
     pub(crate) announced: bool,
 }
@@ -58,6 +60,7 @@ impl Segment {
             index: Some(Index::default()),
             max_timestamp: Timestamp::NONE,
             first_timestamp: Timestamp::NONE,
+            touched: Timestamp::NONE,
             announced: false,
         }
     }

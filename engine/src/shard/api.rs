@@ -1,7 +1,7 @@
 //! What the server asks of a shard's engine, and what it gets.
 
 use crate::batch::{BatchError, Origin};
-use crate::log::LogBounds;
+use crate::log::{LogBounds, LogIdentity};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use bytes::Bytes;
 
@@ -165,4 +165,15 @@ pub enum ReadError {
         /// Where reading began.
         offset: Offset,
     },
+}
+
+/// What one log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLog {
+    /// Which log.
+    pub identity: LogIdentity,
+    /// Place of its directory among those that the engine was given.
+    pub directory: usize,
+    /// Bytes of its segments, staged ones included.
+    pub bytes: u64,
 }

@@ -7,7 +7,6 @@ use crate::batch::{CheckRules, CheckedBatch, check};
 use crate::io::Disk;
 use crate::log::{Admission, Verdict};
 use crate::units::{LogId, Offset, Timestamp};
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
@@ -59,7 +58,6 @@ impl<D: Disk> Directory<D> {
         log: &SharedLog,
         append: &Append,
         now: Timestamp,
-        number: &Rc<Cell<u64>>,
     ) -> Result<Staged, AppendError> {
         let log_id = log.borrow().identity.log_id;
         let turn = Turn::take(log);
@@ -92,10 +90,7 @@ impl<D: Disk> Directory<D> {
                 self.memory_freed.wait().await;
                 continue;
             }
-            let admission = log.borrow_mut().admit(&batch, now, || {
-                number.set(number.get() + 1);
-                number.get()
-            });
+            let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
             match admission {
                 Admission::Ready => break,
                 Admission::Reserve { base, end } => {

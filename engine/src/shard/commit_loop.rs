@@ -60,7 +60,9 @@ impl<D: Disk> Directory<D> {
         let mut witness_due = false;
         loop {
             if self.queue.borrow().is_empty() {
-                if self.closing.get() && self.runs.get() == 0 && self.lap_loop_done.is_done() {
+                let rests =
+                    self.runs.get() == 0 && !self.upkeep.is_under_way() && self.lap_loop_done.is_done();
+                if self.closing.get() && rests {
                     break;
                 }
                 if witness_due {

@@ -5,6 +5,7 @@ use super::read::PageRead;
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
+use super::upkeep::Upkeep;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
@@ -119,6 +120,9 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) stats: Arc<EngineStats>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
+    pub(crate) upkeep: Upkeep,
+    /// The number that a segment of this shard was given last.
+    pub(crate) segment_number: Rc<Cell<u64>>,
 }
 
 impl<D: Disk> OpenFiles<D> {
@@ -260,6 +264,12 @@ impl<D: Disk> Directory<D> {
     /// Closes the writing descriptor of a segment that is sealed, and with it gives up its lock.
     pub(crate) fn close_sealed(&self, log_id: LogId, base: Offset) {
         self.open_files.borrow_mut().files.remove(&(log_id, base, true));
+    }
+
+    /// Closes the descriptors of a segment that is gone; who still reads from one keeps it open.
+    pub(crate) fn close_segment(&self, log_id: LogId, base: Offset) {
+        let mut open = self.open_files.borrow_mut();
+        open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.

@@ -1,7 +1,8 @@
 //! The door: every question the server may ask of a shard's logs.
 
 use super::api::{
-    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
+    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, StoredLog,
+    TimedOffset,
 };
 use super::directory::{Directory, SharedLog};
 use super::recovery::{DELETED, directory_name};
@@ -10,8 +11,9 @@ use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
 use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
 use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
+use crate::segment::Segment;
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::rc::Rc;
@@ -26,7 +28,6 @@ struct Inner<D: Disk> {
     directories: Vec<Rc<Directory<D>>>,
     settings: Rc<EngineSettings>,
     stats: Arc<EngineStats>,
-    number: Rc<Cell<u64>>,
 }
 
 impl<D: Disk> Clone for Engine<D> {
@@ -40,9 +41,8 @@ impl<D: Disk> Engine<D> {
         directories: Vec<Rc<Directory<D>>>,
         settings: Rc<EngineSettings>,
         stats: Arc<EngineStats>,
-        number: Rc<Cell<u64>>,
     ) -> Self {
-        let engine = Self(Rc::new(Inner { directories, settings, stats, number }));
+        let engine = Self(Rc::new(Inner { directories, settings, stats }));
         engine.count_logs();
         engine
     }
@@ -92,6 +92,25 @@ impl<D: Disk> Engine<D> {
         found
     }
 
+    /// What every log of this shard holds, in which directory (its place in `EngineSettings::directories`).
+    pub fn stored_logs(&self) -> Vec<StoredLog> {
+        let mut found = Vec::new();
+        for (directory, own) in self.0.directories.iter().enumerate() {
+            for log in own.logs.borrow().values() {
+                let log = log.borrow();
+                let bytes = log.segments.iter().map(Segment::bytes).sum();
+                found.push(StoredLog { identity: log.identity.clone(), directory, bytes });
+            }
+        }
+        found
+    }
+
+    /// Which directories have stopped, by their place in `EngineSettings::directories`.
+    pub fn directories_stopped(&self) -> Vec<usize> {
+        let each = self.0.directories.iter().enumerate();
+        each.filter(|(_, directory)| directory.keeper.stopped().is_some()).map(|(at, _)| at).collect()
+    }
+
     /// Makes a log in the directory with the fewest; durable when it returns. Its files come with its first batch.
     ///
     /// # Errors
@@ -112,19 +131,13 @@ impl<D: Disk> Engine<D> {
         let state = LogState::empty(identity, leader_epoch);
         let payload = state.encode();
         let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
-        let number = || self.number_next();
-        let log = PartitionLog::new(recovered, settings, number);
+        let log = PartitionLog::new(recovered, settings, || directory.segment_number());
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
         let committed = directory.commit_control(entry, payload).await;
         self.count_logs();
         committed?;
         self.online(log_id).map(|_| ())
-    }
-
-    fn number_next(&self) -> u64 {
-        self.0.number.set(self.0.number.get() + 1);
-        self.0.number.get()
     }
 
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
@@ -142,7 +155,10 @@ impl<D: Disk> Engine<D> {
         // Files go only after the entry that says so is durable: otherwise the next start misses them.
         directory.commit_control(entry, Vec::new()).await?;
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
-        let is_written = || log.borrow().writing || log.borrow().has_run_in_flight();
+        let is_written = || {
+            let log = log.borrow();
+            log.writing || log.removing || log.has_run_in_flight()
+        };
         while is_written() && directory.keeper.stopped().is_none() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -221,7 +237,7 @@ impl<D: Disk> Engine<D> {
     /// See `AppendError`; nothing was stored.
     pub async fn stage(&self, log_id: LogId, append: &Append, now: Timestamp) -> Result<Staged, AppendError> {
         let (directory, log) = self.online(log_id)?;
-        directory.append(&log, append, now, &self.0.number).await
+        directory.append(&log, append, now).await
     }
 
     /// Resolves when everything below `end` is on the device and synced.
@@ -249,6 +265,16 @@ impl<D: Disk> Engine<D> {
             return Err(ReadError::OutOfRange { offset: read.offset, log_start, log_end });
         }
         directory.read(&log, read, visible_end(&bounds, read.isolation)).await
+    }
+
+    /// Moves the log's start up to `start`: records below it are gone for every reader, their segments' files follow. The
+    /// start never falls. Returns it once that is durable.
+    ///
+    /// # Errors
+    /// `OutOfRange` above the high watermark; else as `read`.
+    pub async fn raise_start(&self, log_id: LogId, start: Offset) -> Result<Offset, ReadError> {
+        let (directory, log) = self.online(log_id)?;
+        directory.raise_start(&log, start).await
     }
 
     /// Bytes a reader at `offset` could get now, an estimate from above: for `min_bytes`.

@@ -17,6 +17,7 @@ mod settings;
 mod signal;
 mod start;
 mod stats;
+mod upkeep;
 mod write_back_loop;
 
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod sim_tests;
 mod tests;
 
 pub use api::{
-    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, TimedOffset,
+    Append, AppendError, EpochEnd, Isolation, LogError, Read, ReadError, ReadOutcome, Staged, StoredLog,
+    TimedOffset,
 };
 pub use engine::Engine;
 pub use recovery::RecoveryError;

@@ -6,7 +6,7 @@ use super::signal::Done;
 use super::stats::EngineStats;
 use crate::batch::{HEADER_BYTES, find_max_timestamp, find_timestamp};
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, PageKey, aligned_down, aligned_up};
-use crate::log::PartitionLog;
+use crate::log::{LogBounds, PartitionLog};
 use crate::segment::{Gathered, Index, IndexEntry, Located, Segment, Stage, View, trim};
 use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
 use bytes::Bytes;
@@ -88,7 +88,12 @@ impl<D: Disk> Directory<D> {
         let mut log = log.borrow_mut();
         let log_id = log.identity.log_id;
         match trouble {
-            Trouble::Gone => super::api::LogError::Unknown { log_id }.into(),
+            Trouble::Gone if log.is_detached => super::api::LogError::Unknown { log_id }.into(),
+            // Its segment expired under the reader.
+            Trouble::Gone => {
+                let LogBounds { log_start, log_end, .. } = log.bounds();
+                ReadError::OutOfRange { offset, log_start, log_end }
+            }
             Trouble::Corrupt(what) => {
                 let reason = format!("stored bytes near offset {offset} do not check: {what}");
                 tracing::error!(
@@ -323,6 +328,7 @@ impl<D: Disk> Directory<D> {
             let outcome = read.outcome.borrow().clone();
             match outcome {
                 Some(Ok(found)) if found.len() >= wanted => return Ok(found),
+                Some(Err(_)) if log.borrow().segment(base).is_none() => return Err(Trouble::Gone),
                 Some(Err(kind)) => return Err(Trouble::Io(kind.into())),
                 Some(Ok(_)) | None => {}
             }
@@ -396,7 +402,7 @@ impl<D: Disk> Directory<D> {
         }
         for (base, _) in segments.into_iter().filter(|(_, max)| *max >= time) {
             match self.find_time_in(log, base, time, greatest).await {
-                Ok(None) => {}
+                Ok(None) | Err(Trouble::Gone) => {}
                 Ok(found) => return Ok(found),
                 Err(trouble) => return Err(Self::trouble(log, &trouble, base)),
             }
@@ -431,7 +437,7 @@ impl<D: Disk> Directory<D> {
             let found = if greatest {
                 find_max_timestamp(&batch, unpacked_bytes_max)
             } else {
-                find_timestamp(&batch, time, unpacked_bytes_max)
+                find_timestamp(&batch, time, bounds.log_start, unpacked_bytes_max)
             };
             if let Some((offset, timestamp)) = found.map_err(|error| Trouble::Corrupt(error.to_string()))? {
                 let leader_epoch = LeaderEpoch(located.header.partition_leader_epoch);

@@ -29,6 +29,10 @@ pub struct EngineSettings {
     pub unpacked_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// `log.retention.check.interval.ms`: pause between looks for segments that have expired.
+    pub retention_check_ms: u64,
+    /// `log.initial.task.delay.ms`: the first look comes that long after the start.
+    pub retention_delay_ms: u64,
     /// Open files of segments on one shard, at most.
     pub open_files_max: usize,
 }
@@ -48,6 +52,8 @@ impl Default for EngineSettings {
             cache_bytes: 128 << 20,
             unpacked_bytes_max: 256 << 20,
             producer_expiration_ms: 86_400_000,
+            retention_check_ms: 300_000,
+            retention_delay_ms: 30_000,
             open_files_max: 4096,
         }
     }

@@ -7,6 +7,7 @@ use super::recovery::{RecoveryError, recover_directory};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
+use super::upkeep::Upkeep;
 use crate::io::{Disk, PageCache, keep_spare_chunks};
 use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
@@ -138,10 +139,11 @@ impl<D: Disk> Engine<D> {
         let stats = Arc::new(EngineStats::default());
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
         let tail_memory = Rc::new(Cell::new(0));
-        let number = Rc::new(Cell::new(0));
+        let segment_number = Rc::new(Cell::new(0));
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
             let needs_old = !own.older.is_empty();
+            let upkeep = Upkeep::begin(disk.now(), &settings);
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
@@ -180,8 +182,10 @@ impl<D: Disk> Engine<D> {
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
                 releasable: RefCell::default(),
+                upkeep,
+                segment_number: Rc::clone(&segment_number),
             });
-            adopt(&directory, own.logs, &number);
+            adopt(&directory, own.logs);
             let first = directory.begin_file().await;
             let name = settings.directories.get(directories.len());
             first.map_err(|source| StartError::Journal {
@@ -195,7 +199,7 @@ impl<D: Disk> Engine<D> {
             directory.lap_wanted.set();
             directories.push(directory);
         }
-        Ok(Self::of(directories, settings, stats, number))
+        Ok(Self::of(directories, settings, stats))
     }
 }
 
@@ -209,7 +213,7 @@ async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output 
     }
 }
 
-fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, number: &Rc<Cell<u64>>) {
+fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
     let mut memory = 0;
     let mut logs: FxHashMap<LogId, _> = FxHashMap::default();
     for found in recovered {
@@ -223,11 +227,9 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
                 "log fenced: it stays offline"
             );
         }
-        let number = Rc::clone(number);
-        let mut log = PartitionLog::new(found, LogSettings::default(), move || {
-            number.set(number.get() + 1);
-            number.get()
-        });
+        let mut log = PartitionLog::new(found, LogSettings::default(), || directory.segment_number());
+        let now = Timestamp(directory.disk.wall_ms() as i64);
+        log.segments.iter_mut().for_each(|segment| segment.touched = now);
         for at in 0..log.segments.len() {
             let tail = &log.segments[at].tail;
             memory += tail.memory_bytes();
@@ -239,4 +241,5 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>, nu
     }
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
+    directory.upkeep.look_at(directory.logs.borrow().keys());
 }

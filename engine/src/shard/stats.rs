@@ -57,6 +57,10 @@ stats! {
     write_back_bytes_total,
     /// Laps of write-back.
     laps_total,
+    /// Segments that expired or lay below a raised log start.
+    segments_removed_total,
+    /// Their bytes.
+    removed_bytes_total,
     /// Bytes read from segments.
     read_bytes_total,
     /// Pages found in the cache.

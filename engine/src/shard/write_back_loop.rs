@@ -28,12 +28,14 @@ impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn write_back_loop(self: Rc<Self>) {
         loop {
-            let upkeep = self.disk.sleep(UPKEEP_INTERVAL);
+            let upkeep =
+                self.disk.sleep(UPKEEP_INTERVAL.min(Duration::from_millis(self.settings.retention_check_ms)));
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
             }
             self.expire_producers();
+            self.upkeep_if_due();
             if let Err(error) = self.lap_if_needed().await {
                 self.fail("write-back", &error);
                 break;

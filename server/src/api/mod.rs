@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
+mod records;
 mod refusal;
 pub mod topics;
 mod versions;
@@ -109,6 +110,8 @@ pub async fn handle(shard: &Rc<Shard>, context: &RequestContext, body: Reader) -
         DescribeConfigs => configs::describe_configs,
         AlterConfigs => configs::alter_configs,
         IncrementalAlterConfigs => configs::incremental_alter_configs,
+        DeleteRecords => records::delete_records,
+        DescribeLogDirs => records::describe_log_dirs,
         InitProducerId => producer_ids::init_producer_id,
         ;
         special Produce => produce::produce,

@@ -53,7 +53,6 @@ const MEANINGLESS: &[&str] = &[
     "log.flush.offset.checkpoint.interval.ms",
     "log.flush.scheduler.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms",
-    "log.initial.task.delay.ms",
     "log.message.downconversion.enable",
     "log.message.format.version",
     "metadata.",

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub enum Acts {
     /// It does what it says.
     Now,
-    /// It is checked and kept; retention and compaction, which act on it, are not there yet.
+    /// It is checked and kept; compaction, which acts on it, is not there yet.
     Later,
     /// It is checked and has no effect: its text says why none is needed.
     Never,
@@ -187,13 +187,14 @@ keys! {
         "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Never; "Without effect: every acknowledged record is synced."
     }
     "Retention and compaction" {
-        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Later; "delete, compact or both. compact refuses records without a key now; deleting and compacting come with retention."
-        "log.retention.ms" log_retention_ms: Option<i64> = None, Range(-1, I64), Later; "How long records are kept; log.retention.minutes, then log.retention.hours, when unset. -1 is for ever."
-        "log.retention.minutes" log_retention_minutes: Option<i32> = None, Any, Later; "The same in minutes."
-        "log.retention.hours" log_retention_hours: i32 = 168, Any, Later; "The same in hours."
-        "log.retention.bytes" log_retention_bytes: i64 = -1, Any, Later; "Bytes kept of a partition; -1 is no limit."
-        "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Range(1, I64), Later; "How often retention looks."
-        "log.segment.delete.delay.ms" log_segment_delete_delay_ms: i64 = 60_000, Range(0, I64), Later; "How long the file of a deleted segment stays."
+        "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Now; "delete, compact or both. delete acts; compact refuses records without a key, compacting itself is not there yet."
+        "log.retention.ms" log_retention_ms: Option<i64> = None, Range(-1, I64), Now; "How long records are kept; log.retention.minutes, then log.retention.hours, when unset. -1 is for ever."
+        "log.retention.minutes" log_retention_minutes: Option<i32> = None, Any, Now; "The same in minutes."
+        "log.retention.hours" log_retention_hours: i32 = 168, Any, Now; "The same in hours."
+        "log.retention.bytes" log_retention_bytes: i64 = -1, Any, Now; "Bytes kept of a partition; -1 is no limit."
+        "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Range(1, I64), Now; "How often retention looks."
+        "log.initial.task.delay.ms" log_initial_task_delay_ms: i64 = 30_000, Range(0, I64), Now; "How long after the start retention looks for the first time."
+        "log.segment.delete.delay.ms" log_segment_delete_delay_ms: i64 = 60_000, Range(0, I64), Now; "How long the file of a deleted segment stays."
         "log.cleaner.delete.retention.ms" log_cleaner_delete_retention_ms: i64 = 24 * HOUR_MS, Range(0, I64), Later; "How long tombstones stay."
         "log.cleaner.min.compaction.lag.ms" log_cleaner_min_compaction_lag_ms: i64 = 0, Range(0, I64), Later; "Age before which records are not compacted."
         "log.cleaner.max.compaction.lag.ms" log_cleaner_max_compaction_lag_ms: i64 = I64, Range(1, I64), Later; "Age after which records are compacted."

@@ -44,7 +44,7 @@ pub fn broker_toml() -> String {
         let _ = write!(out, "# {}.", kind(key.kind, key.name, &key.limits.text()));
         let _ = match key.acts {
             Acts::Later => {
-                writeln!(out, " Checked and kept; retention and compaction act on it, which come later.")
+                writeln!(out, " Checked and kept; compaction acts on it, which comes later.")
             }
             Acts::Now | Acts::Never => writeln!(out),
         };
@@ -77,7 +77,7 @@ A key that nobody knows is refused with the nearest right name; Kafka's keys tha
 at the end. Every value is checked before anything starts. `kafka-configs --describe --entity-type brokers` prints
 what holds.
 
-In the column \"acts\", `kept` means: checked, stored, described, and without effect until retention and compaction are there.
+In the column \"acts\", `kept` means: checked, stored, described, and without effect until compaction is there.
 ";
 
 /// `docs/config.md`: the tables for people.

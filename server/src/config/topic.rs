@@ -92,6 +92,12 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         let reason = format!("it lies below min.compaction.lag.ms, which is {lag_min}");
         return Err(ConfigError::value("max.compaction.lag.ms", &lag_max.to_string(), reason));
     }
+    let has_policy = |policy: &str| words(texts.text("cleanup.policy")).iter().any(|word| word == policy);
+    // Below 0 is no limit; without the policy nothing is deleted for its age or size.
+    let limit = |name| {
+        let limit = texts.number(name)?;
+        Ok::<_, ConfigError>(u64::try_from(limit).ok().filter(|_| has_policy("delete")))
+    };
     Ok(LogSettings {
         segment_bytes: texts.number("segment.bytes")? as u64,
         segment_ms: texts.number("segment.ms")? as u64,
@@ -105,7 +111,10 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         timestamp_before_max_ms: texts.number("message.timestamp.before.max.ms")?,
         timestamp_after_max_ms: texts.number("message.timestamp.after.max.ms")?,
         compression: compression(texts)?,
-        compacted: words(texts.text("cleanup.policy")).iter().any(|word| word == "compact"),
+        compacted: has_policy("compact"),
+        retention_bytes: limit("retention.bytes")?,
+        retention_ms: limit("retention.ms")?,
+        file_delete_delay_ms: texts.number("file.delete.delay.ms")? as u64,
     })
 }
 
@@ -136,7 +145,8 @@ mod tests {
     #[test]
     fn a_topic_without_settings_has_kafkas_defaults() {
         let plain = settings(&[]).unwrap();
-        assert_eq!(plain.log_settings(), LogSettings::default());
+        let expected = LogSettings { retention_ms: Some(604_800_000), ..LogSettings::default() };
+        assert_eq!(plain.log_settings(), expected);
         assert_eq!(plain.texts["retention.ms"], "604800000");
         assert_eq!(plain.texts["segment.ms"], "604800000");
         assert_eq!(plain.texts["flush.ms"], "9223372036854775807");

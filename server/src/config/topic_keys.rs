@@ -58,13 +58,13 @@ macro_rules! topic_keys {
 }
 
 const KEYS: &[TopicKey] = topic_keys! {
-    "cleanup.policy" List, ListOf(CLEANUP_POLICIES), Later, from "log.cleanup.policy"; "delete, compact or both. compact refuses records without a key now; deleting and compacting come with retention."
+    "cleanup.policy" List, ListOf(CLEANUP_POLICIES), Now, from "log.cleanup.policy"; "delete, compact or both. delete acts; compact refuses records without a key, compacting itself is not there yet."
     "compression.gzip.level" Int, RangeOr(1, 9, -1), Now, from "compression.gzip.level"; "Level where compression.type is gzip; -1 is gzip's own default."
     "compression.lz4.level" Int, Range(1, 17), Now, from "compression.lz4.level"; "Level where compression.type is lz4."
     "compression.type" Text, OneOf(COMPRESSION_TYPES), Now, from "compression.type"; "producer keeps what clients chose; a codec, or uncompressed, makes batches of another one anew."
     "compression.zstd.level" Int, Range(-131_072, 22), Now, from "compression.zstd.level"; "Level where compression.type is zstd."
     "delete.retention.ms" Long, Range(0, I64), Later, from "log.cleaner.delete.retention.ms"; "How long tombstones stay."
-    "file.delete.delay.ms" Long, Range(0, I64), Later, from "log.segment.delete.delay.ms"; "How long the file of a deleted segment stays."
+    "file.delete.delay.ms" Long, Range(0, I64), Now, from "log.segment.delete.delay.ms"; "How long the file of a deleted segment stays."
     "flush.messages" Long, Range(1, I64), Never, from "log.flush.interval.messages"; "Without effect: every acknowledged record is synced."
     "flush.ms" Long, Range(0, I64), Never, from "log.flush.interval.ms" default "9223372036854775807"; "Without effect: every acknowledged record is synced."
     "follower.replication.throttled.replicas" List, Only("", ONE_BROKER), Never, default ""; "Replicas whose followers are throttled: none."
@@ -84,8 +84,8 @@ const KEYS: &[TopicKey] = topic_keys! {
     "remote.log.copy.disable" Boolean, Only("false", NO_REMOTE), Never, default "false"; "Whether copying to remote storage rests."
     "remote.log.delete.on.disable" Boolean, Only("false", NO_REMOTE), Never, default "false"; "Whether remote storage is emptied when it is turned off."
     "remote.storage.enable" Boolean, Only("false", NO_REMOTE), Never, default "false"; "Whether sealed segments move to remote storage."
-    "retention.bytes" Long, Any, Later, from "log.retention.bytes"; "Bytes kept of a partition; -1 is no limit."
-    "retention.ms" Long, Range(-1, I64), Later, from "log.retention.ms" or "log.retention.minutes" or "log.retention.hours"; "How long records are kept; -1 is for ever."
+    "retention.bytes" Long, Any, Now, from "log.retention.bytes"; "Bytes kept of a partition; -1 is no limit."
+    "retention.ms" Long, Range(-1, I64), Now, from "log.retention.ms" or "log.retention.minutes" or "log.retention.hours"; "How long records are kept; -1 is for ever."
     "segment.bytes" Int, Range(14, I32), Now, from "log.segment.bytes"; "A segment is sealed before it would grow past this."
     "segment.index.bytes" Int, Range(4, I32), Never, from "log.index.size.max.bytes"; "Without effect: indexes are bounded by their segment."
     "segment.jitter.ms" Long, Range(0, I64), Now, from "log.roll.jitter.ms" or "log.roll.jitter.hours"; "Spread taken off segment.ms, so that logs made together roll apart."

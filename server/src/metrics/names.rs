@@ -84,6 +84,8 @@ metric_table! {
     Counter "thalweg_run_bytes_total" "Bytes of large runs, written straight to segments.", |shard, out| out.value(&[], shard.engine.run_bytes_total.load(Relaxed));
     Counter "thalweg_write_back_bytes_total" "Bytes written back to segments.", |shard, out| out.value(&[], shard.engine.write_back_bytes_total.load(Relaxed));
     Counter "thalweg_laps_total" "Laps of write-back.", |shard, out| out.value(&[], shard.engine.laps_total.load(Relaxed));
+    Counter "thalweg_segments_removed_total" "Segments that expired or lay below a raised log start.", |shard, out| out.value(&[], shard.engine.segments_removed_total.load(Relaxed));
+    Counter "thalweg_removed_bytes_total" "Bytes of those segments.", |shard, out| out.value(&[], shard.engine.removed_bytes_total.load(Relaxed));
     Counter "thalweg_read_bytes_total" "Bytes read from segments.", |shard, out| out.value(&[], shard.engine.read_bytes_total.load(Relaxed));
     Counter "thalweg_cache_hits_total" "Pages found in the cache.", |shard, out| out.value(&[], shard.engine.cache_hits_total.load(Relaxed));
     Counter "thalweg_cache_misses_total" "Pages not found in the cache.", |shard, out| out.value(&[], shard.engine.cache_misses_total.load(Relaxed));

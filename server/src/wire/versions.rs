@@ -82,10 +82,12 @@ api_keys! {
     ApiVersions = 18, flexible 3, Service::Served(0..=4);
     CreateTopics = 19, flexible 5, Service::Served(0..=7);
     DeleteTopics = 20, flexible 4, Service::Served(0..=6);
+    DeleteRecords = 21, flexible 2, Service::Served(0..=2);
     InitProducerId = 22, flexible 2, Service::Served(0..=5);
     OffsetForLeaderEpoch = 23, flexible 4, Service::Served(2..=4);
     DescribeConfigs = 32, flexible 4, Service::Served(0..=4);
     AlterConfigs = 33, flexible 2, Service::Served(0..=2);
+    DescribeLogDirs = 35, flexible 2, Service::Served(1..=5);
     CreatePartitions = 37, flexible 2, Service::Served(0..=3);
     DeleteGroups = 42, flexible 2, Service::Codec;
     IncrementalAlterConfigs = 44, flexible 1, Service::Served(0..=1);

@@ -76,6 +76,9 @@ func produce(wanted driver.Produce, tally *driver.Tally) error {
 	}
 	config.Producer.Compression = codecs[wanted.Codec]
 	config.Producer.RequiredAcks = acks[wanted.Acks]
+	// What this client gives up, Filebeat hands to it again; here it tries for about a minute by itself.
+	config.Producer.Retry.Max, config.Producer.Retry.Backoff = 120, 500*time.Millisecond
+	config.Metadata.Retry.Max = 240
 	config.Producer.MaxMessageBytes = max(config.Producer.MaxMessageBytes, wanted.ValueBytes+10_000)
 	if wanted.Idempotent {
 		config.Producer.Idempotent = true
@@ -88,12 +91,16 @@ func produce(wanted driver.Produce, tally *driver.Tally) error {
 	if err != nil {
 		return err
 	}
+	// Closed only when each record's fate is known: one that comes back to be tried again after that is given up.
+	var open sync.WaitGroup
 	go func() {
 		wanted.Each(func(key, value string) {
+			open.Add(1)
 			producer.Input() <- &sarama.ProducerMessage{
 				Topic: wanted.Topic, Partition: wanted.Partition, Key: sarama.StringEncoder(key), Value: sarama.StringEncoder(value),
 			}
 		})
+		open.Wait()
 		producer.AsyncClose()
 	}()
 	failed := make(chan struct{})
@@ -101,10 +108,12 @@ func produce(wanted driver.Produce, tally *driver.Tally) error {
 		defer close(failed)
 		for failure := range producer.Errors() {
 			tally.Done(failure.Err)
+			open.Done()
 		}
 	}()
 	for range producer.Successes() {
 		tally.Done(nil)
+		open.Done()
 	}
 	<-failed
 	return nil

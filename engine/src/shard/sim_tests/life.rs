@@ -4,7 +4,7 @@ use super::model::{Being, ModelLog, NOW};
 use crate::batch::Origin;
 use crate::io::Disk;
 use crate::io::sim::{Faults, Random, SimDisk, Simulation};
-use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, recover};
+use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, ReadError, recover};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) settings: EngineSettings,
     /// Bits of journals were turned: what cannot be trusted is offline, and what is served is right.
     pub(super) rotten: bool,
+    /// At its end no files are left of what was removed.
+    pub(super) tidy: bool,
 }
 
 impl Plan {
@@ -70,6 +72,7 @@ impl Plan {
             operations,
             settings,
             rotten: false,
+            tidy: false,
         }
     }
 
@@ -83,6 +86,7 @@ impl Plan {
             operations: 2,
             settings,
             rotten: false,
+            tidy: true,
         }
     }
 }
@@ -101,6 +105,8 @@ fn random_settings(random: &mut Random) -> EngineSettings {
         cache_bytes: 1 << 20,
         unpacked_bytes_max: 1 << 20,
         producer_expiration_ms: 86_400_000,
+        retention_check_ms: 2_000,
+        retention_delay_ms: random.below(2) * 2_000,
         open_files_max: [4, 100][random.below(2) as usize],
     }
 }
@@ -155,6 +161,11 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
     broker.rest().await;
     if plan.ending == Ending::Clean {
         broker.compare_bounds();
+    }
+    if plan.tidy {
+        // Time for what has expired to be sealed, to go, and for its files to follow.
+        broker.simulation.sleep(Duration::from_secs(40)).await;
+        broker.compare_files(&disk);
     }
     for (shard, engine) in broker.engines.iter().enumerate() {
         let engine = engine.clone();
@@ -237,6 +248,7 @@ impl Broker {
                 let log = &mut self.logs.borrow_mut()[at];
                 log.being = Being::Live;
                 log.recovered(bounds.log_end.as_i64());
+                log.starts_at(bounds.log_start.as_i64());
             }
             if !self.read_all(at, random).await {
                 return;
@@ -253,11 +265,11 @@ impl Broker {
 
     /// Reads a log from its start to its end; false when the disk failed meanwhile.
     async fn read_all(&self, at: usize, random: &mut Random) -> bool {
-        let (log_id, end) = {
+        let (log_id, start, end) = {
             let log = &self.logs.borrow()[at];
-            (log.id(), log.end())
+            (log.id(), log.start_acked, log.end())
         };
-        let mut offset = 0;
+        let mut offset = start;
         while offset < end {
             match self.read(at, log_id, offset, random).await {
                 Some(found) => {
@@ -286,6 +298,11 @@ impl Broker {
                 log.seen_end = log.seen_end.max(visible_end);
                 Some(end)
             }
+            // Removed before or under the reader: it goes on where the log starts.
+            Err(ReadError::OutOfRange { log_start, .. }) if log_start.as_i64() > offset => {
+                self.logs.borrow_mut()[at].starts_at(log_start.as_i64());
+                Some(log_start.as_i64())
+            }
             Err(error) => {
                 if self.logs.borrow()[at].being == Being::Live {
                     self.refused(log_id, &error);
@@ -311,7 +328,8 @@ impl Broker {
                     (Some(at), 0..3) => broker.delete(at).await,
                     (Some(at), 3..20) => broker.read_somewhere(at, &mut random).await,
                     (Some(at), 20..25) => broker.append_again(at).await,
-                    (Some(_), 25..30) => {
+                    (Some(at), 25..28) => broker.remove_records(at, &mut random).await,
+                    (Some(_), 28..32) => {
                         broker.simulation.sleep(Duration::from_millis(random.below(8_000))).await;
                         true
                     }
@@ -362,6 +380,48 @@ impl Broker {
                 self.refused(log_id, &error);
                 false
             }
+        }
+    }
+
+    /// `DeleteRecords`, up to somewhere below what was acknowledged.
+    async fn remove_records(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, start) = {
+            let log = &mut self.logs.borrow_mut()[at];
+            let start = random.below(log.acked_end as u64 + 1) as i64;
+            log.start_max = log.start_max.max(start);
+            (log.id(), start)
+        };
+        match self.engine(log_id).raise_start(log_id, Offset::new(start)).await {
+            Ok(found) => {
+                assert!(found.as_i64() >= start, "log {at}: asked to start at {start}, starts at {found}");
+                self.logs.borrow_mut()[at].starts_at(found.as_i64());
+                true
+            }
+            Err(error) => {
+                if self.logs.borrow()[at].being == Being::Live {
+                    self.refused(log_id, &error);
+                }
+                false
+            }
+        }
+    }
+
+    /// Of every log there is at most one file that begins at or below its start.
+    fn compare_files(&self, disk: &SimDisk) {
+        for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live) {
+            let start = self.engine(log.id()).bounds(log.id()).unwrap().log_start;
+            let directory = PathBuf::from(format!("{}-0", log.identity.topic));
+            let names = disk.files().into_iter().filter(|(path, _)| path.parent() == Some(&directory));
+            let bases = names.filter_map(|(path, _)| {
+                path.to_str()?.rsplit('/').next()?.strip_suffix(".log")?.parse::<i64>().ok()
+            });
+            let below: Vec<i64> = bases.filter(|base| *base <= start.as_i64()).collect();
+            let engine = self.engine(log.id()).describe();
+            assert!(
+                below.len() <= 1,
+                "{}: starts at {start}, has files {below:?}{engine}",
+                log.identity.topic
+            );
         }
     }
 

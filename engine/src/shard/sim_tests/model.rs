@@ -36,6 +36,10 @@ pub(super) struct ModelLog {
     pub(super) acked_end: i64,
     /// The greatest high watermark that anybody saw.
     pub(super) seen_end: i64,
+    /// Records below it were removed, and that was acknowledged.
+    pub(super) start_acked: i64,
+    /// Nobody asked for more to be removed.
+    pub(super) start_max: i64,
 }
 
 impl ModelLog {
@@ -47,11 +51,19 @@ impl ModelLog {
         let segment_bytes = [20_000, 100_000, 400_000][random.below(3) as usize];
         Self {
             identity,
-            settings: LogSettings { segment_bytes, ..LogSettings::default() },
+            settings: LogSettings {
+                segment_bytes,
+                retention_bytes: (random.below(4) == 0).then_some(150_000),
+                retention_ms: (random.below(6) == 0).then_some(4_000),
+                file_delete_delay_ms: random.below(2) * 3_000,
+                ..LogSettings::default()
+            },
             being: Being::Creating,
             batches: Vec::new(),
             acked_end: 0,
             seen_end: 0,
+            start_acked: 0,
+            start_max: 0,
         }
     }
 
@@ -118,6 +130,21 @@ impl ModelLog {
             place += 1;
         }
         end
+    }
+
+    /// Records below it may be gone.
+    pub(super) fn may_start_at(&self) -> i64 {
+        let expires = self.settings.retention_bytes.is_some() || self.settings.retention_ms.is_some();
+        if expires { self.seen_end.max(self.acked_end) } else { self.start_max }
+    }
+
+    /// The log starts here: nothing removed is back, and nothing is gone that nobody removed.
+    pub(super) fn starts_at(&mut self, start: i64) {
+        let name = &self.identity.topic;
+        assert!(start >= self.start_acked, "{name}: removed to {}, starts at {start}", self.start_acked);
+        assert!(start <= self.may_start_at(), "{name}: starts at {start}, removed to {}", self.start_max);
+        self.start_acked = start;
+        self.start_max = self.start_max.max(start);
     }
 
     /// Recovery found the log up to `end`: what was promised is there, and what is gone was promised to nobody.

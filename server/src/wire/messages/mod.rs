@@ -14,6 +14,7 @@ mod metadata;
 mod offset_commit;
 mod producers;
 mod reassignments;
+mod records;
 mod topics;
 
 pub use api_versions::*;
@@ -26,6 +27,7 @@ pub use metadata::*;
 pub use offset_commit::*;
 pub use producers::*;
 pub use reassignments::*;
+pub use records::*;
 pub use topics::*;
 
 pub use super::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState};
