@@ -267,7 +267,12 @@ impl Driver {
         assert!(status.is_some_and(|status| status.success()), "{} ended with {status:?}", self.name);
         let told = self.seen.read.unwrap_or(self.seen.records.len() as u64);
         assert!(self.seen.count("stopped") + self.seen.count("produced") == 1, "{}: no last word", self.name);
-        assert_eq!(self.seen.records.len() as u64, told, "{}: records that came, and that it told", self.name);
+        assert_eq!(
+            self.seen.records.len() as u64,
+            told,
+            "{}: records that came, and that it told",
+            self.name
+        );
         &self.seen
     }
 

@@ -203,7 +203,7 @@ fn together(
 ) -> Vec<(usize, Outcome)> {
     let mut broker = Broker::start();
     let address = broker.address();
-    let gate = Gate { state: Mutex::new((round.len(), false)), changed: Condvar::new() };
+    let gate = Gate { state: Mutex::new((round.len(), None)), changed: Condvar::new() };
     thread::scope(|scope| {
         let cells: Vec<_> = round
             .into_iter()
@@ -217,8 +217,8 @@ fn together(
             })
             .collect();
         gate.wait_for_all();
-        happens(&mut broker);
-        gate.open();
+        // Also where the broker does not come back: nobody waits for it for ever.
+        gate.open(catch_unwind(AssertUnwindSafe(|| happens(&mut broker))).is_ok());
         let outcomes: Vec<_> =
             cells.into_iter().map(|cell| cell.join().expect("outcomes are caught")).collect();
         if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_))) {
@@ -228,9 +228,9 @@ fn together(
     })
 }
 
-/// Where cells wait until the broker is back: how many are not here yet, and whether it is.
+/// Where cells wait until the broker is back: how many are not here yet, and whether it came back, once that is known.
 struct Gate {
-    state: Mutex<(usize, bool)>,
+    state: Mutex<(usize, Option<bool>)>,
     changed: Condvar,
 }
 
@@ -240,8 +240,8 @@ impl Gate {
         drop(self.changed.wait_while(state, |(missing, _)| *missing > 0));
     }
 
-    fn open(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+    fn open(&self, is_back: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(is_back);
         self.changed.notify_all();
     }
 }
@@ -260,7 +260,9 @@ impl Arrival<'_> {
     fn arrive_and_wait(&self) {
         self.arrive();
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.0.changed.wait_while(state, |(_, open)| !*open));
+        let opened = self.0.changed.wait_while(state, |(_, is_back)| is_back.is_none());
+        let is_back = opened.unwrap_or_else(PoisonError::into_inner).1;
+        assert_eq!(is_back, Some(true), "the broker came back");
     }
 }
 

@@ -23,9 +23,9 @@ ASSIGNORS = {
 OLD = kafka.__version__.startswith("2.0.")
 #: 2.0.2 gives the broker two seconds to name its versions: not enough where a dozen programs start at once.
 PROBE = {"api_version_auto_timeout_ms": 30_000} if OLD else {}
-#: How long a poll waits where nothing comes. 3.0.12 loses its assignment when a poll ends in the middle of a rejoin that new metadata
-#: has caused: the join goes on in the background and nobody takes what it brought. So its polls are long.
-POLL_MS = 100 if OLD else 700
+#: How long a poll waits where nothing comes. 3.0.12 loses its assignment when a poll ends in the middle of a rejoin that new metadata has
+#: caused: the join goes on in the background and nobody takes what it brought, on Kafka 4.3.1 as well. So its polls are long.
+POLL_MS = 100 if OLD else 2700
 if not OLD:
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
