@@ -4,11 +4,25 @@ use crate::config::Source;
 use clap::Parser;
 use std::path::PathBuf;
 
+/// Behind the list of flags.
+const MORE: &str = "\
+Settings have Kafka's names: listeners, advertised.listeners, log.dirs, num.partitions, ... docs/config.md and
+config/broker.toml list all of them. Each source stands over those before it: defaults, the file, the environment
+(THALWEG_LOG_DIRS=/data for log.dirs), the flags.
+
+Examples:
+  thalweg
+  thalweg --set log.dirs=/var/lib/thalweg/data --set num.partitions=3
+  thalweg --config server.properties --cores 4
+
+SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP opens the log's file anew. It ends with 0 after a
+clean stop, with 1 where it cannot run (one line on stderr says why and what to do), with 2 for a wrong flag.";
+
 /// An event-streaming broker that every Apache Kafka client and tool can use unchanged.
 ///
 /// Without arguments it serves on 127.0.0.1:9092 and keeps its data under ./data.
 #[derive(Debug, Parser)]
-#[command(name = "thalweg", version)]
+#[command(name = "thalweg", version, after_help = MORE)]
 pub struct Arguments {
     /// Settings: TOML with flat quoted keys, or Kafka's server.properties by its ending.
     #[arg(long, value_name = "FILE")]
@@ -16,8 +30,8 @@ pub struct Arguments {
     /// One setting, over the file and the environment; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Cores to run on: a number, or a list of CPUs such as 0,2-3.
-    #[arg(long)]
+    /// Cores to run on: a number, or a list of CPUs such as 0,2-3 (one CPU: 3,). All, unless said.
+    #[arg(long, value_name = "NUMBER|LIST")]
     cores: Option<String>,
 }
 

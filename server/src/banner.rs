@@ -15,9 +15,6 @@ fn size(bytes: u64) -> String {
 
 /// Tells it, in a few lines.
 pub fn tell(config: &Config, ground: &Ground, memory: MemoryPlan, cluster_id: &str) {
-    for warning in &ground.warnings {
-        tracing::warn!("{warning}");
-    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         kernel = ground.kernel,
@@ -52,6 +49,9 @@ pub fn tell(config: &Config, ground: &Ground, memory: MemoryPlan, cluster_id: &s
         open_files_max = ground.files_max,
         "journal"
     );
+    for warning in &ground.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 #[cfg(test)]

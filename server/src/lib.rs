@@ -34,4 +34,5 @@ pub mod route;
 pub mod shard;
 pub mod signals;
 pub mod start;
+pub mod supervisor;
 pub mod wire;

@@ -59,6 +59,16 @@ impl<'a> MakeWriter<'a> for LogTarget {
     }
 }
 
+/// Panics go where the other lines go, in the same form: what is caught is counted, and why is read here.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("something that is no text");
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tracing::error!(place, thread, said, "a panic");
+    }));
+}
+
 /// Starts the log.
 ///
 /// # Errors
@@ -72,11 +82,13 @@ pub fn start_log(config: &Config) -> Result<LogTarget, String> {
         None => None,
     };
     let target = LogTarget(Arc::new(Mutex::new(Target { path, file })));
-    let filter = EnvFilter::try_new(&config.thalweg_log_level)
+    // Rings whose buffers cannot be registered warn on several lines each; the ground's check says it in one.
+    let filter = EnvFilter::try_new(format!("glommio_ng::sys::uring=error,{}", config.thalweg_log_level))
         .map_err(|error| format!("thalweg.log.level {}: {error}", config.thalweg_log_level))?;
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(target.clone()).with_target(false);
     let lines = lines.log_internal_errors(false); // it would print them to stderr, and panic where that is gone
+    log_panics();
     match config.thalweg_log_format.as_str() {
         "json" => lines.json().init(),
         "text" => lines.with_ansi(false).init(),

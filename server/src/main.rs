@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,11 +18,12 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::{Config, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
-use thalweg_server::net::{Acceptor, Connections, Doors, bind, pulse, serve_http};
+use thalweg_server::net::{Acceptor, Bound, Connections, Doors, bind, pulse, serve_http};
 use thalweg_server::route::{Paths, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::signals::{Shutdown, watch_signals};
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
+use thalweg_server::supervisor::{READY, STOPPING, tell_supervisor};
 use thalweg_server::{ground, identity};
 
 #[global_allocator]
@@ -49,6 +51,8 @@ struct Plan {
     settings: EngineSettings,
     unclean: bool,
     stop: Arc<Shutdown>,
+    /// Held until they are opened.
+    ports: Mutex<Ports>,
     /// The CPU of each shard.
     placement: Vec<Option<usize>>,
     drained: AtomicUsize,
@@ -84,14 +88,36 @@ fn run(arguments: Arguments) -> Result<(), String> {
     outcome
 }
 
+/// The addresses to serve on, in the order of `listeners`, and that of probes.
+#[derive(Debug, Default)]
+struct Ports {
+    clients: Vec<Bound>,
+    http: Option<Bound>,
+}
+
+/// Holds every address before journals are read: a port that is taken shall not cost a recovery.
+fn hold_ports(config: &Config) -> Result<Ports, String> {
+    let mut ports = Ports::default();
+    for listener in &config.listeners_parsed {
+        let bound = bind(&listener.bind_host, listener.bind_port);
+        ports.clients.push(bound.map_err(|error| format!("listener {}: {error}", listener.name))?);
+    }
+    if let Some((host, port)) = &config.http_parsed {
+        let bound = bind(host, *port);
+        ports.http = Some(bound.map_err(|error| format!("thalweg.http.listener {error}, or none"))?);
+    }
+    Ok(ports)
+}
+
 fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
+    let stop = watch_signals(log).map_err(|error| format!("signals cannot be taken: {error}"))?;
     let ground = ground::check(&config).map_err(|error| error.to_string())?;
     let cluster_id = identity::open(&config).map_err(|error| error.to_string())?;
     let shard_count = config.thalweg_cores.count();
-    let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count);
+    let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count)?;
     let settings = engine_settings(&config, memory, ground.files_max);
     tell(&config, &ground, memory, &cluster_id);
-    let stop = watch_signals(log).map_err(|error| format!("signals cannot be taken: {error}"))?;
+    let ports = Mutex::new(hold_ports(&config)?);
     let paths = Paths::new(shard_count);
     let quiet = Arc::new(AtomicBool::new(false));
     pulse(paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
@@ -113,6 +139,7 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
     let plan = Arc::new(Plan {
         unclean: recovered.unclean,
         stop,
+        ports,
         placement: ground.placement(&config.thalweg_cores),
         drained: AtomicUsize::default(),
         stopped: AtomicUsize::default(),
@@ -139,12 +166,12 @@ fn serve_all(
         let plan = Arc::clone(plan);
         let thread = std::thread::Builder::new()
             .name(format!("shard-{shard}"))
-            .spawn(move || run_shard(shard, share, &plan));
+            .spawn(move || run_or_abort(shard, share, &plan));
         threads.push(thread.map_err(|error| format!("no thread can be started: {error}"))?);
     }
     for thread in threads {
         if thread.join().is_err() {
-            plan.fail("a shard panicked: see the log".to_owned());
+            return Err("a shard's thread ended in a panic".to_owned());
         }
     }
     quiet.store(true, Ordering::Relaxed);
@@ -169,6 +196,16 @@ fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> R
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
     })?
+}
+
+/// A task's panic is caught and ends only the task. One of the executor itself leaves a core that serves nobody beside
+/// others that wait for it: the process ends as in a crash, its supervisor starts it again, and the journals are read.
+fn run_or_abort(shard: usize, share: Share, plan: &Arc<Plan>) {
+    let run = AssertUnwindSafe(|| run_shard(shard, share, plan));
+    if std::panic::catch_unwind(run).is_err() {
+        tracing::error!(shard, "the executor of a core panicked: ending at once, the next start recovers");
+        std::process::abort();
+    }
 }
 
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
@@ -211,27 +248,19 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
     let started = Cluster::start(shard, plan.unclean).await.map_err(|error| error.to_string())?;
     tracing::debug!(?started, "the cluster's metadata is loaded");
     let config = &plan.parts.config;
-    let mut sockets = Vec::new();
-    for listener in &config.listeners_parsed {
-        let bound = bind(&listener.bind_host, listener.bind_port);
-        sockets.push(bound.map_err(|error| {
-            format!(
-                "listener {}: {error}; another program has the port, or the address is not this machine's",
-                listener.name
-            )
-        })?);
-    }
-    for (listener, socket) in sockets.into_iter().enumerate() {
+    let ports = std::mem::take(&mut *plan.ports.lock().unwrap_or_else(PoisonError::into_inner));
+    for (listener, bound) in ports.clients.into_iter().enumerate() {
+        let socket = bound.listen().map_err(|error| format!("listener {error}"))?;
         let acceptor = Acceptor { listener, socket, doors: Arc::clone(&plan.parts.doors) };
-        let accepting = acceptor.run(Rc::clone(shard));
+        let (own, plan) = (Rc::clone(shard), Arc::clone(plan));
         shard.router.spawn("a listener", async move {
-            if let Err(error) = accepting.await {
+            if let Err(error) = acceptor.run(own, plan.stop.asked()).await {
                 tracing::error!(listener, %error, "a listener stopped");
             }
         });
     }
-    if config.thalweg_http_listener != "none" {
-        open_http(shard, plan)?;
+    if let Some(bound) = ports.http {
+        open_http(shard, plan, bound)?;
     }
     plan.parts.health.ready.store(true, Ordering::SeqCst);
     let names: Vec<String> = config
@@ -241,15 +270,12 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
         .collect();
     let ready_ms = plan.parts.start.elapsed().as_millis() as u64;
     tracing::info!(listeners = names.join(","), unclean = plan.unclean, ready_ms, "ready");
+    tell_supervisor(READY);
     Ok(())
 }
 
-fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
-    let address = &plan.parts.config.thalweg_http_listener;
-    let wrong = || format!("thalweg.http.listener = {address}: HOST:PORT or none is wanted");
-    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let socket = bind(host, port.parse().map_err(|_| wrong())?)
-        .map_err(|error| format!("thalweg.http.listener {error}; choose another with --set thalweg.http.listener=HOST:PORT, or none"))?;
+fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>, bound: Bound) -> Result<(), String> {
+    let socket = bound.listen().map_err(|error| format!("thalweg.http.listener {error}"))?;
     let mut metrics = plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
     metrics.sort_by_key(|(shard, _)| *shard);
     let metrics = metrics.into_iter().map(|(_, metrics)| metrics).collect();
@@ -259,7 +285,9 @@ fn open_http(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
 
 /// Stops accepting, lets started requests end, then the engine: in that order on every shard.
 async fn stop_shard(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
-    plan.parts.health.ready.store(false, Ordering::SeqCst);
+    if plan.parts.health.ready.swap(false, Ordering::SeqCst) {
+        tell_supervisor(STOPPING);
+    }
     plan.parts.doors.close();
     shard.connections.stop(shard, DRAIN).await;
     // Requests of other shards may still need this one's groups, logs or the cluster.

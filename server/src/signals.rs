@@ -1,6 +1,6 @@
 //! When shall the broker stop? Signals in, one handle out that any thread can ask and any executor can await.
 //!
-//! The first SIGTERM or SIGINT asks for a clean stop, the second ends the process at once (the next start recovers);
+//! The first SIGTERM or SIGINT asks for a clean stop, a second one ends the process at once (the next start recovers);
 //! SIGHUP reopens the log's file. Signals are taken by a plain thread: no executor has to be awake for them.
 
 use crate::logging::LogTarget;
@@ -13,6 +13,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// A second signal so soon after the first is the same wish: `timeout` tells its child and then the child's group, and
+/// whoever presses a key twice takes longer.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// Whether somebody asked the broker to stop. Asked once, it stays so.
 #[derive(Debug, Default)]
@@ -95,10 +100,15 @@ pub fn watch_signals(log: LogTarget) -> io::Result<Arc<Shutdown>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let own = Arc::clone(&shutdown);
     let watch = move || {
+        let mut asked = Instant::now();
         for signal in signals.forever() {
             match signal {
                 SIGHUP => reopen(&log),
-                _ if own.ask() => tracing::info!(signal, "asked to stop: finishing what was started"),
+                _ if own.ask() => {
+                    asked = Instant::now();
+                    tracing::info!(signal, "asked to stop: finishing what was started");
+                }
+                _ if asked.elapsed() < ECHO => tracing::debug!(signal, "asked twice in one breath"),
                 _ => {
                     tracing::warn!(signal, "asked again: ending at once, the next start recovers");
                     signal_hook::low_level::exit(128 + signal);
@@ -124,7 +134,6 @@ mod tests {
     use super::*;
     use futures_lite::future::{block_on, poll_once};
     use std::thread;
-    use std::time::Duration;
 
     #[test]
     fn who_waits_is_woken_from_another_thread() {

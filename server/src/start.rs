@@ -18,6 +18,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 use thalweg_engine::shard::{Engine, EngineSettings};
 
+/// With less, one core's requests and tails have no room for a few large batches.
+const EACH_BYTES_MIN: usize = 32 << 20;
+
 /// Memory of the broker by purpose, each for one core.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryPlan {
@@ -31,17 +34,28 @@ pub struct MemoryPlan {
 
 impl MemoryPlan {
     /// Shares out `thalweg.memory.bytes`: a quarter of the machine's when it is 0, between 256 MiB and 4 GiB.
-    pub fn of(config: &Config, machine_bytes: u64, shard_count: usize) -> Self {
+    ///
+    /// # Errors
+    /// When a core's part is too small to work with.
+    pub fn of(config: &Config, machine_bytes: u64, shard_count: usize) -> Result<Self, String> {
         let chosen = match config.thalweg_memory_bytes {
             0 => (machine_bytes / 4).clamp(256 << 20, 4 << 30),
             bytes => bytes as u64,
         };
         let each = (chosen / shard_count.max(1) as u64) as usize;
+        if each < EACH_BYTES_MIN {
+            return Err(format!(
+                "thalweg.memory.bytes comes to {} MiB, {} MiB for each of {shard_count} cores, and {} are needed: raise it, or run on fewer with --cores",
+                chosen >> 20,
+                each >> 20,
+                EACH_BYTES_MIN >> 20
+            ));
+        }
         let requests = match config.queued_max_request_bytes {
             bytes if bytes > 0 => bytes as usize,
             _ => each / 4,
         };
-        Self { requests, tails: each / 2, cache: each / 4 }
+        Ok(Self { requests, tails: each / 2, cache: each / 4 })
     }
 }
 
@@ -106,10 +120,12 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
     let shard_count = parts.paths.shard_count();
     let sessions_max =
         (parts.config.max_incremental_fetch_session_cache_slots as usize).div_ceil(shard_count);
+    let groups = group_settings(&parts.config);
     let limits = ShardLimits {
         request_bytes: parts.memory.requests,
         tail_bytes: parts.memory.tails,
         cache_bytes: parts.memory.cache,
+        group_bytes: groups.bytes_max,
         journal_file_bytes: parts.config.thalweg_journal_file_bytes,
         journal_files: parts.config.thalweg_journal_files_max * parts.config.log_dirs.len(),
     };
@@ -125,7 +141,7 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
         config: Arc::clone(&parts.config),
         metrics,
         cluster: Cluster::new(parts.view.clone()),
-        groups: Groups::new(engine.clone(), Clock::since(parts.start), group_settings(&parts.config)),
+        groups: Groups::new(engine.clone(), Clock::since(parts.start), groups),
         sessions: RefCell::new(FetchSessions::new(sessions_max)),
         router: router.clone(),
         connections: Connections::new(budget),
@@ -134,4 +150,19 @@ pub fn make_shard(id: ShardId, engine: Engine, parts: &Parts) -> Rc<Shard> {
     });
     router.attach(&shard);
     shard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shared_out_to_the_cores_until_one_has_too_little() {
+        let config = Config::of(std::collections::BTreeMap::new()).unwrap();
+        let plan = MemoryPlan::of(&config, 8 << 30, 2).unwrap();
+        assert_eq!((plan.requests, plan.tails, plan.cache), (256 << 20, 512 << 20, 256 << 20));
+        assert!(MemoryPlan::of(&config, 64 << 30, 128).is_ok());
+        let refused = MemoryPlan::of(&config, 64 << 30, 300).unwrap_err();
+        assert!(refused.contains("13 MiB for each of 300 cores, and 32 are needed"), "{refused}");
+    }
 }

@@ -1,120 +1,15 @@
 //! The broker as a process: how it starts, what it says, how it is asked to reopen its log and to stop.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use rustix::process::{Pid, Signal, kill_process};
+mod started;
+
+use rustix::process::Signal;
+use started::{Broker, command, port, refusal};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
-
-/// The broker's program, without the variables of the test run: those that begin with `THALWEG_` would be settings.
-fn broker() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THALWEG_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// A port that was free a moment ago.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A broker on a directory of its own.
-struct Broker {
-    child: Child,
-    directory: PathBuf,
-    http: u16,
-}
-
-fn command(directory: &Path, http: u16, more: &[&str]) -> Command {
-    let mut command = broker();
-    command.current_dir(directory).stdin(Stdio::null()).args(["--cores", "1"]);
-    let settings = [
-        format!("listeners=PLAINTEXT://127.0.0.1:{}", port()),
-        format!("thalweg.http.listener=127.0.0.1:{http}"),
-        "thalweg.journal.file.bytes=33554432".to_owned(),
-        "thalweg.memory.bytes=268435456".to_owned(),
-        "thalweg.log.file=broker.log".to_owned(),
-    ];
-    for setting in settings.iter().map(String::as_str).chain(more.iter().copied()) {
-        command.args(["--set", setting]);
-    }
-    command
-}
-
-impl Broker {
-    fn start(directory: &Path, more: &[&str]) -> Self {
-        let http = port();
-        let child = command(directory, http, more).spawn().unwrap();
-        let mut broker = Self { child, directory: directory.to_owned(), http };
-        broker.wait_until_ready();
-        broker
-    }
-
-    fn wait_until_ready(&mut self) {
-        let start = Instant::now();
-        while !self.get("/ready").starts_with("HTTP/1.1 200") {
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
-            assert!(start.elapsed() < READY_WITHIN, "not ready: {}", self.log());
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// What its port for probes answers; empty while it answers nothing.
-    fn get(&self, path: &str) -> String {
-        let mut answer = String::new();
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.http)) {
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-            let _ = stream.read_to_string(&mut answer);
-        }
-        answer
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("broker.log")).unwrap_or_default()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < STOP_WITHIN, "it does not end: {}", self.log());
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What it says on stderr before it ends, which it must with code 1.
-fn refusal(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = broker();
-    let output = command.current_dir(directory).args(arguments).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert_eq!(told.lines().count(), 1, "one line: {told}");
-    told
-}
 
 #[test]
 fn it_says_what_it_runs_on_and_stops_cleanly_when_asked() {
@@ -189,9 +84,12 @@ fn what_does_not_fit_is_refused_in_one_line_before_anything_is_made() {
     assert!(told(&["--set", "num.partition=3"]).contains("did you mean num.partitions?"));
     assert!(told(&["--set", "listeners=SSL://:9093"]).contains("SSL is not served"));
     assert!(told(&["--cores", "4000,"]).contains("CPU 4000"));
+    assert!(told(&["--set", "thalweg.http.listener=9644"]).contains("HOST:PORT or none is wanted"));
     assert!(told(&["--config", "no-such-file.toml"]).contains("no-such-file.toml"));
     assert!(told(&["--set", "thalweg.log.file=no/such/directory"]).contains("thalweg.log.file"));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was made");
+    let told = told(&["--set", "thalweg.memory.bytes=67108864", "--cores", "5"]);
+    assert!(told.contains("12 MiB for each of 5 cores, and 32 are needed"), "{told}");
 }
 
 #[test]
@@ -214,4 +112,58 @@ fn settings_come_from_kafkas_file_the_environment_and_flags() {
     assert!(!directory.path().join("elsewhere").exists());
     broker.signal(Signal::TERM);
     assert_eq!(broker.wait().code(), Some(0));
+}
+
+#[test]
+fn a_supervisor_is_told_when_clients_are_served_and_when_they_no_longer_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let hear = || {
+        let mut bytes = [0; 64];
+        let count = supervisor.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    let http = port();
+    let mut command = command(directory.path(), http, &[]);
+    let child = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let mut broker = Broker { child, directory: directory.path().to_owned(), http };
+    assert_eq!(hear(), "READY=1");
+    assert!(broker.get("/ready").ends_with("ready\n"), "it is ready when it says so");
+    broker.signal(Signal::TERM);
+    assert_eq!(hear(), "STOPPING=1");
+    assert_eq!(broker.wait().code(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_a_journal_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let own = port();
+    let clients = format!("listeners=PLAINTEXT://127.0.0.1:{taken}");
+    let told = refusal(directory.path(), &["--set", &clients, "--set", "thalweg.log.level=error"]);
+    assert!(told.contains(&format!("listener PLAINTEXT: 127.0.0.1:{taken}: another program")), "{told}");
+    let clients = format!("listeners=PLAINTEXT://127.0.0.1:{own}");
+    let probes = format!("thalweg.http.listener=127.0.0.1:{taken}");
+    let arguments = ["--set", &clients, "--set", &probes, "--set", "thalweg.log.level=error"];
+    let told = refusal(directory.path(), &arguments);
+    assert!(told.contains("thalweg.http.listener") && told.contains("or none"), "{told}");
+    assert!(!directory.path().join("data/thalweg-journal").exists());
+}
+
+#[test]
+fn wrong_flags_end_with_another_code_and_help_says_what_there_is() {
+    let ended = |arguments: &[&str]| started::broker().args(arguments).output().unwrap();
+    let wrong = ended(&["--no-such-flag"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("--no-such-flag"));
+    let help = ended(&["--help"]);
+    let told = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["--config", "--set", "--cores", "THALWEG_LOG_DIRS", "SIGHUP", "127.0.0.1:9092", "./data"] {
+        assert!(told.contains(word), "{word} in {told}");
+    }
+    assert!(String::from_utf8(ended(&["--version"]).stdout).unwrap().starts_with("thalweg "));
 }

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -57,6 +57,15 @@ impl Against {
     }
 }
 
+/// Where a broker's settings come from, besides its flags.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources {
+    /// Name and content of the file that `--config` names.
+    pub file: Option<(&'static str, &'static str)>,
+    /// Variables.
+    pub environment: &'static [(&'static str, &'static str)],
+}
+
 /// One broker process, its data directory and its log. Ends with the value.
 #[derive(Debug)]
 pub struct Broker {
@@ -64,6 +73,8 @@ pub struct Broker {
     scratch: Scratch,
     port: u16,
     settings: Vec<(String, String)>,
+    /// A file of settings and variables, both below the settings in priority.
+    sources: Sources,
     child: Option<Child>,
     log: PathBuf,
 }
@@ -74,17 +85,32 @@ impl Broker {
         Self::with(&[])
     }
 
-    /// A broker of its own; the settings have Kafka's names.
+    /// A broker of its own; the settings have Kafka's names. `{port}` in a value is the port that tests
+    /// connect to, `{controller}` that of Kafka's controller.
     ///
     /// # Panics
     /// If it does not get ready.
     pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::with_sources(settings, Sources::default())
+    }
+
+    /// The same with a file and variables besides, for `thalweg` alone.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub fn with_sources(settings: &[(&str, &str)], sources: Sources) -> Self {
         let against = Against::chosen();
         let scratch = Scratch::new("broker");
         let log = scratch.path().join("server.log");
         let mut all = vec![("group.initial.rebalance.delay.ms".to_string(), "0".to_string())];
-        all.extend(settings.iter().map(|&(key, value)| (key.to_string(), value.to_string())));
-        let mut broker = Self { against, scratch, port: free_port(), settings: all, child: None, log };
+        let port = free_port();
+        let ports =
+            [("{port}", port), ("{controller}", port + 1)].map(|(word, port)| (word, port.to_string()));
+        let filled = |value: &str| {
+            ports.iter().fold(value.to_string(), |value, (word, port)| value.replace(word, port))
+        };
+        all.extend(settings.iter().map(|&(key, value)| (key.to_string(), filled(value))));
+        let mut broker = Self { against, scratch, port, settings: all, sources, child: None, log };
         broker.start_again(None);
         broker
     }
@@ -132,16 +158,34 @@ impl Broker {
     /// # Panics
     /// If it does not within 20 seconds.
     pub fn stop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.wait_for_end();
+        let clean = if self.against.is_thalweg() { 0 } else { 143 }; // a JVM that a signal stops says so, even after a clean end
+        assert_eq!(status.code(), Some(clean), "after SIGTERM\n{}", self.log_tail());
+    }
+
+    /// Sends a signal to the process.
+    ///
+    /// # Panics
+    /// If the broker does not run.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid() as i32).expect("a process id is not 0");
+        rustix::process::kill_process(pid, signal).expect("the broker can be signalled");
+    }
+
+    /// How the broker ends that was asked to.
+    ///
+    /// # Panics
+    /// If it does not within 20 seconds.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the broker runs");
-        signal(child.id(), rustix::process::Signal::TERM);
         let status = process::wait(&mut child, STOP_WITHIN);
         let Some(status) = status else {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("SIGTERM did not end the broker within {STOP_WITHIN:?}\n{}", self.log_tail());
+            panic!("the broker did not end within {STOP_WITHIN:?}\n{}", self.log_tail());
         };
-        let clean = if self.against.is_thalweg() { 0 } else { 143 }; // a JVM that a signal stops says so, even after a clean end
-        assert_eq!(status.code(), Some(clean), "after SIGTERM\n{}", self.log_tail());
+        status
     }
 
     /// SIGKILL, as a crash of the process.
@@ -237,6 +281,11 @@ impl Broker {
         command.arg("--set").arg(format!("thalweg.memory.bytes={MEMORY_BYTES}"));
         // Brokers of tests run side by side: no port of their own for metrics, and the smallest journals.
         command.args(["--set", "thalweg.http.listener=none", "--set", "thalweg.journal.file.bytes=33554432"]);
+        if let Some((name, text)) = self.sources.file {
+            fs::write(self.scratch.path().join(name), text).expect("the settings can be written");
+            command.args(["--config", name]);
+        }
+        command.envs(self.sources.environment.iter().copied());
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
@@ -335,11 +384,6 @@ fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) {
     });
 }
 
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id is not 0");
-    rustix::process::kill_process(pid, signal).expect("the broker can be signalled");
-}
-
 /// `target/<profile>/thalweg`, built.
 ///
 /// # Panics
@@ -377,7 +421,10 @@ fn binary(name: &str) -> PathBuf {
 }
 
 /// A port that nobody listens on, below the range that outgoing connections take theirs from, with a free one behind it.
-fn free_port() -> u16 {
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 600) as u16 * 20;
     for _ in 0..6000 {

@@ -8,6 +8,7 @@ pub mod cached;
 pub mod client;
 pub mod driver;
 pub mod kafka_tools;
+pub mod probe;
 pub mod process;
 pub mod programs;
 pub mod records;

@@ -166,13 +166,13 @@ impl<D: Disk> Directory<D> {
             let (log_start, log_end) = (bounds.log_start, bounds.log_end);
             return Err(ReadError::OutOfRange { offset: start, log_start, log_end });
         }
-        if start > bounds.log_start {
-            let gone = self.cut(log, start);
-            self.barrier().await;
-            self.refuse_fault(log)?;
-            self.let_leave(gone);
-        }
-        Ok(log.borrow().bounds().log_start)
+        let gone = if start > bounds.log_start { self.cut(log, start) } else { Vec::new() };
+        let log_start = log.borrow().bounds().log_start;
+        // Also when nothing was to be done: the cut before may be on its way still.
+        self.barrier().await;
+        self.refuse_fault(log)?;
+        self.let_leave(gone);
+        Ok(log_start)
     }
 
     /// In memory, and on its way into the next commit.

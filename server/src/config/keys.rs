@@ -5,7 +5,7 @@
 
 use super::ConfigError;
 use super::limits::Limits::{self, Any, ListOf, OneOf, Range, Ratio};
-use super::listeners::{Listener, parse_listeners};
+use super::listeners::{Listener, parse_http, parse_listeners};
 use super::topic::TopicSettings;
 use super::values::{CoreSet, KeyType, Value};
 use std::collections::BTreeMap;
@@ -50,6 +50,8 @@ macro_rules! keys {
             $($(#[doc = $doc] pub $field: $type,)*)*
             /// `listeners` with what is advertised for each.
             pub listeners_parsed: Vec<Listener>,
+            /// Host and port of `thalweg.http.listener`, unless it is none.
+            pub http_parsed: Option<(String, u16)>,
             /// Keys that were set, as text: what is not here is a default.
             pub set: BTreeMap<String, String>,
         }
@@ -73,7 +75,7 @@ macro_rules! keys {
                     Some(text) => read_one($name, text, $limits)?,
                     None => $default,
                 };)*)*
-                Ok(Self { $($($field,)*)* listeners_parsed: Vec::new(), set })
+                Ok(Self { $($($field,)*)* listeners_parsed: Vec::new(), http_parsed: None, set })
             }
 
             /// A key's value as text; `None` for what is no key, and for a key without a value.
@@ -105,6 +107,7 @@ impl Config {
             &config.advertised_listeners,
             &config.listener_security_protocol_map,
         )?;
+        config.http_parsed = parse_http(&config.thalweg_http_listener)?;
         config.check_relations()?;
         TopicSettings::from_overrides(&config, &BTreeMap::new())?;
         Ok(config)

@@ -28,18 +28,34 @@ fn parse_one(key: &str, text: &str) -> Result<(String, String, u16), ConfigError
     let wrong = |reason: &str| ConfigError::value(key, text, reason);
     let form = "NAME://HOST:PORT is wanted";
     let (name, address) = text.split_once("://").ok_or_else(|| wrong(form))?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| wrong(form))?;
-    let port: u16 = port.trim().parse().map_err(|_| wrong("a port from 1 to 65535 is wanted"))?;
-    if port == 0 {
-        return Err(wrong("a port from 1 to 65535 is wanted"));
-    }
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_wrong = bare.is_none() && host.contains(['[', ']', ':', '/', ' ']);
+    let (host, port) = host_and_port(address, form).map_err(wrong)?;
     let name = name.trim().to_ascii_uppercase();
-    if is_wrong || name.is_empty() {
+    if name.is_empty() {
         return Err(wrong(form));
     }
-    Ok((name, bare.unwrap_or(host).to_owned(), port))
+    Ok((name, host, port))
+}
+
+/// HOST:PORT in its parts; `form` is what to say where it is something else.
+fn host_and_port<'a>(address: &str, form: &'a str) -> Result<(String, u16), &'a str> {
+    let (host, port) = address.rsplit_once(':').ok_or(form)?;
+    let port = port.trim().parse().ok().filter(|port| *port != 0);
+    let port = port.ok_or("a port from 1 to 65535 is wanted")?;
+    let host = host.trim();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains(['[', ']', ':', '/', ' ']) {
+        return Err(form);
+    }
+    Ok((bare.unwrap_or(host).to_owned(), port))
+}
+
+/// Where probes and scrapes are answered; `None` where they are not.
+pub(super) fn parse_http(text: &str) -> Result<Option<(String, u16)>, ConfigError> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let parsed = host_and_port(text, "HOST:PORT or none is wanted");
+    parsed.map(Some).map_err(|reason| ConfigError::value("thalweg.http.listener", text, reason))
 }
 
 /// The protocol of a listener, by the map or because its name is one.
@@ -185,6 +201,16 @@ mod tests {
         }
         refused(&["PLAINTEXT://:1"], &["B://h:1"], &[]);
         refused(&["PLAINTEXT://:1"], &["PLAINTEXT://0.0.0.0:1"], &[]);
+    }
+
+    #[test]
+    fn the_port_for_probes_is_an_address_or_none() {
+        assert_eq!(parse_http("none").unwrap(), None);
+        assert_eq!(parse_http("[::1]:9644").unwrap(), Some(("::1".to_owned(), 9644)));
+        assert_eq!(parse_http(":9644").unwrap(), Some((String::new(), 9644)));
+        for wrong in ["", "9644", "host:", "host:0", "http://host:9644"] {
+            assert!(parse_http(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

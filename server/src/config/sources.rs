@@ -205,9 +205,16 @@ fn file_error(path: &Path, reason: impl ToString) -> ConfigError {
     ConfigError::File { path: path.display().to_string(), reason: reason.to_string() }
 }
 
+/// What is wrong and in which line; the crate's own text draws the line on several.
+fn toml_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    file_error(path, format!("line {line}: {}", error.message().replace('\n', "; ")))
+}
+
 fn read_toml(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let text = read_text(path)?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| file_error(path, error))?;
+    let table: toml::Table = text.parse().map_err(|error| toml_error(path, &text, &error))?;
     let mut pairs = Vec::new();
     for (key, value) in table {
         let value = match value {
@@ -317,6 +324,9 @@ mod tests {
         assert!(refused("\"offsets.topic.num.partition\" = 3\n").contains("offsets.topic.num.partitions"));
         assert_eq!(refused("\"qwertyuiop\" = 3\n"), "unknown key qwertyuiop");
         assert!(refused("num.partitions = 3\n").contains("flat and quoted"));
+        let twice = refused("\"num.partitions\" = 3\n\n\"num.partitions\" = 4\n");
+        assert!(twice.ends_with(": line 3: duplicate key"), "{twice}");
+        assert!(!refused("\"log.dirs\" = = 3\n").contains('\n'));
         assert!(refused("\"authorizer.class.name\" = \"x.Y\"\n").contains("no authorizer"));
         for flag in ["num.partitions=0", "compression.type=brotli", "num.partitions", "=3"] {
             assert!(with("", "toml", &[flag]).is_err(), "{flag}");

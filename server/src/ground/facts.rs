@@ -3,6 +3,7 @@
 use super::judge::GroundError;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ pub(super) struct Facts {
     pub(super) ring_error: i32,
     /// Memory the process may lock, after raising the limit.
     pub(super) memlock_bytes: u64,
+    /// Whether that limit does not hold for this process.
+    pub(super) may_lock_all: bool,
     /// Files the process may open, after raising the limit.
     pub(super) files_max: u64,
     /// CPUs the process may use.
@@ -35,6 +38,8 @@ impl Facts {
                 .unwrap_or_default(),
             ring_error: ring.err().map_or(0, |error| error.raw_os_error().unwrap_or(-1)),
             memlock_bytes,
+            may_lock_all: rustix::thread::capabilities(None)
+                .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK)),
             files_max: raise(Resource::Nofile),
             cpus: cpus(),
             memory_bytes: memory_bytes(),
@@ -89,6 +94,10 @@ pub(super) struct DirectoryFacts {
     pub(super) direct_error: Option<String>,
     /// Apache Kafka's files are in it, and none of ours.
     pub(super) is_kafkas: bool,
+    /// There are journals in it.
+    pub(super) has_journal: bool,
+    /// Room for this process.
+    pub(super) free_bytes: u64,
 }
 
 /// Makes a log directory; returns its path without links.
@@ -106,6 +115,8 @@ impl DirectoryFacts {
             device: device_of(path, &mounts),
             direct_error: probe_direct(path).err().map(|error| error.to_string()),
             is_kafkas: is_kafkas(path),
+            has_journal: path.join("thalweg-journal").exists(),
+            free_bytes: rustix::fs::statvfs(path).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::facts::{DirectoryFacts, Facts};
 use crate::config::CoreSet;
+use crate::route::LOCKED_BYTES;
 use std::io;
 
 /// glommio cannot make an executor below this.
@@ -74,7 +75,8 @@ pub enum GroundError {
     },
     /// The directory is not there and cannot be made.
     #[error(
-        "log directory {path} cannot be made: {error}: make it, owned by the user that runs the broker, or set log.dirs"
+        "log directory {path} cannot be made: {error}: {}, or set log.dirs",
+        way_in(error, "make it, owned by the user that runs the broker")
     )]
     NotMade {
         /// As it was named.
@@ -84,7 +86,8 @@ pub enum GroundError {
     },
     /// The directory cannot be written.
     #[error(
-        "log directory {path} cannot be written: {error}: give it to the user that runs the broker (chown), or set log.dirs"
+        "log directory {path} cannot be written: {error}: {}, or set log.dirs",
+        way_in(error, "give it to the user that runs the broker (chown)")
     )]
     NotWritable {
         /// As it was named.
@@ -124,6 +127,20 @@ pub enum GroundError {
         /// Its file system.
         file_system: &'static str,
     },
+    /// There is no room for the first journals.
+    #[error(
+        "log directory {path} has {} MiB free, {} are needed for its first journals: make room, set log.dirs, or a smaller thalweg.journal.file.bytes or fewer --cores",
+        free_bytes >> 20,
+        needed_bytes >> 20
+    )]
+    Full {
+        /// As it was named.
+        path: String,
+        /// What is free.
+        free_bytes: u64,
+        /// A journal file for each core.
+        needed_bytes: u64,
+    },
     /// The file system refuses direct I/O.
     #[error(
         "log directory {path} is on {file_system}, which refuses direct I/O ({reason}): put it on ext4 or XFS"
@@ -138,6 +155,17 @@ pub enum GroundError {
     },
 }
 
+/// How a directory becomes one that can be written; `usual` where the system gives no better hint.
+fn way_in<'a>(error: &io::Error, usual: &'a str) -> &'a str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount it for writing, or name it in ReadWritePaths= where systemd's unit forbids it"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "name a directory, this is a file",
+        _ => usual,
+    }
+}
+
 /// What should be known and keeps nobody from running.
 pub type Warning = String;
 
@@ -150,13 +178,14 @@ pub(super) struct FileSystem {
     concern: Option<&'static str>,
 }
 
-const FILE_SYSTEMS: [(u64, &str, bool, Option<&str>); 11] = [
+const FILE_SYSTEMS: [(u64, &str, bool, Option<&str>); 12] = [
     (0xef53, "ext4", false, None),
     (0x5846_5342, "XFS", false, None),
     (0x9123_683e, "btrfs", true, None),
     (0xca45_1a4e, "bcachefs", true, None),
     (0x2fc1_2fc1, "ZFS", true, None),
     (0x0102_1994, "tmpfs", false, Some("it is memory: what was acknowledged is gone after a reboot")),
+    (0x8584_58f6, "ramfs", false, Some("it is memory: what was acknowledged is gone after a reboot")),
     (0x794c_7630, "overlayfs", false, Some("it goes with the container: mount a volume there")),
     (0x6969, "NFS", false, Some("what a sync means is up to its server")),
     (0xff53_4d42, "CIFS", false, Some("what a sync means is up to its server")),
@@ -197,6 +226,14 @@ pub(super) fn machine(facts: &Facts, cores: &CoreSet) -> Result<Vec<Warning>, Gr
             facts.files_max
         ));
     }
+    let registered_bytes = (cores.count() * LOCKED_BYTES) as u64;
+    if facts.memlock_bytes < registered_bytes && !facts.may_lock_all {
+        warnings.push(format!(
+            "only {} KiB of memory may be locked, {} are wanted for buffers of the rings: without them reads and writes cost more. LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited",
+            facts.memlock_bytes >> 10,
+            registered_bytes >> 10
+        ));
+    }
     match cores {
         CoreSet::List(cpus) => {
             if let Some(cpu) = cpus.iter().find(|cpu| !facts.cpus.contains(cpu)) {
@@ -229,8 +266,21 @@ fn ring(facts: &Facts) -> Result<(), GroundError> {
     })
 }
 
+/// Room that the journals take in one directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JournalRoom {
+    /// At a first start.
+    pub(super) first_bytes: u64,
+    /// When all their files are in use.
+    pub(super) most_bytes: u64,
+}
+
 /// Whether a log directory will do.
-pub(super) fn directory(facts: &DirectoryFacts, cow_allowed: bool) -> Result<Option<Warning>, GroundError> {
+pub(super) fn directory(
+    facts: &DirectoryFacts,
+    cow_allowed: bool,
+    room: JournalRoom,
+) -> Result<Vec<Warning>, GroundError> {
     let path = facts.name.clone();
     let system = file_system(facts.magic);
     if facts.is_kafkas {
@@ -242,11 +292,26 @@ pub(super) fn directory(facts: &DirectoryFacts, cow_allowed: bool) -> Result<Opt
     if let Some(reason) = &facts.direct_error {
         return Err(GroundError::NoDirect { path, file_system: system.name, reason: reason.clone() });
     }
+    let free_bytes = facts.free_bytes;
+    if !facts.has_journal && free_bytes < room.first_bytes {
+        return Err(GroundError::Full { path, free_bytes, needed_bytes: room.first_bytes });
+    }
     let concern = match system.concern {
         None if system.copies_on_write => Some("it copies on write"),
         concern => concern,
     };
-    Ok(concern.map(|concern| format!("log directory {path} is on {}: {concern}", system.name)))
+    let mut warnings: Vec<Warning> = Vec::new();
+    if let Some(concern) = concern {
+        warnings.push(format!("log directory {path} is on {}: {concern}", system.name));
+    }
+    if free_bytes < room.most_bytes {
+        warnings.push(format!(
+            "log directory {path} has {} MiB free: its journals alone may take {}. Make room, or lower thalweg.journal.files.max",
+            free_bytes >> 20,
+            room.most_bytes >> 20
+        ));
+    }
+    Ok(warnings)
 }
 
 #[cfg(test)]
@@ -258,7 +323,8 @@ mod tests {
             kernel: "6.8.0".to_owned(),
             io_uring_disabled: "0\n".to_owned(),
             ring_error: 0,
-            memlock_bytes: 8 << 20,
+            memlock_bytes: 1 << 30,
+            may_lock_all: false,
             files_max: 1 << 20,
             cpus: vec![0, 1],
             memory_bytes: 8 << 30,
@@ -276,13 +342,17 @@ mod tests {
             device: "/dev/sda1".to_owned(),
             direct_error: None,
             is_kafkas: false,
+            has_journal: false,
+            free_bytes: 64 << 30,
         }
     }
+
+    const ROOM: JournalRoom = JournalRoom { first_bytes: 64 << 20, most_bytes: 512 << 20 };
 
     #[test]
     fn a_good_machine_has_nothing_to_say() {
         assert_eq!(machine(&good(), &CoreSet::All).unwrap(), Vec::<String>::new());
-        assert_eq!(directory(&place(), false).unwrap(), None);
+        assert_eq!(directory(&place(), false, ROOM).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -306,6 +376,14 @@ mod tests {
         assert!(trouble(&Facts { files_max: 256, ..good() }).contains("LimitNOFILE"));
         let warned = machine(&Facts { files_max: 20_000, ..good() }, &CoreSet::All).unwrap();
         assert!(warned[0].contains("20000 files"), "{warned:?}");
+        let little = Facts { memlock_bytes: 8 << 20, ..good() };
+        let warned = machine(&little, &CoreSet::Count(2)).unwrap();
+        assert!(
+            warned[0].starts_with("only 8192 KiB of memory may be locked, 98304 are wanted"),
+            "{warned:?}"
+        );
+        let warned = machine(&Facts { may_lock_all: true, ..little }, &CoreSet::Count(2)).unwrap();
+        assert_eq!(warned, Vec::<String>::new());
     }
 
     #[test]
@@ -318,10 +396,10 @@ mod tests {
 
     #[test]
     fn places_where_promises_cannot_be_kept_are_refused() {
-        let told = |facts: &DirectoryFacts| directory(facts, false).unwrap_err().to_string();
+        let told = |facts: &DirectoryFacts| directory(facts, false, ROOM).unwrap_err().to_string();
         let btrfs = DirectoryFacts { magic: 0x9123_683e, ..place() };
         assert!(told(&btrfs).contains("thalweg.allow.cow=true"));
-        assert!(directory(&btrfs, true).unwrap().unwrap().contains("copies on write"));
+        assert!(directory(&btrfs, true, ROOM).unwrap()[0].contains("copies on write"));
         let tmpfs = DirectoryFacts {
             magic: 0x0102_1994,
             direct_error: Some("Invalid argument".to_owned()),
@@ -329,7 +407,20 @@ mod tests {
         };
         assert!(told(&tmpfs).contains("tmpfs, which refuses direct I/O"));
         assert!(told(&DirectoryFacts { is_kafkas: true, ..place() }).contains("Apache Kafka"));
-        let odd = directory(&DirectoryFacts { magic: 1, ..place() }, false).unwrap().unwrap();
-        assert!(odd.contains("only ext4 and XFS are tested"), "{odd}");
+        let odd = directory(&DirectoryFacts { magic: 1, ..place() }, false, ROOM).unwrap();
+        assert!(odd[0].contains("only ext4 and XFS are tested"), "{odd:?}");
+        let forbidden = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let forbidden = GroundError::NotWritable { path: "/srv".to_owned(), error: forbidden };
+        assert!(forbidden.to_string().contains("ReadWritePaths="), "{forbidden}");
+    }
+
+    #[test]
+    fn a_disk_without_room_for_the_journals_is_told_before_it_is_full() {
+        let little = DirectoryFacts { free_bytes: 40 << 20, ..place() };
+        let told = directory(&little, false, ROOM).unwrap_err().to_string();
+        assert!(told.contains("40 MiB free, 64 are needed"), "{told}");
+        // With journals in it, there is something to recover: it must start, and may have no more room than that.
+        let old = directory(&DirectoryFacts { has_journal: true, ..little }, false, ROOM).unwrap();
+        assert!(old[0].contains("its journals alone may take 512"), "{old:?}");
     }
 }

@@ -14,6 +14,7 @@ pub use judge::{GroundError, Warning};
 
 use crate::config::{Config, CoreSet};
 use facts::{DirectoryFacts, Facts};
+use judge::JournalRoom;
 use lock::DirectoryLock;
 use std::path::PathBuf;
 
@@ -67,6 +68,11 @@ impl Ground {
 pub fn check(config: &Config) -> Result<Ground, GroundError> {
     let facts = Facts::of_this_machine();
     let mut warnings = judge::machine(&facts, &config.thalweg_cores)?;
+    let first_bytes = config.thalweg_journal_file_bytes * config.thalweg_cores.count() as u64;
+    let room = JournalRoom {
+        first_bytes,
+        most_bytes: first_bytes.saturating_mul(config.thalweg_journal_files_max as u64),
+    };
     let mut locks = Vec::new();
     let mut directories = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
@@ -77,7 +83,7 @@ pub fn check(config: &Config) -> Result<Ground, GroundError> {
         }
         locks.push(DirectoryLock::take(&path, name)?);
         let found = DirectoryFacts::of(&path, name);
-        warnings.extend(judge::directory(&found, config.thalweg_allow_cow)?);
+        warnings.extend(judge::directory(&found, config.thalweg_allow_cow, room)?);
         directories.push(Directory {
             path: name.clone(),
             file_system: judge::file_system(found.magic).name.to_owned(),

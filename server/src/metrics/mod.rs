@@ -77,6 +77,8 @@ pub struct ShardLimits {
     pub tail_bytes: usize,
     /// Memory of pages read from segments.
     pub cache_bytes: usize,
+    /// Memory of groups' members and offsets.
+    pub group_bytes: usize,
     /// Length of a journal file.
     pub journal_file_bytes: u64,
     /// Journal files in all its directories.
@@ -122,6 +124,8 @@ pub struct ShardMetrics {
     pub panics: AtomicU64,
     /// Memory that requests hold.
     pub request_memory: AtomicI64,
+    /// Memory that groups hold.
+    pub group_memory: AtomicI64,
     /// Fetch sessions kept.
     pub fetch_sessions: AtomicI64,
     /// What the engine counts.
@@ -159,6 +163,7 @@ impl ShardMetrics {
             connections_failed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             request_memory: AtomicI64::new(0),
+            group_memory: AtomicI64::new(0),
             fetch_sessions: AtomicI64::new(0),
             engine,
         }

@@ -69,7 +69,7 @@ metric_table! {
     Counter "thalweg_connections_failed_total" "Connections closed for something their client did wrong.", |shard, out| out.value(&[], shard.connections_failed.load(Relaxed));
     Counter "thalweg_connections_closed_total" "Connections that ended, by reason.", |shard, out| closed(shard, out);
     Counter "thalweg_panics_total" "Panics caught.", |shard, out| out.value(&[], shard.panics.load(Relaxed));
-    Gauge "thalweg_memory_bytes" "Memory in use, by budget.", |shard, out| memory(shard, out);
+    Gauge "thalweg_memory_bytes" "Memory in use, by budget: requests (on their way in), tails (not yet in their segments, and for readers of the newest), cache (pages read from segments), groups (members and offsets).", |shard, out| memory(shard, out);
     Gauge "thalweg_memory_limit_bytes" "Memory that may be used, by budget.", |shard, out| memory_limits(shard, out);
     Gauge "thalweg_fetch_sessions" "Incremental fetch sessions kept.", |shard, out| out.value(&[], shard.fetch_sessions.load(Relaxed));
     Counter "thalweg_batches_total" "Batches appended.", |shard, out| out.value(&[], shard.engine.batches_total.load(Relaxed));
@@ -89,8 +89,8 @@ metric_table! {
     Counter "thalweg_read_bytes_total" "Bytes read from segments.", |shard, out| out.value(&[], shard.engine.read_bytes_total.load(Relaxed));
     Counter "thalweg_cache_hits_total" "Pages found in the cache.", |shard, out| out.value(&[], shard.engine.cache_hits_total.load(Relaxed));
     Counter "thalweg_cache_misses_total" "Pages not found in the cache.", |shard, out| out.value(&[], shard.engine.cache_misses_total.load(Relaxed));
-    Gauge "thalweg_partitions_online" "Partitions served.", |shard, out| out.value(&[], shard.engine.logs_online.load(Relaxed));
-    Gauge "thalweg_partitions_offline" "Partitions fenced or offline.", |shard, out| out.value(&[], shard.engine.logs_offline.load(Relaxed));
+    Gauge "thalweg_partitions_online" "Logs served: partitions of topics, also internal ones, and the log of the metadata.", |shard, out| out.value(&[], shard.engine.logs_online.load(Relaxed));
+    Gauge "thalweg_partitions_offline" "Logs fenced or offline, which are not served.", |shard, out| out.value(&[], shard.engine.logs_offline.load(Relaxed));
     Gauge "thalweg_directories_stopped" "Log directories that stopped after a failed write or sync.", |shard, out| out.value(&[], shard.engine.directories_stopped.load(Relaxed));
 }
 
@@ -167,12 +167,14 @@ fn memory(shard: &ShardMetrics, out: &mut Samples<'_>) {
     out.value(&[("budget", "requests")], shard.request_memory.load(Relaxed));
     out.value(&[("budget", "tails")], shard.engine.tail_memory_bytes.load(Relaxed));
     out.value(&[("budget", "cache")], shard.engine.cache_bytes.load(Relaxed));
+    out.value(&[("budget", "groups")], shard.group_memory.load(Relaxed));
 }
 
 fn memory_limits(shard: &ShardMetrics, out: &mut Samples<'_>) {
     out.value(&[("budget", "requests")], shard.limits.request_bytes);
     out.value(&[("budget", "tails")], shard.limits.tail_bytes);
     out.value(&[("budget", "cache")], shard.limits.cache_bytes);
+    out.value(&[("budget", "groups")], shard.limits.group_bytes);
 }
 
 fn unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {

@@ -59,6 +59,8 @@ pub(super) struct Connection {
     /// What the next request needs to start, if it is here.
     waits_for: Cell<Option<Class>>,
     is_fetching: Cell<bool>,
+    /// What was started last: alone if one runs, since answers come in order.
+    last_started: Cell<Option<ApiKey>>,
     /// Bytes of a large frame are here, more are to come.
     pub(super) is_in_frame: Cell<bool>,
     pub(super) last_read: Cell<Instant>,
@@ -80,6 +82,7 @@ impl Connection {
             ready_since: Cell::new(None),
             waits_for: Cell::new(None),
             is_fetching: Cell::new(false),
+            last_started: Cell::new(None),
             is_in_frame: Cell::new(false),
             last_read: Cell::new(now),
             last_sent: Cell::new(now),
@@ -133,6 +136,9 @@ impl Connection {
                 if let Some(reason) = read_end.take_if(|reason| self.is_over(reason)) {
                     return Poll::Ready(reason);
                 }
+                if shard.connections.is_stopping() && self.has_only_a_wait() {
+                    return Poll::Ready(CloseReason::Stopping);
+                }
                 // An answer may have let the next request start: then the reader is not asleep.
                 let may_start = self.waits_for.get().is_some_and(|class| self.may_start(class));
                 if read_end.is_some() || !may_start {
@@ -161,6 +167,14 @@ impl Connection {
             CloseReason::Stopping => self.is_idle(),
             _ => true,
         }
+    }
+
+    /// Whether nothing is under way but a request that waits for what others do, perhaps for minutes. The broker's stop
+    /// does not wait for it: cut off, it has lost nothing, and the client asks again where it finds a broker.
+    fn has_only_a_wait(&self) -> bool {
+        let waits = [ApiKey::Fetch, ApiKey::JoinGroup, ApiKey::SyncGroup];
+        let is_wait = self.last_started.get().is_some_and(|api| waits.contains(&api));
+        is_wait && self.pipeline.borrow().running() == 1 && self.outbox.borrow().is_empty()
     }
 
     fn may_start(&self, class: Class) -> bool {
@@ -224,6 +238,7 @@ impl Connection {
     ) {
         self.pipeline.borrow_mut().start(class);
         self.is_fetching.set(context.header.api_key == ApiKey::Fetch);
+        self.last_started.set(Some(context.header.api_key));
         let shard = Rc::clone(shard);
         self.running.borrow_mut().push_back(Box::pin(async move {
             shard.metrics.queue.record(context.received.elapsed());

@@ -122,6 +122,12 @@ impl Connections {
             shard.router.sleep(Duration::from_millis(2)).await;
         }
         let late: Vec<Rc<Connection>> = self.0.open.borrow().values().cloned().collect();
+        if !late.is_empty() {
+            tracing::warn!(
+                connections = late.len(),
+                "requests that did not end in time, or whose answers nobody reads, are cut off"
+            );
+        }
         late.iter().for_each(|connection| connection.close(CloseReason::Stopping));
     }
 
@@ -164,6 +170,7 @@ impl Connections {
         let idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
         while !shard.connections.is_stopping() {
             shard.router.sleep(SWEEP_INTERVAL).await;
+            shard.metrics.group_memory.store(shard.groups.budget().bytes() as i64, Ordering::Relaxed);
             if shard.id == ShardId(0) {
                 // Counted for all cores together.
                 shard.metrics.panics.store(shard.router.panics(), Ordering::Relaxed);

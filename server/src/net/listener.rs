@@ -8,16 +8,15 @@ use crate::route::ShardId;
 use crate::shard::Shard;
 use glommio::io::PollableFd;
 use rustc_hash::FxHashMap;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Connections that the kernel completes before they are accepted.
-const BACKLOG: i32 = 1024;
 /// Request memory that weighs as much as a connection when a shard is chosen.
 const LOAD_BYTES: usize = 256 << 10;
 /// Pause after an error of the system: out of descriptors, most likely, and waiting lets connections end.
@@ -109,32 +108,6 @@ impl Drop for Place {
     }
 }
 
-/// Binds an address that nobody else has: the port is never shared, so a second broker fails here, in words.
-///
-/// # Errors
-/// Those of the system, with the address.
-pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    let host = if host.is_empty() { "0.0.0.0" } else { host };
-    let told = |error: io::Error| io::Error::new(error.kind(), format!("{host}:{port}: {error}"));
-    let address: SocketAddr = (host, port)
-        .to_socket_addrs()
-        .map_err(told)?
-        .next()
-        .ok_or_else(|| told(io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
-    listen(address).map_err(told)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    // A port in TIME_WAIT after a restart may be bound again; one that somebody listens on may not.
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
-}
-
 /// Accepts for one listener.
 pub struct Acceptor {
     /// Its place in the configuration.
@@ -146,18 +119,29 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the doors close.
+    /// Accepts until `stop` ends; then the port is closed, and who comes is refused by the kernel.
     ///
     /// # Errors
     /// When the ring does not take the socket.
-    pub async fn run(self, shard: Rc<Shard>) -> io::Result<()> {
+    pub async fn run(self, shard: Rc<Shard>, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listener, socket, doors } = self;
         let socket = PollableFd::new(socket)?;
-        while !doors.is_closed.load(Ordering::SeqCst) {
-            socket.readable().await?;
+        let mut stop = pin!(stop);
+        loop {
+            let stopped = async {
+                stop.as_mut().await;
+                None
+            };
+            let readable = async { Some(socket.readable().await) };
+            match futures_lite::future::or(stopped, readable).await {
+                None => return Ok(()),
+                Some(readable) => readable?,
+            }
             for _ in 0..ACCEPTS_IN_A_ROW {
                 match socket.get_ref().accept() {
-                    Ok((stream, peer)) => hand_over(&shard, &doors, listener, stream, peer.ip()),
+                    Ok((stream, peer)) => {
+                        hand_over(&shard, &doors, listener, stream, peer.ip().to_canonical());
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -168,7 +152,6 @@ impl Acceptor {
             }
             shard.router.yield_if_needed().await;
         }
-        Ok(())
     }
 }
 
@@ -219,14 +202,5 @@ mod tests {
         assert!(doors.enter(other, 3, 2).is_some());
         doors.close();
         assert!(doors.enter(HERE, 3, 2).is_none());
-    }
-
-    #[test]
-    fn a_port_that_somebody_has_is_refused_in_words() {
-        let first = bind("127.0.0.1", 0).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let refused = bind("127.0.0.1", port).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
-        assert!(refused.to_string().contains(&port.to_string()));
     }
 }

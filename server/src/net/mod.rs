@@ -3,6 +3,7 @@
 //! One acceptor per listener hands sockets to shards; each connection is one task on its shard. Machines (`frame`,
 //! `pipeline`, `budget`, `send`) decide; `socket`, `connection` and `listener` carry out.
 
+mod bind;
 mod budget;
 mod connection;
 mod connections;
@@ -14,9 +15,10 @@ mod pulse;
 mod send;
 mod socket;
 
+pub use bind::{BindError, Bound, bind};
 pub use budget::Budget;
 pub use connections::{CloseReason, Connections};
 pub use http::serve_http;
-pub use listener::{Acceptor, Doors, Load, bind};
+pub use listener::{Acceptor, Doors, Load};
 pub use pipeline::Class;
 pub use pulse::pulse;

@@ -4,8 +4,10 @@ use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::future::Future;
 use std::time::Duration;
 
-/// Memory for the device's reads and writes that is registered with the ring; what is over it is allocated.
+/// Memory for the device's reads and writes that is registered with the rings; what is over it is allocated.
 const IO_MEMORY_BYTES: usize = 16 << 20;
+/// Locked memory that an executor takes where it may: its buffers are registered with each of its three rings.
+pub const LOCKED_BYTES: usize = 3 * IO_MEMORY_BYTES;
 /// How long a task queue runs before others get their turn. Far below it, an executor was seen to sleep on runnable tasks.
 const TURN: Duration = Duration::from_millis(1);
 /// Threads for calls that block, apart from the executor's core.

@@ -10,7 +10,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use executor::run_core;
+pub use executor::{LOCKED_BYTES, run_core};
 pub use placement::{ShardId, owner};
 pub use reply::ShardGone;
 
@@ -68,6 +68,13 @@ impl<S: 'static> Paths<S> {
     ///
     /// A task beside it that does nothing takes the pulse: only a wake-up of a task that is not runnable reaches a parked core.
     pub async fn nudged<F: Future>(&self, shard: ShardId, future: F) -> F::Output {
+        // Until that task has run once, this one takes the pulse: a core that parks in between, on a busy machine, would
+        // have nobody to be woken for (seen: one start in twenty hung).
+        poll_fn(|context| {
+            self.mesh.expect_nudge(shard.0, context.waker());
+            Poll::Ready(())
+        })
+        .await;
         let mesh = Arc::clone(&self.mesh);
         let pulsed = glommio::spawn_local(poll_fn(move |context| {
             mesh.expect_nudge(shard.0, context.waker());

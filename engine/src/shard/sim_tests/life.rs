@@ -163,8 +163,9 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         broker.compare_bounds();
     }
     if plan.tidy {
-        // Time for what has expired to be sealed, to go, and for its files to follow.
-        broker.simulation.sleep(Duration::from_secs(40)).await;
+        // Time for what has expired to be sealed, to go, and for its files to follow: a minute for what was cut before the
+        // log was told its settings.
+        broker.simulation.sleep(Duration::from_secs(100)).await;
         broker.compare_files(&disk);
     }
     for (shard, engine) in broker.engines.iter().enumerate() {
@@ -300,7 +301,7 @@ impl Broker {
             }
             // Removed before or under the reader: it goes on where the log starts.
             Err(ReadError::OutOfRange { log_start, .. }) if log_start.as_i64() > offset => {
-                self.logs.borrow_mut()[at].starts_at(log_start.as_i64());
+                self.logs.borrow_mut()[at].seen_to_start_at(log_start.as_i64());
                 Some(log_start.as_i64())
             }
             Err(error) => {

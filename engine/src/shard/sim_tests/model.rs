@@ -138,13 +138,18 @@ impl ModelLog {
         if expires { self.seen_end.max(self.acked_end) } else { self.start_max }
     }
 
-    /// The log starts here: nothing removed is back, and nothing is gone that nobody removed.
-    pub(super) fn starts_at(&mut self, start: i64) {
+    /// The log starts here, says a reader: nothing removed is back, and nothing is gone that nobody removed.
+    pub(super) fn seen_to_start_at(&mut self, start: i64) {
         let name = &self.identity.topic;
         assert!(start >= self.start_acked, "{name}: removed to {}, starts at {start}", self.start_acked);
         assert!(start <= self.may_start_at(), "{name}: starts at {start}, removed to {}", self.start_max);
-        self.start_acked = start;
         self.start_max = self.start_max.max(start);
+    }
+
+    /// The same, and it was acknowledged.
+    pub(super) fn starts_at(&mut self, start: i64) {
+        self.seen_to_start_at(start);
+        self.start_acked = start;
     }
 
     /// Recovery found the log up to `end`: what was promised is there, and what is gone was promised to nobody.
