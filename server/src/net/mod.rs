@@ -15,7 +15,7 @@ mod pulse;
 mod send;
 mod socket;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind_within};
 pub use budget::Budget;
 pub use connections::{CloseReason, Connections};
 pub use http::serve_http;
