@@ -221,7 +221,7 @@ pub(super) fn one_killed(trial: &Trial) -> Shown {
 }
 
 pub(super) fn static_members_restart(trial: &Trial) -> Shown {
-    let differs = trial.client.differs.iter().find(|(verb, _)| *verb == "static restart");
+    let differs = trial.client.differs("static restart");
     let mut group = Group::new(trial, 4);
     let names = [fresh("first"), fresh("second")];
     for name in &names {
@@ -247,5 +247,5 @@ pub(super) fn static_members_restart(trial: &Trial) -> Shown {
         assert_eq!(group.members[other].seen.rebalances, rebalances, "no rebalance for the other");
     }
     let shown = group.end();
-    Shown { without: differs.iter().map(|(_, what)| (*what).to_string()).collect(), ..shown }
+    Shown { without: differs.into_iter().collect(), ..shown }
 }
