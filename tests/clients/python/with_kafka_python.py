@@ -107,7 +107,11 @@ class Consumer(ConsumerRebalanceListener):
         return [name_of(partition) for partition in self.client.assignment()]
 
     async def poll(self, limit):
-        batches = self.client.poll(timeout_ms=POLL_MS, max_records=limit)
+        try:
+            batches = self.client.poll(timeout_ms=POLL_MS, max_records=limit)
+        except kafka.errors.KafkaConnectionError as error:  # 3.0.12 tells it to whoever polls while the broker is away
+            driver.trouble(error)
+            return []
         return [
             (name_of(partition), record.offset, record.timestamp, record.key, record.value)
             for partition, records in batches.items()
