@@ -5,7 +5,7 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thalweg_engine::io::DmaDisk;
@@ -18,8 +18,8 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::{Config, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
-use thalweg_server::net::{Acceptor, Bound, Connections, Doors, bind_within, pulse, serve_http};
-use thalweg_server::route::{Paths, ShardId, owner, run_core};
+use thalweg_server::net::{Acceptor, Bound, Connections, Doors, bind_within, serve_http};
+use thalweg_server::route::{Paths, Pulse, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::signals::{Shutdown, watch_signals};
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
@@ -29,9 +29,6 @@ use thalweg_server::{ground, identity};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Recovery looks for work all its short life: an executor that parks can miss a wake-up, and no other task of it would
-/// bring it back.
-const NEVER_PARK: Duration = Duration::from_secs(3600);
 /// Time that started requests get to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -48,6 +45,7 @@ fn main() -> ExitCode {
 /// What every executor is started with.
 struct Plan {
     parts: Parts,
+    pulse: Pulse,
     settings: EngineSettings,
     unclean: bool,
     stop: Arc<Shutdown>,
@@ -122,9 +120,8 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
     tell(&config, &ground, memory, &cluster_id);
     let ports = Mutex::new(hold_ports(&config)?);
     let paths = Paths::new(shard_count);
-    let quiet = Arc::new(AtomicBool::new(false));
-    pulse(paths.clone(), Arc::clone(&quiet)).map_err(|error| format!("no thread can be started: {error}"))?;
-    let recovered = recover_all(settings.clone(), shard_count, &paths)?;
+    let pulse = Pulse::start().map_err(|error| format!("no thread can be started: {error}"))?;
+    let recovered = recover_all(settings.clone(), shard_count, &pulse)?;
     for unknown in &recovered.unknown {
         tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
     }
@@ -151,16 +148,12 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
         failure: Mutex::default(),
         settings,
         parts,
+        pulse,
     });
-    serve_all(&plan, recovered, shard_count, &quiet)
+    serve_all(&plan, recovered, shard_count)
 }
 
-fn serve_all(
-    plan: &Arc<Plan>,
-    recovered: Recovered,
-    shard_count: usize,
-    quiet: &AtomicBool,
-) -> Result<(), String> {
+fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Result<(), String> {
     let shares = recovered.split(shard_count, |identity| {
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
@@ -177,7 +170,7 @@ fn serve_all(
             return Err("a shard's thread ended in a panic".to_owned());
         }
     }
-    quiet.store(true, Ordering::Relaxed);
+    plan.pulse.end();
     match plan.failed() {
         Some(message) => Err(message),
         None => {
@@ -188,13 +181,12 @@ fn serve_all(
 }
 
 /// Reads the journals on an executor of its own, before any shard runs.
-fn recover_all(settings: EngineSettings, shard_count: usize, paths: &Paths) -> Result<Recovered, String> {
-    run_core("recovery", None, NEVER_PARK, async move {
+fn recover_all(settings: EngineSettings, shard_count: usize, pulse: &Pulse) -> Result<Recovered, String> {
+    run_core(pulse, "recovery", None, Duration::ZERO, async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
-        let recovering = recover(&disks, &settings, shard_count, now);
-        let recovered = paths.nudged(ShardId(0), recovering).await.map_err(|error| error.to_string());
+        let recovered = recover(&disks, &settings, shard_count, now).await.map_err(|error| error.to_string());
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
@@ -214,7 +206,7 @@ fn run_or_abort(shard: usize, share: Share, plan: &Arc<Plan>) {
 fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
     let cpu = plan.placement.get(shard).copied().flatten();
     let spin = Duration::from_micros(plan.parts.config.thalweg_spin_us);
-    let lived = run_core(&format!("shard-{shard}"), cpu, spin, async move {
+    let lived = run_core(&plan.pulse, &format!("shard-{shard}"), cpu, spin, async move {
         if let Err(message) = live(ShardId(shard), share, Arc::clone(plan)).await {
             plan.fail(message);
         }
@@ -228,8 +220,7 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
 /// One shard from its start to its stop.
 async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
     let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
-    let starting = Engine::start(disks, plan.settings.clone(), share);
-    let engine = plan.parts.paths.nudged(id, starting).await;
+    let engine = Engine::start(disks, plan.settings.clone(), share).await;
     // Everybody comes to this point, also who failed: nobody waits for ever.
     plan.engines.wait();
     let engine = engine.map_err(|error| error.to_string())?;

@@ -24,7 +24,7 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::Config;
 use thalweg_server::metrics::{Health, ShardMetrics};
 use thalweg_server::net::{Acceptor, Doors, bind};
-use thalweg_server::route::{Paths, ShardId, owner, run_core};
+use thalweg_server::route::{Paths, Pulse, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::wire::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -45,6 +45,7 @@ struct Running {
     metrics: Vec<Arc<ShardMetrics>>,
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    pulse: Pulse,
 }
 
 /// Starts so many shards on `directory`; topics have a partition on each.
@@ -62,9 +63,10 @@ fn start(directory: &Path, shard_count: usize) -> Running {
     let disks = |settings: &EngineSettings| -> Vec<DmaDisk> {
         settings.directories.iter().cloned().map(DmaDisk::new).collect()
     };
+    let pulse = Pulse::start().unwrap();
     let own = settings.clone();
     let recovering = async move { recover(&disks(&own), &own, shard_count, Timestamp(0)).await.unwrap() };
-    let recovered = run_core("recovery", None, Duration::ZERO, recovering).unwrap();
+    let recovered = run_core(&pulse, "recovery", None, Duration::ZERO, recovering).unwrap();
     let parts = Arc::new(Parts {
         config,
         cluster_id: "hot-path".to_owned(),
@@ -83,9 +85,9 @@ fn start(directory: &Path, shard_count: usize) -> Running {
     });
     let live = |(shard, share)| {
         let (parts, stop, told) = (Arc::clone(&parts), Arc::clone(&stop), told.clone());
-        let (engines, settings) = (Arc::clone(&engines), settings.clone());
+        let (engines, settings, pulse) = (Arc::clone(&engines), settings.clone(), pulse.clone());
         std::thread::spawn(move || {
-            let lived = run_core("hot path", None, Duration::ZERO, async move {
+            let lived = run_core(&pulse, "hot path", None, Duration::ZERO, async move {
                 let engine = Engine::start(disks(&settings), settings, share).await.unwrap();
                 engines.wait();
                 let shard = make_shard(ShardId(shard), engine, &parts);
@@ -106,16 +108,16 @@ fn start(directory: &Path, shard_count: usize) -> Running {
     };
     let threads: Vec<_> = shares.into_iter().enumerate().map(live).collect();
     let (ports, metrics): (Vec<Option<u16>>, Vec<_>) = hearing.iter().take(shard_count).unzip();
-    Running { port: ports.into_iter().flatten().next().unwrap(), metrics, stop, threads }
+    Running { port: ports.into_iter().flatten().next().unwrap(), metrics, stop, threads, pulse }
 }
 
 /// Shard 0 opens the metadata log and a door.
 async fn open(shard: &Rc<Shard>, parts: &Parts) -> u16 {
     Cluster::start(shard, false).await.unwrap();
-    let socket = bind("127.0.0.1", 0).unwrap();
+    let socket = bind("127.0.0.1", 0).unwrap().listen().unwrap();
     let port = socket.local_addr().unwrap().port();
     let acceptor = Acceptor { listener: 0, socket, doors: Arc::clone(&parts.doors) };
-    let accepting = acceptor.run(Rc::clone(shard));
+    let accepting = acceptor.run(Rc::clone(shard), std::future::pending());
     shard.router.spawn("a listener", async move { accepting.await.unwrap() });
     port
 }
@@ -137,6 +139,7 @@ impl Running {
     fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        self.pulse.end();
     }
 }
 

@@ -7,6 +7,7 @@ mod block;
 mod cache;
 mod dma;
 mod probe;
+mod rouse;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
@@ -14,6 +15,7 @@ pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_c
 pub(crate) use cache::{PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;
+pub use rouse::Rouser;
 
 use std::future::Future;
 use std::io;

@@ -84,7 +84,7 @@ pub fn bind_within(host: &str, port: u16, patience: Duration) -> Result<Bound, B
 ///
 /// # Errors
 /// When somebody else has it, or it is none of this machine's.
-fn bind(host: &str, port: u16) -> Result<Bound, BindError> {
+pub fn bind(host: &str, port: u16) -> Result<Bound, BindError> {
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     if host.is_empty() {
         let all = bind_to((Ipv6Addr::UNSPECIFIED, port).into());

@@ -11,14 +11,12 @@ mod frame;
 mod http;
 mod listener;
 mod pipeline;
-mod pulse;
 mod send;
 mod socket;
 
-pub use bind::{BindError, Bound, bind_within};
+pub use bind::{BindError, Bound, bind, bind_within};
 pub use budget::Budget;
 pub use connections::{CloseReason, Connections};
 pub use http::serve_http;
 pub use listener::{Acceptor, Doors, Load};
 pub use pipeline::Class;
-pub use pulse::pulse;

@@ -1,8 +1,10 @@
 //! One executor on one core: the settings that were found to matter.
 
+use super::Pulse;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::future::Future;
 use std::time::Duration;
+use thalweg_engine::io::Rouser;
 
 /// Memory for the device's reads and writes that is registered with the rings; what is over it is allocated.
 const IO_MEMORY_BYTES: usize = 16 << 20;
@@ -16,23 +18,32 @@ const BLOCKING_THREADS: usize = 2;
 const _: () = assert!(TURN.as_millis() >= 1);
 
 /// Runs `work` to its end on an executor in this thread, pinned to `cpu` if there is one; an idle one looks for work for
-/// `spin` before it sleeps.
+/// `spin` before it sleeps (not where it is unpinned), and `pulse` wakes it at times.
 ///
 /// # Errors
 /// When the system refuses an executor: no io_uring, too little locked memory, no such CPU.
 pub fn run_core<T>(
+    pulse: &Pulse,
     name: &str,
     cpu: Option<usize>,
     spin: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, String> {
-    let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
-        .name(name)
-        .spin_before_park(spin)
-        .io_memory(IO_MEMORY_BYTES)
-        .preempt_timer(TURN)
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
-        .make()
-        .map_err(|error| error.to_string())?;
+    let make = || {
+        LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+            .name(name)
+            .spin_before_park(spin)
+            .io_memory(IO_MEMORY_BYTES)
+            .preempt_timer(TURN)
+            .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+            .make()
+    };
+    let (executor, rouser) =
+        Rouser::of(make).map_err(|error| format!("the process's descriptors cannot be listed: {error}"))?;
+    let executor = executor.map_err(|error| error.to_string())?;
+    if rouser.is_empty() {
+        return Err("an executor has no eventfd: nothing could wake it".to_owned());
+    }
+    let _follower = pulse.follow(rouser);
     Ok(executor.run(work))
 }

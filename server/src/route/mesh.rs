@@ -34,9 +34,6 @@ struct Inbox {
     /// Something was put into one of its lanes since it last looked: who puts more need not wake it again.
     is_signalled: AtomicBool,
     waker: AtomicWaker,
-    /// Whom the pulse wakes, again and again: a core that parked with this very task runnable has taken `waker` and would
-    /// never put it back.
-    pulsed: Mutex<Option<Waker>>,
 }
 
 /// The queues between all cores, shared by them.
@@ -59,7 +56,6 @@ impl<W> Mesh<W> {
             is_closed: AtomicBool::new(false),
             is_signalled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            pulsed: Mutex::default(),
         };
         Arc::new(Self { lanes, inboxes: (0..shard_count).map(inbox).collect() })
     }
@@ -95,23 +91,6 @@ impl<W> Mesh<W> {
         }
     }
 
-    /// Makes every core look, though nothing came.
-    pub(super) fn nudge(&self) {
-        for inbox in &self.inboxes {
-            if let Some(waker) = lock(&inbox.pulsed).as_ref() {
-                waker.wake_by_ref();
-            }
-        }
-    }
-
-    /// Has `waker` woken by every nudge from now on.
-    pub(super) fn expect_nudge(&self, target: usize, waker: &Waker) {
-        let mut pulsed = lock(&self.inboxes[target].pulsed);
-        if !pulsed.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *pulsed = Some(waker.clone());
-        }
-    }
-
     /// A core takes no more; what was sent to it is dropped.
     pub(super) fn close(&self, target: usize) {
         self.inboxes[target].is_closed.store(true, Ordering::Release);
@@ -126,7 +105,6 @@ impl<W> Mesh<W> {
     pub(super) fn take(&self, target: usize, waker: &Waker, taken: &mut VecDeque<W>) -> bool {
         let inbox = &self.inboxes[target];
         inbox.waker.register(waker);
-        self.expect_nudge(target, waker);
         if !inbox.is_signalled.swap(false, Ordering::AcqRel) {
             return false;
         }

@@ -6,12 +6,14 @@
 mod executor;
 mod mesh;
 mod placement;
+mod pulse;
 mod reply;
 #[cfg(test)]
 mod tests;
 
 pub use executor::{LOCKED_BYTES, run_core};
 pub use placement::{ShardId, owner};
+pub use pulse::Pulse;
 pub use reply::ShardGone;
 
 use crate::shard::Shard;
@@ -57,32 +59,6 @@ impl<S: 'static> Paths<S> {
     /// How many cores there are.
     pub fn shard_count(&self) -> usize {
         self.shard_count
-    }
-
-    /// Wakes every core though nothing came: see `net::pulse`.
-    pub fn nudge(&self) {
-        self.mesh.nudge();
-    }
-
-    /// Carries a future to its end though its core may park with work to do. For what comes before the core's mesh runs.
-    ///
-    /// A task beside it that does nothing takes the pulse: only a wake-up of a task that is not runnable reaches a parked core.
-    pub async fn nudged<F: Future>(&self, shard: ShardId, future: F) -> F::Output {
-        // Until that task has run once, this one takes the pulse: a core that parks in between, on a busy machine, would
-        // have nobody to be woken for (seen: one start in twenty hung).
-        poll_fn(|context| {
-            self.mesh.expect_nudge(shard.0, context.waker());
-            Poll::Ready(())
-        })
-        .await;
-        let mesh = Arc::clone(&self.mesh);
-        let pulsed = glommio::spawn_local(poll_fn(move |context| {
-            mesh.expect_nudge(shard.0, context.waker());
-            Poll::<()>::Pending
-        }));
-        let output = future.await;
-        pulsed.cancel().await;
-        output
     }
 }
 
