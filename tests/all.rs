@@ -19,6 +19,7 @@ mod kafka_tools;
 mod list_offsets;
 mod listeners;
 mod many_partitions;
+mod matrix;
 mod metadata;
 mod metrics;
 mod produce_acks;

@@ -2,9 +2,10 @@
 //!
 //! A client that this machine cannot have is skipped in one loud line (`harness::skip`).
 
+use harness::driver::{Driver, Seen};
 use harness::kafka_tools::RELEASES;
 use harness::process::{self, Output};
-use harness::programs::{self, run_json};
+use harness::programs;
 use harness::scratch::Scratch;
 use harness::verbs::fresh;
 use harness::{Against, Broker, records};
@@ -25,46 +26,43 @@ fn numbered(first: usize, count: usize) -> Vec<String> {
     (first..first + count).map(|number| format!("value-{number}")).collect()
 }
 
+/// The values of what a driver has read.
+fn told(seen: &Seen) -> Vec<String> {
+    seen.records.iter().map(|record| record.value.clone()).collect()
+}
+
 #[test]
 fn sarama_without_negotiation_writes_and_reads_every_codec() {
     let broker = Broker::shared();
     let Some(sarama) = programs::sarama() else { return };
     for protocol in ["1.0.0", "2.1.0"] {
-        let topic = fresh("sarama");
+        let (topic, address) = (fresh("sarama"), broker.address());
         broker.client().create_topic(&topic, 1);
-        let base =
-            ["-brokers", &broker.address(), "-topic", &topic, "-protocol", protocol].map(str::to_string);
-        let run = |verb: &str, more: &[&str]| {
-            let arguments: Vec<&str> = [verb]
-                .into_iter()
-                .chain(base.iter().map(String::as_str))
-                .chain(more.iter().copied())
-                .collect();
-            run_json(&sarama, &arguments)
+        let base = [("bootstrap", address.as_str()), ("protocol", protocol)];
+        let run = |verb: &str, more: &[(&str, &str)]| {
+            Driver::start(&sarama, protocol, verb, &[&base, more].concat()).ended().clone()
         };
         let mut codecs = vec!["none", "gzip", "snappy", "lz4"];
         if protocol == "2.1.0" {
             codecs.push("zstd");
         }
         for (number, codec) in codecs.iter().enumerate() {
-            let (first, acks) = ((number * 2000).to_string(), if number % 2 == 0 { "1" } else { "-1" });
-            let sent = run("produce", &["-first", &first, "-count", "2000", "-codec", codec, "-acks", acks]);
-            assert_eq!(sent["acked"], 2000, "protocol {protocol}, {codec}");
+            let (first, acks) = ((number * 2000).to_string(), if number % 2 == 0 { "1" } else { "all" });
+            let keys = [("first", first.as_str()), ("count", "2000"), ("codec", *codec), ("acks", acks)];
+            let sent = run("produce", &[&[("topic", topic.as_str())], &keys[..]].concat());
+            assert_eq!(sent.acked, 2000, "protocol {protocol}, {codec}");
         }
         let total = codecs.len() * 2000;
         assert_eq!(values(&broker, &topic), numbered(0, total));
-        let read = run("consume", &["-count", &total.to_string()]);
-        assert_eq!(read["values"], json!(numbered(0, total)), "protocol {protocol}");
+        let read = run("consume", &[("topics", &topic), ("max", &total.to_string())]);
+        assert_eq!(told(&read), numbered(0, total), "protocol {protocol}");
         if *broker.against() == Against::Kafka("4.3.1".to_string()) {
             continue; // Kafka 4 has dropped OffsetCommit 1, the only version that this sarama sends
         }
         let group = fresh("sarama");
-        let first = run("group", &["-group", &group, "-count", "1500"]);
-        let second = run("group", &["-group", &group, "-count", "1500"]);
-        assert_eq!(first["values"], json!(numbered(0, 1500)));
-        let resumed = second["values"][0].as_str().unwrap_or_default().to_string();
-        assert!(numbered(0, 1501).contains(&resumed), "went on at {resumed}");
-        assert_ne!(resumed, "value-0", "the group's offsets were kept");
+        let keys = [("topics", topic.as_str()), ("group", &group), ("max", "1500")];
+        assert_eq!(told(&run("consume", &keys)), numbered(0, 1500));
+        assert_eq!(told(&run("consume", &keys)), numbered(1500, 1500), "the group's offsets were kept");
     }
 }
 
@@ -205,23 +203,25 @@ fn the_java_clients_work_with_their_defaults() {
     let broker = Broker::shared();
     let address = broker.address();
     for release in RELEASES {
-        let Some(driver) = programs::java_driver(release) else { continue };
+        let Some(program) = programs::java_driver(release) else { continue };
         let (topic, group) = (fresh("java"), fresh("java"));
         broker.client().create_topic(&topic, 1);
+        let here = [("bootstrap", address.as_str()), ("topic", &topic)];
         for (number, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
-            let (first, compression) = ((number * 1000).to_string(), format!("compression.type={codec}"));
-            let mut arguments = vec!["produce", &address, &topic, &first, "1000"];
-            if codec != "none" {
-                arguments.push(&compression);
-            }
-            let sent = driver.run(&arguments);
-            assert_eq!(sent["acked"], 1000, "{release}, {codec}");
-            assert_eq!(sent["partitions"]["0"], json!([number * 1000, number * 1000 + 999]));
+            let first = (number * 1000).to_string();
+            // The producer's defaults: idempotent, acknowledged by all.
+            let keys =
+                [("first", first.as_str()), ("count", "1000"), ("codec", codec), ("idempotent", "true")];
+            let mut producer = Driver::start(&program, release, "produce", &[&here[..], &keys].concat());
+            assert_eq!(producer.ended().acked, 1000, "{release}, {codec}");
+            assert_eq!(values(&broker, &topic), numbered(0, (number + 1) * 1000), "{release}, {codec}");
         }
-        let first = driver.run(&["consume", &address, &topic, &group, "2000"]);
-        let second = driver.run(&["consume", &address, &topic, &group, "3000"]);
-        let mut all: Vec<String> = serde_json::from_value(first["values"].clone()).unwrap();
-        all.extend(serde_json::from_value::<Vec<String>>(second["values"].clone()).unwrap());
+        let mut all = Vec::new();
+        for max in ["2000", "3000"] {
+            let keys = [("bootstrap", address.as_str()), ("topics", &topic), ("group", &group), ("max", max)];
+            let mut consumer = Driver::start(&program, release, "consume", &keys);
+            all.extend(told(consumer.ended()));
+        }
         assert_eq!(all, numbered(0, 5000), "{release}: committed and resumed without a gap");
     }
 }

@@ -8,7 +8,7 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
@@ -16,9 +16,6 @@ use kafka_protocol::messages::{
 };
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Codes of a coordinator that is not there yet: asked again.
-const LOADING: [i16; 3] = [14, 15, 16];
 
 fn group_id(name: &str) -> GroupId {
     GroupId(text(name))
@@ -35,7 +32,7 @@ fn find_coordinator(client: &mut Client, group: &str) {
             // Offsets, since a heartbeat is answered kindly while the group's log is still read.
             let probe = OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(None);
             let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![probe]));
-            if !LOADING.contains(&answer.groups[0].error_code) {
+            if !code::COORDINATOR_COMES.contains(&answer.groups[0].error_code) {
                 return;
             }
         }
@@ -126,22 +123,6 @@ fn commit(
         .with_topics(vec![topic]);
     let answer = client.call(8, &request);
     answer.topics[0].partitions.iter().map(|part| part.error_code).collect()
-}
-
-/// Committed offset and metadata of each partition asked for.
-fn committed(client: &mut Client, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, String)> {
-    let topic = OffsetFetchRequestTopics::default()
-        .with_name(topic_name(topic))
-        .with_partition_indexes(partitions.to_vec());
-    let group =
-        OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(Some(vec![topic]));
-    let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![group])).groups.remove(0);
-    assert_eq!(answer.error_code, code::NONE);
-    let parts = &answer.topics[0].partitions;
-    parts
-        .iter()
-        .map(|part| (part.committed_offset, part.metadata.clone().unwrap_or_default().to_string()))
-        .collect()
 }
 
 #[test]
@@ -248,20 +229,17 @@ fn offsets_are_kept_by_group_and_partition() {
     client.create_topic(&topic, 3);
     client.produce(&topic, 0, &Batch::numbered(0, 10, 10));
     find_coordinator(&mut client, &group);
-    assert_eq!(committed(&mut client, &group, &topic, &[0, 1]), [(-1, String::new()), (-1, String::new())]);
+    assert_eq!(client.committed(&group, &topic, &[0, 1]), [(-1, String::new()), (-1, String::new())]);
     assert_eq!(
         commit(&mut client, &group, (-1, ""), &topic, &[(0, 4), (2, 0)]),
         [code::NONE, code::NONE],
         "a plain consumer"
     );
     let note = || "note".to_string();
-    assert_eq!(
-        committed(&mut client, &group, &topic, &[0, 1, 2]),
-        [(4, note()), (-1, String::new()), (0, note())]
-    );
+    assert_eq!(client.committed(&group, &topic, &[0, 1, 2]), [(4, note()), (-1, String::new()), (0, note())]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(0, 2)]), [code::NONE], "back is allowed");
-    assert_eq!(committed(&mut client, &group, &topic, &[0]), [(2, note())]);
-    assert_eq!(committed(&mut client, &fresh("other"), &topic, &[0]), [(-1, String::new())]);
+    assert_eq!(client.committed(&group, &topic, &[0]), [(2, note())]);
+    assert_eq!(client.committed(&fresh("other"), &topic, &[0]), [(-1, String::new())]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(9, 1)]), [code::UNKNOWN_TOPIC_OR_PARTITION]);
 }
 
@@ -281,7 +259,7 @@ fn only_members_of_the_generation_commit_to_an_active_group() {
     );
     assert_eq!(commit(&mut client, &group, (1, "stranger"), &topic, &[(0, 8)]), [code::UNKNOWN_MEMBER_ID]);
     assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(0, 8)]), [code::UNKNOWN_MEMBER_ID]);
-    assert_eq!(committed(&mut client, &group, &topic, &[0])[0].0, 7);
+    assert_eq!(client.committed(&group, &topic, &[0])[0].0, 7);
 }
 
 #[test]
@@ -306,10 +284,8 @@ fn committed_offsets_survive_a_stop_and_a_kill() {
         broker.start_again(None);
         let mut client = broker.client();
         find_coordinator(&mut client, "readers");
-        let kept: Vec<i64> = committed(&mut client, "readers", "read", &[0, 1])
-            .into_iter()
-            .map(|(offset, _)| offset)
-            .collect();
+        let kept: Vec<i64> =
+            client.committed("readers", "read", &[0, 1]).into_iter().map(|(offset, _)| offset).collect();
         assert_eq!(kept, [offset, 0], "round {round}");
     }
 }
@@ -330,23 +306,6 @@ fn commit_until_gone(client: &mut Client, group: &str, start: i64) -> (i64, i64)
             }
             Err(_) => return (acknowledged, acknowledged + 1),
         }
-    }
-}
-
-/// The committed offset, asked again while the coordinator loads. It is never "none" meanwhile, and no code sticks.
-fn committed_after_restart(client: &mut Client, group: &str) -> i64 {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let topic =
-            OffsetFetchRequestTopics::default().with_name(topic_name("read")).with_partition_indexes(vec![0]);
-        let asked =
-            OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(Some(vec![topic]));
-        let answer = client.call(8, &OffsetFetchRequest::default().with_groups(vec![asked])).groups.remove(0);
-        if answer.error_code == code::NONE {
-            return answer.topics[0].partitions[0].committed_offset;
-        }
-        assert!(LOADING.contains(&answer.error_code), "{}", answer.error_code);
-        assert!(Instant::now() < deadline, "{} sticks", answer.error_code);
     }
 }
 
@@ -374,7 +333,7 @@ fn offsets_acknowledged_are_neither_lost_nor_set_back_by_kills_under_load() {
         broker.start_again(None);
         let mut client = broker.client();
         for ((group, (acknowledged, sent)), before) in groups.iter().zip(&bounds).zip(&mut known) {
-            let kept = committed_after_restart(&mut client, group);
+            let kept = client.committed(group, "read", &[0])[0].0;
             assert!((*acknowledged..=*sent).contains(&kept), "{group}: {kept}, acknowledged {acknowledged}");
             assert!(*acknowledged > *before, "{group} committed nothing in round {round}");
             *before = kept;
@@ -418,7 +377,7 @@ fn groups_store_compressed_where_the_operator_wants_it() {
     broker.kill();
     broker.start_again(None);
     let mut client = broker.client();
-    assert_eq!(committed_after_restart(&mut client, "g"), 7);
+    assert_eq!(client.committed("g", "read", &[0])[0].0, 7);
     assert_eq!(heartbeat(&mut client, "g", 1, &joined.member_id), code::NONE);
 }
 
@@ -438,7 +397,7 @@ fn groups_that_load_a_long_log_say_so_and_then_know_everything() {
     broker.kill();
     broker.start_again(None);
     let mut client = broker.client();
-    assert_eq!(committed_after_restart(&mut client, group), COMMITS);
+    assert_eq!(client.committed(group, "read", &[0])[0].0, COMMITS);
     assert_eq!(heartbeat(&mut client, group, 1, &joined.member_id), code::NONE, "nobody has to join again");
     assert_eq!(&sync(&mut client, group, &joined, &[]).assignment[..], b"share");
     let refused = client.try_produce("__consumer_offsets", 0, Batch::of(&["v"]).encode());
@@ -488,13 +447,13 @@ fn offsets_of_a_deleted_topic_go_with_it_even_where_the_name_is_used_again() {
     }
     assert_eq!(client.delete_topic(&gone), code::NONE);
     let deadline = Instant::now() + Duration::from_secs(30);
-    while committed(&mut client, &group, &gone, &[0])[0].0 != -1 {
+    while client.committed(&group, &gone, &[0])[0].0 != -1 {
         assert!(Instant::now() < deadline, "the offset of a deleted topic stays");
         thread::sleep(Duration::from_millis(50));
     }
     client.create_topic(&gone, 1);
-    assert_eq!(committed(&mut client, &group, &gone, &[0])[0].0, -1);
-    assert_eq!(committed(&mut client, &group, &kept, &[0])[0].0, 7);
+    assert_eq!(client.committed(&group, &gone, &[0])[0].0, -1);
+    assert_eq!(client.committed(&group, &kept, &[0])[0].0, 7);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use thalweg_server::cluster::{Cluster, View};
 use thalweg_server::config::{Config, load};
 use thalweg_server::logging::{LogTarget, start_log};
 use thalweg_server::metrics::{Health, ShardMetrics};
-use thalweg_server::net::{Acceptor, Bound, Connections, Doors, bind, serve_http};
+use thalweg_server::net::{Acceptor, Bound, Connections, Doors, bind_within, serve_http};
 use thalweg_server::route::{Paths, Pulse, ShardId, owner, run_core};
 use thalweg_server::shard::Shard;
 use thalweg_server::signals::{Shutdown, watch_signals};
@@ -86,6 +86,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
     outcome
 }
 
+/// How long the port of a broker that was killed a moment ago may still be held by the kernel.
+const PORT_FREED_WITHIN: Duration = Duration::from_secs(5);
+
 /// The addresses to serve on, in the order of `listeners`, and that of probes.
 #[derive(Debug, Default)]
 struct Ports {
@@ -97,11 +100,11 @@ struct Ports {
 fn hold_ports(config: &Config) -> Result<Ports, String> {
     let mut ports = Ports::default();
     for listener in &config.listeners_parsed {
-        let bound = bind(&listener.bind_host, listener.bind_port);
+        let bound = bind_within(&listener.bind_host, listener.bind_port, PORT_FREED_WITHIN);
         ports.clients.push(bound.map_err(|error| format!("listener {}: {error}", listener.name))?);
     }
     if let Some((host, port)) = &config.http_parsed {
-        let bound = bind(host, *port);
+        let bound = bind_within(host, *port, PORT_FREED_WITHIN);
         ports.http = Some(bound.map_err(|error| format!("thalweg.http.listener {error}, or none"))?);
     }
     Ok(ports)

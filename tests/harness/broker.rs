@@ -131,12 +131,11 @@ impl Broker {
     /// If it runs already or does not get ready.
     pub fn start_again(&mut self, cores: Option<&str>) -> Duration {
         assert!(self.child.is_none(), "the broker runs already");
-        // Outside of the time that is measured: the first command of a test run builds the binary.
         let command = match &self.against {
             Against::Thalweg => self.thalweg(cores),
             Against::Kafka(release) => self.kafka(release),
         };
-        let begun = Instant::now();
+        let begun = Instant::now(); // not before: the first command builds the broker
         let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         follow(child.stdout.take().expect("a pipe"), &self.log);
         follow(child.stderr.take().expect("a pipe"), &self.log);

@@ -3,12 +3,12 @@
 //! `tests/clients/java/pom.xml` names what they need; Maven fetches it once per release into the client cache. A JVM costs about a second
 //! to start, so tools are run sparingly, with small heaps and the first compiler only.
 
+use crate::cached::cached;
 use crate::process::{self, Output, which};
-use crate::scratch::{client_cache, repository};
+use crate::scratch::repository;
 use crate::skip;
-use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -123,21 +123,14 @@ fn install(release: &str) -> Result<PathBuf, String> {
     for program in ["java", "mvn"] {
         which(program).ok_or_else(|| format!("{program} is not installed"))?;
     }
-    let home = client_cache().join(format!("kafka-{release}"));
-    let libs = home.join("libs");
-    fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-    let lock = File::create(home.join("lock")).map_err(|error| error.to_string())?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| error.to_string())?;
-    let complete = home.join("complete");
     let pom = repository().join("tests/clients/java/pom.xml");
     let wanted = fs::read_to_string(&pom).map_err(|error| format!("{}: {error}", pom.display()))?;
-    if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
-        return Ok(libs);
-    }
-    let _ = fs::remove_dir_all(&libs);
-    copy_dependencies(&pom, release, &libs)?;
-    fs::write(&complete, wanted).map_err(|error| error.to_string())?;
-    Ok(libs)
+    let home = cached(&format!("kafka-{release}"), &wanted, |home| {
+        let libs = home.join("libs");
+        let _ = fs::remove_dir_all(&libs);
+        copy_dependencies(&pom, release, &libs)
+    })?;
+    Ok(home.join("libs"))
 }
 
 fn copy_dependencies(pom: &Path, release: &str, libs: &Path) -> Result<(), String> {

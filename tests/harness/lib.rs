@@ -4,8 +4,10 @@
 //! known to be Kafka's and not ours. Without it they run against the `thalweg` binary of this workspace.
 
 pub mod broker;
+pub mod cached;
 pub mod client;
 pub mod conversation;
+pub mod driver;
 pub mod kafka_tools;
 pub mod probe;
 pub mod process;
@@ -16,6 +18,7 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod subjects;
 pub mod told;
 pub mod tool_shell;
 pub mod transcript;

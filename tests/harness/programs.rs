@@ -5,27 +5,31 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | KafkaJS | `tests/clients/kafkajs` (lock file of npm) | `npm ci` |
+//! | the rows of the client matrix | `tests/clients`, as `subjects.rs` lists them | pip, go, npm, javac, cargo |
 //! | Java producer and consumer, tools in a row | `tests/clients/java` | `javac` against a release's jars |
 
+use crate::cached::cached;
+use crate::driver::Program;
 use crate::kafka_tools::Kafka;
-use crate::process::{self, Output, which};
+use crate::process::{self, which};
 use crate::scratch::{repository, target_dir};
 use crate::skip;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
 const BUILD_WITHIN: Duration = Duration::from_mins(25);
-const RUN_WITHIN: Duration = Duration::from_mins(3);
 
 /// One build at a time, and each only once.
 static BUILT: Mutex<Vec<(String, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
 
 /// The Go driver on Elastic's sarama; `None`, loudly, where it cannot be built.
-pub fn sarama() -> Option<PathBuf> {
-    once("sarama", || go_build("sarama"))
+pub fn sarama() -> Option<Program> {
+    once("sarama", || go_build("sarama")).map(Program::alone)
 }
 
 /// Filebeat; `None`, loudly, where it cannot be built.
@@ -51,10 +55,13 @@ pub fn kcat() -> Option<PathBuf> {
 }
 
 /// The Java driver against one release's clients; `None`, loudly, where it cannot be built.
-pub fn java_driver(release: &str) -> Option<JavaDriver> {
+pub fn java_driver(release: &str) -> Option<Program> {
     let kafka = Kafka::installed(release)?;
     let classes = java_classes(&kafka)?;
-    Some(JavaDriver { kafka, classes })
+    let class_path = format!("{}:{}", classes.display(), kafka.class_path());
+    let java = kafka.java_with("256m", &class_path, "Driver");
+    let arguments = java.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    Some(Program { path: java.get_program().into(), arguments, keys: Vec::new() })
 }
 
 /// What lies in `tests/clients/java`, compiled against one release's jars; `None`, loudly, where it cannot be built.
@@ -72,43 +79,50 @@ pub(crate) fn java_classes(kafka: &Kafka) -> Option<PathBuf> {
     })
 }
 
-/// `tests/clients/java/Driver.java`, compiled.
-#[derive(Clone, Debug)]
-pub struct JavaDriver {
-    kafka: Kafka,
-    classes: PathBuf,
+/// The driver on KafkaJS; `None`, loudly, where it cannot be built.
+pub fn kafkajs() -> Option<Program> {
+    let main = once("kafkajs", || npm_install("kafkajs"))?;
+    Some(Program { path: "node".into(), arguments: vec![main.display().to_string()], keys: Vec::new() })
 }
 
-impl JavaDriver {
-    /// Runs one verb and reads the JSON it prints.
-    ///
-    /// # Panics
-    /// If the driver fails.
-    pub fn run(&self, arguments: &[&str]) -> serde_json::Value {
-        let class_path = format!("{}:{}", self.classes.display(), self.kafka.class_path());
-        let mut java = self.kafka.java_with("256m", &class_path, "Driver");
-        java.args(arguments);
-        json(&process::run(&java, b"", RUN_WITHIN).succeeded(&format!("java driver {arguments:?}")))
+/// Installs what the lock file of `tests/clients/<name>` pins, once, and lays the driver beside it: Node looks for modules from there.
+fn npm_install(name: &str) -> Result<PathBuf, String> {
+    for program in ["node", "npm"] {
+        which(program).ok_or_else(|| format!("{program} is not installed"))?;
     }
+    let source = repository().join("tests/clients").join(name);
+    let lock = source.join("package-lock.json");
+    let wanted = fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let pinned = ["package.json", "package-lock.json"];
+    let home = cached(&format!("npm-{name}"), &wanted, |home| {
+        copy(&source, home, |file| pinned.contains(&file))?;
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(home);
+        built(&npm)
+    })?;
+    let beside = target_dir().join("test-clients").join(name);
+    fs::create_dir_all(&beside).map_err(|error| error.to_string())?;
+    copy(&source, &beside, |file| file == "package.json" || file.ends_with(".js"))?;
+    let modules = beside.join("node_modules");
+    let _ = fs::remove_file(&modules);
+    symlink(home.join("node_modules"), &modules)
+        .map_err(|error| format!("{}: {error}", modules.display()))?;
+    Ok(beside.join("main.js"))
 }
 
-/// Runs a program of ours to its end and reads the line of JSON it prints.
-///
-/// # Panics
-/// If it fails.
-pub fn run_json(program: &PathBuf, arguments: &[&str]) -> serde_json::Value {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    json(&process::run(&command, b"", RUN_WITHIN).succeeded(&format!("{} {arguments:?}", program.display())))
-}
-
-fn json(output: &Output) -> serde_json::Value {
-    let line = output.lines().last().copied().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", output.stderr))
+fn copy(source: &Path, target: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+    let entries = fs::read_dir(source).map_err(|error| format!("{}: {error}", source.display()))?;
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        if wanted(&name.to_string_lossy()) {
+            fs::copy(source.join(&name), target.join(&name))
+                .map_err(|error| format!("{}: {error}", name.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds `tests/clients/<name>`. Go keeps what it compiled, so only the first build takes long.
-fn go_build(name: &str) -> Result<PathBuf, String> {
+pub(crate) fn go_build(name: &str) -> Result<PathBuf, String> {
     which("go").ok_or("go is not installed")?;
     let binary = target_dir().join("test-clients").join(name);
     let mut go = Command::new("go");
@@ -125,7 +139,7 @@ fn apt_get(arguments: &[&str]) -> Result<(), String> {
     built(&apt)
 }
 
-fn built(command: &Command) -> Result<(), String> {
+pub(crate) fn built(command: &Command) -> Result<(), String> {
     let output = process::run(command, b"", BUILD_WITHIN);
     let last: Vec<&str> = output.stderr.lines().rev().take(3).collect();
     if output.status.success() {
@@ -135,7 +149,7 @@ fn built(command: &Command) -> Result<(), String> {
     }
 }
 
-fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option<PathBuf> {
+pub(crate) fn once(client: &str, build: impl FnOnce() -> Result<PathBuf, String>) -> Option<PathBuf> {
     let mut known = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let index = known.iter().position(|(name, _)| name == client).unwrap_or_else(|| {
         known.push((client.to_string(), build()));
@@ -151,6 +165,7 @@ mod tests {
     //! Runs before the behaviour tests, so that no build takes the cores away from under them.
     use super::*;
     use crate::kafka_tools::RELEASES;
+    use crate::subjects::SUBJECTS;
 
     #[test]
     fn every_client_is_built_or_named_as_skipped() {
@@ -158,10 +173,13 @@ mod tests {
             ("sarama", sarama().is_some()),
             ("filebeat", filebeat().is_some()),
             ("kcat", kcat().is_some()),
+            ("kafkajs", kafkajs().is_some()),
             ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
             ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
         ];
-        let names: Vec<_> = ready.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        let subjects = SUBJECTS.iter().map(|subject| (subject.name, subject.ready().is_some()));
+        let names: Vec<_> =
+            ready.into_iter().chain(subjects).filter(|(_, there)| *there).map(|(name, _)| name).collect();
         skip::loud(&format!("clients ready: {}", names.join(", ")));
     }
 }

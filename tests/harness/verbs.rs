@@ -12,12 +12,13 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteTopicsRequest,
-    FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    ProduceRequest, TopicName,
+    FetchRequest, GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetFetchRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Record;
@@ -35,6 +36,8 @@ pub mod code {
     pub const CORRUPT_MESSAGE: i16 = 2;
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
     pub const MESSAGE_TOO_LARGE: i16 = 10;
+    /// Loading, not available, not here: asked again.
+    pub const COORDINATOR_COMES: [i16; 3] = [14, 15, 16];
     pub const INVALID_TOPIC_EXCEPTION: i16 = 17;
     pub const INVALID_REQUIRED_ACKS: i16 = 21;
     pub const ILLEGAL_GENERATION: i16 = 22;
@@ -291,6 +294,34 @@ impl Client {
             request = request.with_timeout_ms(5_000);
         }
         self.call(version, &request).topics.remove(0).partitions.remove(0)
+    }
+
+    /// Committed offset and metadata of each partition asked for, as soon as the coordinator is there; -1 where there is none.
+    ///
+    /// # Panics
+    /// If the group is refused.
+    pub fn committed(&mut self, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, String)> {
+        let topic = OffsetFetchRequestTopics::default()
+            .with_name(topic_name(topic))
+            .with_partition_indexes(partitions.to_vec());
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(GroupId(text(group)))
+            .with_topics(Some(vec![topic]));
+        let request = OffsetFetchRequest::default().with_groups(vec![group]);
+        let deadline = Instant::now() + TOPIC_WITHIN;
+        let answer = loop {
+            let answer = self.call(8, &request).groups.remove(0);
+            if !code::COORDINATOR_COMES.contains(&answer.error_code) || Instant::now() > deadline {
+                break answer;
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(answer.error_code, code::NONE);
+        let parts = &answer.topics[0].partitions;
+        parts
+            .iter()
+            .map(|part| (part.committed_offset, part.metadata.clone().unwrap_or_default().to_string()))
+            .collect()
     }
 
     /// A producer id and epoch for an idempotent producer.

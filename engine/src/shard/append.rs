@@ -4,9 +4,7 @@ use super::api::{Append, AppendError, LogError, Staged};
 use super::directory::{Directory, SharedLog};
 use super::signal::Pass;
 use super::stats::EngineStats;
-use crate::batch::{
-    BatchError, CheckRules, CheckedBatch, UNPACKED_BYTES_MAX, check, is_packed, is_remade,
-};
+use crate::batch::{BatchError, CheckRules, CheckedBatch, UNPACKED_BYTES_MAX, check, is_packed, is_remade};
 use crate::io::Disk;
 use crate::log::{Admission, Verdict};
 use crate::units::{LogId, Offset, Timestamp};

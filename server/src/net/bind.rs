@@ -5,9 +5,13 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 1024;
+/// Pause before a port that is taken is asked for again.
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Why an address cannot be had. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,23 @@ pub enum BindError {
 pub struct Bound {
     socket: OwnedFd,
     address: String,
+}
+
+/// Holds an address, and waits for it at most for `patience` while somebody else has it.
+///
+/// A process that was killed has its port for a while after it has ended: the kernel takes its io_uring rings down later, and they hold
+/// the listener. Whoever starts it again at once would find the port taken. Blocks the thread: for the start, before there are shards.
+///
+/// # Errors
+/// As `bind`.
+pub fn bind_within(host: &str, port: u16, patience: Duration) -> Result<Bound, BindError> {
+    let begun = Instant::now();
+    loop {
+        match bind(host, port) {
+            Err(BindError::Taken { .. }) if begun.elapsed() < patience => thread::sleep(ASKED_EVERY),
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Holds an address. An empty host is every address of the machine, of both families where it has both.
@@ -132,6 +153,19 @@ mod tests {
             assert!(matches!(refused, BindError::Taken { .. }), "{refused}");
             assert!(refused.to_string().contains(&port.to_string()));
         }
+    }
+
+    #[test]
+    fn a_port_that_comes_free_is_waited_for() {
+        let first = bind("127.0.0.1", 0).unwrap().listen().unwrap();
+        let port = first.local_addr().unwrap().port();
+        assert!(matches!(bind_within("127.0.0.1", port, Duration::ZERO), Err(BindError::Taken { .. })));
+        let freeing = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(first);
+        });
+        assert!(bind_within("127.0.0.1", port, Duration::from_mins(1)).is_ok());
+        freeing.join().unwrap();
     }
 
     #[test]

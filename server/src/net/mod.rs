@@ -14,7 +14,7 @@ mod pipeline;
 mod send;
 mod socket;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, bind_within};
 pub use budget::Budget;
 pub use connections::{CloseReason, Connections};
 pub use http::serve_http;

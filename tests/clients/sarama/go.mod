@@ -2,7 +2,10 @@ module thalweg.test/sarama
 
 go 1.21
 
-require github.com/Shopify/sarama v1.27.0
+require (
+	github.com/Shopify/sarama v1.27.0
+	thalweg.test/driver v0.0.0
+)
 
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect
@@ -25,3 +28,5 @@ require (
 
 // The fork that Filebeat 8.9 is built with.
 replace github.com/Shopify/sarama => github.com/elastic/sarama v1.19.1-0.20220310193331-ebc2b0d8eef3
+
+replace thalweg.test/driver => ../go

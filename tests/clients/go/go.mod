@@ -1,0 +1,3 @@
+module thalweg.test/driver
+
+go 1.21
