@@ -285,6 +285,10 @@ impl Broker {
             fs::write(self.scratch.path().join(name), text).expect("the settings can be written");
             command.args(["--config", name]);
         }
+        // Variables of the test run are none of the broker's settings.
+        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("THALWEG_")) {
+            command.env_remove(name);
+        }
         command.envs(self.sources.environment.iter().copied());
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));

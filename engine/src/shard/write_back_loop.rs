@@ -25,14 +25,17 @@ const WORKERS: usize = 4;
 const LAP_PAUSE: Duration = Duration::from_millis(1);
 /// How often sealed segments and expired producers are looked for.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Retention that is asked for more often than this would do nothing but look.
+const RETENTION_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn write_back_loop(self: Rc<Self>) {
         let mut looked = self.disk.now();
         loop {
-            let upkeep =
-                self.disk.sleep(UPKEEP_INTERVAL.min(Duration::from_millis(self.settings.retention_check_ms)));
+            let retention =
+                Duration::from_millis(self.settings.retention_check_ms).max(RETENTION_INTERVAL_MIN);
+            let upkeep = self.disk.sleep(UPKEEP_INTERVAL.min(retention));
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;

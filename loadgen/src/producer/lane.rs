@@ -88,6 +88,9 @@ pub struct Lane {
     hold_until: Duration,
     /// Waits for all answers under way before it sends again.
     rewinding: bool,
+    /// Batches that may be under way now. Of an idempotent producer that the broker does not know it takes any sequence for
+    /// the first: were the first batch refused, the second would take its place, so the second waits for the first one's answer.
+    open_max: usize,
 }
 
 impl Lane {
@@ -105,6 +108,7 @@ impl Lane {
             pending: VecDeque::new(),
             hold_until: Duration::ZERO,
             rewinding: false,
+            open_max: if retry == Retry::Always { 1 } else { pending_max },
         }
     }
 
@@ -123,9 +127,13 @@ impl Lane {
         self.pending.iter().all(|batch| batch.on_wire)
     }
 
-    /// A new batch may be made: none waits to be sent, and there are not too many under way.
+    /// A new batch may be made: none waits to be sent, there are not too many under way, and the oldest of an idempotent
+    /// producer is not being repeated. A broker knows its last five batches again: were more stored behind one that is
+    /// repeated, that would be out of order for good.
     pub fn has_room(&self) -> bool {
-        !self.rewinding && self.pending.len() < self.pending_max && self.is_on_wire()
+        let repeats =
+            self.retry == Retry::Always && self.pending.front().is_some_and(|batch| batch.sends > 1);
+        !self.rewinding && !repeats && self.pending.len() < self.open_max && self.is_on_wire()
     }
 
     /// Takes a new batch; its sequence must be the next.
@@ -188,7 +196,10 @@ impl Lane {
         }
         let batch = self.pending.remove(place).expect("its place was just found");
         match code {
-            0 | DUPLICATE_SEQUENCE => Answered::Acknowledged(batch),
+            0 | DUPLICATE_SEQUENCE => {
+                self.open_max = self.pending_max;
+                Answered::Acknowledged(batch)
+            }
             _ if idempotent => Answered::Fatal(batch),
             code if MAYBE_APPENDED.contains(&code) => Answered::Unknown(batch),
             _ => Answered::Refused(batch),
@@ -266,6 +277,37 @@ mod tests {
         }
         assert!(lane.is_empty());
         assert_eq!(lane.next_sequence(), 30);
+    }
+
+    /// Found with a broker that refused a producer's first batch: it took the second for the first, and the first never again.
+    #[test]
+    fn an_idempotent_producer_has_one_batch_under_way_until_the_broker_knows_it() {
+        let mut known = lane(Retry::Always, 1, 1);
+        assert!(!known.has_room(), "the first answer is under way");
+        assert!(matches!(known.on_answer(0, NOT_LEADER, MS(1)), Answered::Again));
+        assert_eq!(wire(&mut known, MS(500), 9), [0]);
+        assert!(!known.has_room());
+        assert!(matches!(known.on_answer(0, 0, MS(501)), Answered::Acknowledged(_)));
+        assert!(known.has_room());
+        assert!(lane(Retry::Times(0), 1, 1).has_room(), "a plain producer has no sequence to lose");
+    }
+
+    #[test]
+    fn nothing_new_goes_behind_a_batch_that_is_repeated() {
+        let mut lane = lane(Retry::Always, 1, 1);
+        lane.on_answer(0, 0, MS(1));
+        assert!(lane.has_room());
+        lane.on_link_lost(MS(2));
+        let shape = BodyShape { records_max: 10, batch_bytes_max: 1 << 20, codec: Codec::None };
+        let maker = BodyMaker::new(Payload::filler(1, 0, 0, 1, 1), shape).make(10, None, Vec::new(), true);
+        lane.push(Pending::new(10, maker.unwrap(), [0; HEADER_BYTES], MS(2)));
+        assert_eq!(wire(&mut lane, MS(3), 9), [10]);
+        assert!(lane.has_room(), "it is on its first way");
+        lane.on_link_lost(MS(4));
+        assert_eq!(wire(&mut lane, MS(5), 9), [10]);
+        assert!(!lane.has_room());
+        lane.on_answer(10, DUPLICATE_SEQUENCE, MS(6));
+        assert!(lane.has_room());
     }
 
     #[test]
