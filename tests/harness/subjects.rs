@@ -28,6 +28,8 @@ pub struct Subject {
     pub keys: &'static [(&'static str, &'static str)],
     /// Where it behaves in its own way, on Kafka as well: a verb, and what is not asked of it there, with the reason.
     pub differs: &'static [(&'static str, &'static str)],
+    /// A fault of the client's own that shows at times, on Kafka as well: a cell that fails is tried once more, loudly.
+    pub stumbles: Option<&'static str>,
     /// Whether it is another row's client with another assignor, and only what groups do differs.
     pub groups_only: bool,
 }
@@ -46,7 +48,7 @@ pub enum Source {
 }
 
 const fn subject(name: &'static str, source: Source) -> Subject {
-    Subject { name, source, keys: &[], differs: &[], groups_only: false }
+    Subject { name, source, keys: &[], differs: &[], stumbles: None, groups_only: false }
 }
 
 const fn with_assignor(
@@ -54,12 +56,12 @@ const fn with_assignor(
     source: Source,
     keys: &'static [(&'static str, &'static str)],
 ) -> Subject {
-    Subject { name, source, keys, differs: &[], groups_only: true }
+    Subject { name, source, keys, differs: &[], stumbles: None, groups_only: true }
 }
 
 /// sarama with the protocol version that its users set by hand.
 const fn sarama(name: &'static str, keys: &'static [(&'static str, &'static str)]) -> Subject {
-    Subject { name, source: Source::Go("ibm-sarama"), keys, differs: &[], groups_only: false }
+    Subject { name, source: Source::Go("ibm-sarama"), keys, differs: &[], stumbles: None, groups_only: false }
 }
 
 const KAFKA_PYTHON_OLD: Source = Source::Python("kafka-python-2.0.2", "with_kafka_python.py");
@@ -107,7 +109,10 @@ pub const SUBJECTS: &[Subject] = &[
     subject("kafka-go", Source::Go("kafka-go")),
     subject("KafkaJS", Source::Made(programs::kafkajs)),
     subject("kafka-python 2.0.2", KAFKA_PYTHON_OLD),
-    subject("kafka-python 3.0.12", KAFKA_PYTHON),
+    Subject {
+        stumbles: Some("a poll that ends inside a rejoin makes it lose its assignment, on Kafka 4.3.1 too"),
+        ..subject("kafka-python 3.0.12", KAFKA_PYTHON)
+    },
     subject("aiokafka", AIOKAFKA),
 ];
 
@@ -124,6 +129,8 @@ pub struct Ready {
     pub lacks: BTreeMap<String, String>,
     /// What is not asked of it, by verb.
     pub differs: &'static [(&'static str, &'static str)],
+    /// Why a cell of it that fails is tried once more.
+    pub stumbles: Option<&'static str>,
 }
 
 impl Ready {
@@ -162,6 +169,7 @@ impl Subject {
                 lacks.iter().map(|(name, why)| (name.clone(), text(why))).collect()
             }),
             differs: self.differs,
+            stumbles: self.stumbles,
             program,
         };
         known.insert(self.name, ready.clone());

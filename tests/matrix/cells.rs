@@ -176,7 +176,15 @@ fn try_all(verb: &Verb, clients: VecDeque<(usize, Ready)>) -> Vec<(usize, Outcom
                     let Some((index, client)) = next else { return };
                     let _permit = Permit::take(1);
                     let trial = Trial { client, address: broker.address() };
-                    let outcome = outcome_of(|| run(&trial));
+                    let mut outcome = outcome_of(|| run(&trial));
+                    if let (Outcome::Failed(failed), Some(why)) = (&outcome, trial.client.stumbles) {
+                        let row = trial.client.name;
+                        skip::loud(&format!(
+                            "matrix, {}: {row} is tried once more, since {why}: {failed}",
+                            verb.name
+                        ));
+                        outcome = outcome_of(|| run(&trial));
+                    }
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome));
                 }
             };
