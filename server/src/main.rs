@@ -220,14 +220,16 @@ fn run_shard(shard: usize, share: Share, plan: &Arc<Plan>) {
 /// One shard from its start to its stop.
 async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> {
     let disks = plan.settings.directories.iter().cloned().map(DmaDisk::new).collect();
+    // What fails is told before the meeting: the others would go on, and ask a shard that never answers.
     let engine = Engine::start(disks, plan.settings.clone(), share).await;
+    let engine = engine.map_err(|error| plan.fail(error.to_string())).ok();
     // Everybody comes to this point, also who failed: nobody waits for ever. The core goes on with its tasks meanwhile: the
     // others may wait for what one of them has begun, such as the next journal file.
     plan.engines.fetch_add(1, Ordering::SeqCst);
     while plan.engines.load(Ordering::SeqCst) < plan.placement.len() {
         glommio::timer::sleep(Duration::from_millis(1)).await;
     }
-    let engine = engine.map_err(|error| error.to_string())?;
+    let Some(engine) = engine else { return Ok(()) };
     if plan.failed().is_some() {
         // Another core cannot be had: nobody would answer for its partitions.
         return engine.stop().await;
