@@ -198,32 +198,27 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Removes the files that are due, and syncs their names before the logs forget them.
+    /// Removes the files that are due, those of one log after those of another.
     async fn remove_leaving(self: &Rc<Self>) -> io::Result<()> {
         let now = self.disk.now();
-        loop {
-            let due = {
+        while !self.is_ending() {
+            let group: VecDeque<Leaving> = {
                 let mut leaving = self.upkeep.leaving.borrow_mut();
-                let at = leaving.iter().position(|file| file.due <= now);
-                at.and_then(|at| leaving.remove(at))
-            };
-            let Some(first) = due.filter(|_| !self.is_ending()) else { return Ok(()) };
-            let mut group = vec![first];
-            {
-                let mut leaving = self.upkeep.leaving.borrow_mut();
-                let (same, rest) =
-                    leaving.drain(..).partition(|file| file.log_id == group[0].log_id && file.due <= now);
+                let Some(first) = leaving.iter().find(|file| file.due <= now) else { return Ok(()) };
+                let log_id = first.log_id;
+                let is_in_group = |file: &Leaving| file.log_id == log_id && file.due <= now;
+                let (group, rest) = leaving.drain(..).partition(is_in_group);
                 *leaving = rest;
-                let same: VecDeque<Leaving> = same;
-                group.extend(same);
-            }
+                group
+            };
             self.remove_group(&group).await?;
             self.disk.yield_now().await;
         }
+        Ok(())
     }
 
-    async fn remove_group(self: &Rc<Self>, group: &[Leaving]) -> io::Result<()> {
-        let Some(first) = group.first() else { return Ok(()) };
+    async fn remove_group(self: &Rc<Self>, group: &VecDeque<Leaving>) -> io::Result<()> {
+        let Some(first) = group.front() else { return Ok(()) };
         // Of a deleted log the whole directory goes, and another log may have its name by now.
         let Some(log) = self.log(first.log_id).filter(|log| !log.borrow().is_detached) else { return Ok(()) };
         log.borrow_mut().removing = true;
@@ -232,7 +227,7 @@ impl<D: Disk> Directory<D> {
         outcome
     }
 
-    async fn remove_files(&self, group: &[Leaving], directory: &str) -> io::Result<()> {
+    async fn remove_files(&self, group: &VecDeque<Leaving>, directory: &str) -> io::Result<()> {
         for leaving in group {
             self.close_segment(leaving.log_id, leaving.base);
             for path in &leaving.files {
