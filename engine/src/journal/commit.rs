@@ -119,6 +119,12 @@ pub(crate) fn commit_bytes(entry_count: usize, payload_bytes: usize) -> usize {
     (2 * (HEAD_BYTES + entry_count * ENTRY_BYTES) + payload_bytes).next_multiple_of(BLOCK_BYTES)
 }
 
+/// Head and table of a commit, which stand at its start and again at its end.
+#[cfg(test)]
+pub(crate) fn front_bytes(entry_count: usize) -> usize {
+    HEAD_BYTES + entry_count * ENTRY_BYTES
+}
+
 fn seed(start: StartId) -> u32 {
     crc32c::crc32c_append(start.counter as u32, &start.random)
 }

@@ -18,6 +18,8 @@ pub(crate) use commit::reseal;
 pub(crate) use commit::{
     COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
 };
+#[cfg(test)]
+pub(crate) use commit::{Commit, front_bytes, read_commit};
 pub(crate) use manifest::{JournalFile, Manifest};
 pub(crate) use replay::{JournalEnd, Outcome, RecoveredLog, RecoveredPiece, Replay};
 pub(crate) use rescue::{RESCUE_SHARD, Rescued, encode_rescue};

@@ -90,12 +90,12 @@ impl<D: Disk> Directory<D> {
                     return Err(AppendError::InvalidProducerEpoch { producer_id, epoch, known });
                 }
             }
-            if self.tail_memory.get() > self.settings.tail_memory_bytes {
+            if self.memory.bytes.get() > self.settings.tail_memory_bytes {
                 self.release_memory();
             }
-            if self.tail_memory.get() > self.settings.tail_memory_bytes {
-                self.lap_wanted.set();
-                self.memory_freed.wait().await;
+            if self.memory.bytes.get() > self.settings.tail_memory_bytes {
+                self.memory.laps.borrow().iter().for_each(|lap| lap.set());
+                self.memory.freed.wait().await;
                 continue;
             }
             let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());

@@ -82,6 +82,17 @@ pub(crate) struct Gates {
     pub(crate) root: Rc<Gate>,
 }
 
+/// Memory of tails, which all directories of a shard share: who waits for it may wait for another directory's.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Taken now.
+    pub(crate) bytes: Cell<usize>,
+    /// Some became free.
+    pub(crate) freed: Signal,
+    /// Wakes the laps of all directories.
+    pub(crate) laps: RefCell<Vec<Rc<Signal>>>,
+}
+
 /// Open segment files, the least recently used closed first.
 pub(crate) struct OpenFiles<D: Disk> {
     /// By log, segment and whether it is written; each with when it was last used.
@@ -128,9 +139,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) queue: RefCell<VecDeque<Item>>,
     pub(crate) journal: RefCell<Journal<D>>,
     pub(crate) commit_wanted: Signal,
-    pub(crate) lap_wanted: Signal,
+    pub(crate) lap_wanted: Rc<Signal>,
     pub(crate) space_freed: Signal,
-    pub(crate) memory_freed: Signal,
     pub(crate) closing: Cell<bool>,
     pub(crate) runs: Cell<usize>,
     /// Held by tasks with a file open that neither loop waits for.
@@ -139,7 +149,9 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) lap_loop_done: Done,
     pub(crate) open_files: RefCell<OpenFiles<D>>,
     pub(crate) unsynced: Cell<u64>,
-    pub(crate) tail_memory: Rc<Cell<usize>>,
+    pub(crate) memory: Rc<Memory>,
+    /// It stopped, and what its logs hold is no longer counted.
+    pub(crate) memory_given_up: Cell<bool>,
     pub(crate) cache: Rc<RefCell<PageCache>>,
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
@@ -208,7 +220,8 @@ impl<D: Disk> Directory<D> {
             }
         }
         EngineStats::set(&self.stats.directories_stopped, 1);
-        self.memory_freed.set();
+        self.give_up_memory();
+        self.memory.freed.set();
         self.space_freed.set();
     }
 
@@ -363,17 +376,32 @@ impl<D: Disk> Directory<D> {
         Ok(())
     }
 
+    /// What the logs of a directory that stopped hold is never freed: the other directories must not wait for it.
+    fn give_up_memory(&self) {
+        if !self.memory_given_up.replace(true) {
+            let logs = self.logs.borrow();
+            let held = |log: &SharedLog| -> usize {
+                log.borrow().segments.iter().map(|segment| segment.tail.memory_bytes()).sum()
+            };
+            let bytes: usize = logs.values().map(held).sum();
+            self.memory.bytes.set(self.memory.bytes.get().saturating_sub(bytes));
+        }
+    }
+
     /// Counts memory of tails, taken or given back.
     pub(crate) fn count_memory(&self, taken: usize, freed: usize) {
-        let bytes = (self.tail_memory.get() + taken).saturating_sub(freed);
-        self.tail_memory.set(bytes);
+        if self.memory_given_up.get() {
+            return;
+        }
+        let bytes = (self.memory.bytes.get() + taken).saturating_sub(freed);
+        self.memory.bytes.set(bytes);
         EngineStats::set(&self.stats.tail_memory_bytes, bytes as u64);
         if freed > 0 {
-            self.memory_freed.set();
+            self.memory.freed.set();
         }
         if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
-            if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
+            if self.memory.bytes.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }
         }
@@ -400,7 +428,7 @@ impl<D: Disk> Directory<D> {
     /// Lets go of written-back memory above what is kept for readers: as much as came in, not more, since giving a lot
     /// of memory back at once takes long.
     pub(crate) fn release_memory(&self) {
-        while self.tail_memory.get() > self.memory_kept_max() {
+        while self.memory.bytes.get() > self.memory_kept_max() {
             let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
             let Some(log) = self.log(log_id) else { continue };
             let mut log = log.borrow_mut();

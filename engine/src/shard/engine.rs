@@ -388,7 +388,7 @@ impl<D: Disk> Engine<D> {
             let _ = write!(
                 text,
                 "\n tail memory {}, available {}, used {:?}, needs old {}, queue {}, runs {}, at {:?}",
-                directory.tail_memory.get(),
+                directory.memory.bytes.get(),
                 directory.keeper.available(),
                 journal.used,
                 journal.needs_old,

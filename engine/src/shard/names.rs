@@ -12,7 +12,7 @@
 use super::directory::{Directory, SharedLog};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::journal::RecoveredLog;
-use crate::units::LogId;
+use crate::units::{LogId, Offset};
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::io;
@@ -123,6 +123,12 @@ pub(super) fn is_partition(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether the log has a directory of its own: that is made, and its name synced, before the first batch is accepted, also
+/// where all bytes still are in the journal alone, and stays when all of them have expired.
+pub(super) fn has_directory(log: &RecoveredLog) -> bool {
+    log.state.segments.last().is_some_and(|segment| segment.offset_end > Offset::ZERO)
+}
+
 /// Says of every log whether its directory and the files that it counts on are there and its own; those that must not
 /// be served for that alone.
 pub(super) async fn look_into_directories<D: Disk>(
@@ -131,8 +137,7 @@ pub(super) async fn look_into_directories<D: Disk>(
     partitions: &BTreeSet<String>,
 ) -> BTreeSet<LogId> {
     let faults = logs.iter().map(|log| async move {
-        let is_written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
-        if log.fault.is_some() || !is_written {
+        if log.fault.is_some() || !has_directory(log) {
             return None;
         }
         let name = super::recovery::directory_name(&log.state.identity);
@@ -163,8 +168,8 @@ fn fault_of(log: &RecoveredLog, name: &str, found: &[(String, bool)]) -> Option<
         ));
     }
     let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    let written = log.state.segments.iter().filter(|segment| segment.written_end.as_u64() > 0);
-    let mut files = written.map(|segment| format!("{:020}.log", segment.base.as_i64()));
+    let filled = log.state.segments.iter().filter(|segment| segment.end.as_u64() > 0);
+    let mut files = filled.map(|segment| format!("{:020}.log", segment.base.as_i64()));
     let missing = files.find(|file| !names.contains(file.as_str()))?;
     Some(format!("its file {name}/{missing} is missing: put it back and start again"))
 }

@@ -6,7 +6,7 @@
 
 use super::journal_reader::read_journal;
 use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
-use super::names::{is_deleted, is_kept, is_partition, look_into_directories, remove_deleted};
+use super::names::{has_directory, is_deleted, is_kept, is_partition, look_into_directories, remove_deleted};
 use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
@@ -37,9 +37,9 @@ pub enum RecoveryError {
         #[source]
         source: io::Error,
     },
-    /// The list of journal files does not check.
+    /// The list of journal files does not check, or is missing where such files are.
     #[error(
-        "{directory}/thalweg-journal/manifest does not check: restore it from a backup, or move the directory away"
+        "{directory}/thalweg-journal/manifest is missing or does not check: restore it from a backup, or move the directory away"
     )]
     Manifest {
         /// The log directory.
@@ -135,11 +135,9 @@ pub(crate) async fn recover_directory<D: Disk>(
     let nameless = outcome.strays.iter().map(|stray| stray.log_id).collect();
     let Outcome { logs, deleted, .. } = outcome;
     // A name that is used again stands for its new log only once that has a file.
-    let is_written =
-        |log: &&RecoveredLog| log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
     let name_of = |log: &RecoveredLog| directory_name(&log.state.identity);
     let known: BTreeSet<String> = logs.iter().map(name_of).collect();
-    let taken: BTreeSet<String> = logs.iter().filter(is_written).map(name_of).collect();
+    let taken: BTreeSet<String> = logs.iter().filter(|log| has_directory(log)).map(name_of).collect();
     let loose = partitions.into_iter().filter(|name| !taken.contains(name)).chain(kept).collect();
     let mut unknown = remove_deleted(disk, loose, &deleted).await.map_err(io("removing a deleted topic"))?;
     unknown.retain(|name| !known.contains(name));
@@ -165,15 +163,23 @@ async fn read_manifest<D: Disk>(
     directory: &str,
     has_partitions: bool,
 ) -> Result<Manifest, RecoveryError> {
+    let unread =
+        |source| RecoveryError::Io { what: "reading the manifest", directory: directory.to_owned(), source };
     match disk.read_small(&manifest_path(), MANIFEST_BYTES_MAX).await {
         Ok(bytes) => Manifest::decode(&bytes)
             .ok_or_else(|| RecoveryError::Manifest { directory: directory.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && has_partitions => {
-            Err(RecoveryError::NoJournal { directory: directory.to_owned() })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
-        Err(source) => {
-            Err(RecoveryError::Io { what: "reading the manifest", directory: directory.to_owned(), source })
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match has_journals(disk).await {
+            // The first start makes it before any of them.
+            Ok(true) => Err(RecoveryError::Manifest { directory: directory.to_owned() }),
+            Ok(false) if has_partitions => Err(RecoveryError::NoJournal { directory: directory.to_owned() }),
+            Ok(false) => Ok(Manifest::default()),
+            Err(source) => Err(unread(source)),
+        },
+        Err(source) => Err(unread(source)),
     }
+}
+
+async fn has_journals<D: Disk>(disk: &D) -> io::Result<bool> {
+    let names = disk.list(Path::new(JOURNAL_DIRECTORY)).await?;
+    Ok(names.iter().any(|(name, _)| name.ends_with(".journal")))
 }

@@ -1,6 +1,6 @@
 //! From files to engines: recover every directory once, split what was found among the shards, start each.
 
-use super::directory::{Directory, Gates, Journal, OpenFiles};
+use super::directory::{Directory, Gates, Journal, Memory, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
 use super::recovery::{RecoveryError, recover_directory};
@@ -102,6 +102,21 @@ pub async fn recover<D: Disk>(
 }
 
 impl Recovered {
+    /// All that a second recovery must find again.
+    #[cfg(test)]
+    pub(crate) fn describe(&self) -> std::collections::BTreeSet<String> {
+        let logs = self.directories.iter().flat_map(|directory| &directory.logs).map(|log| {
+            let tails: usize = log.open.iter().map(|segment| segment.tail.len()).sum();
+            format!("{:?}, {tails} B in memory, fault {:?}", log.state, log.fault)
+        });
+        let ids = |what: &'static str, ids: &[LogId]| {
+            ids.iter().map(move |id| format!("{what} {id}")).collect::<Vec<_>>()
+        };
+        let ids = [ids("deleted", &self.deleted), ids("nameless", &self.nameless)];
+        let unknown = self.unknown.iter().map(|name| format!("unknown {name}"));
+        logs.chain(ids.into_iter().flatten()).chain(unknown).collect()
+    }
+
     /// Gives each log to its owner.
     pub fn split(self, shard_count: usize, owner: impl Fn(&LogIdentity) -> usize) -> Vec<Share> {
         let mut shares: Vec<Share> =
@@ -138,7 +153,7 @@ impl<D: Disk> Engine<D> {
         keep_spare_chunks((settings.tail_memory_bytes / 8).min(SPARE_BYTES_MAX));
         let stats = Arc::new(EngineStats::default());
         let cache = Rc::new(RefCell::new(PageCache::new(settings.cache_bytes)));
-        let tail_memory = Rc::new(Cell::new(0));
+        let memory = Rc::new(Memory::default());
         let segment_number = Rc::new(Cell::new(0));
         let gates = Rc::new(Gates::default());
         let mut directories = Vec::new();
@@ -153,9 +168,8 @@ impl<D: Disk> Engine<D> {
                 logs: RefCell::default(),
                 queue: RefCell::default(),
                 commit_wanted: Signal::default(),
-                lap_wanted: Signal::default(),
+                lap_wanted: Rc::default(),
                 space_freed: Signal::default(),
-                memory_freed: Signal::default(),
                 closing: Cell::new(false),
                 runs: Cell::new(0),
                 tasks: Rc::default(),
@@ -163,7 +177,8 @@ impl<D: Disk> Engine<D> {
                 lap_loop_done: Done::default(),
                 open_files: RefCell::new(OpenFiles::new(settings.open_files_max)),
                 unsynced: Cell::new(0),
-                tail_memory: Rc::clone(&tail_memory),
+                memory: Rc::clone(&memory),
+                memory_given_up: Cell::new(false),
                 cache: Rc::clone(&cache),
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
@@ -176,6 +191,7 @@ impl<D: Disk> Engine<D> {
                 upkeep,
                 segment_number: Rc::clone(&segment_number),
             });
+            memory.laps.borrow_mut().push(Rc::clone(&directory.lap_wanted));
             adopt(&directory, own.logs);
             let first = directory.begin_file().await.and_then(|begun| match begun {
                 true => Ok(()),

@@ -103,7 +103,7 @@ impl<D: Disk> Directory<D> {
             let short = self.available() <= self.settings.journal_files_max / 2;
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
-                self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
+                self.dirty_bytes() > dirty_max || self.memory.bytes.get() > self.settings.tail_memory_bytes;
             let cut = {
                 let journal = self.journal.borrow();
                 let half = journal.used.len() / 2;

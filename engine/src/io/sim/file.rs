@@ -109,9 +109,11 @@ impl File {
         });
     }
 
-    /// A sync failed: what was written may be gone, and reads show it or not.
-    pub(super) fn lose_some(&mut self, random: &mut Random) {
+    /// A sync failed: what was written may be gone, and reads show it or not. Whether anything is.
+    pub(super) fn lose_some(&mut self, random: &mut Random) -> bool {
+        let before = self.unsynced.len();
         self.unsynced.retain(|_, _| random.per_mille(500));
+        self.unsynced.len() < before
     }
 
     /// The power is cut: each unsynced block keeps its old content, one of its new ones, or sectors of both.

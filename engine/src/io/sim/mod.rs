@@ -9,6 +9,7 @@
 
 mod executor;
 mod file;
+mod medium;
 mod random;
 mod world;
 
@@ -20,9 +21,10 @@ use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use world::{InFlight, Inode, World};
@@ -41,6 +43,8 @@ pub struct Faults {
     pub write_fails: u64,
     /// Failed syncs, so many in 100 000; unsynced blocks of this file and of others may be lost then.
     pub sync_fails: u64,
+    /// Failed reads of files, so many in 100 000.
+    pub read_fails: u64,
     /// Requests that take up to a second, so many in 100 000.
     pub slow: u64,
     /// What all files together may take.
@@ -49,7 +53,14 @@ pub struct Faults {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { cut_after_steps: None, write_fails: 0, sync_fails: 0, slow: 0, storage_bytes_max: u64::MAX }
+        Self {
+            cut_after_steps: None,
+            write_fails: 0,
+            sync_fails: 0,
+            read_fails: 0,
+            slow: 0,
+            storage_bytes_max: u64::MAX,
+        }
     }
 }
 
@@ -63,6 +74,8 @@ struct Inner {
     random: RefCell<Random>,
     faults: RefCell<Faults>,
     steps: Cell<u64>,
+    /// What went wrong so far, each with how often.
+    happened: RefCell<BTreeMap<&'static str, u64>>,
     handle_next: Cell<u64>,
     computing: Cell<u64>,
     computing_most: Cell<u64>,
@@ -85,6 +98,7 @@ impl SimDisk {
             random: RefCell::new(Random::new(seed ^ 0x0D15_C0FF)),
             faults: RefCell::default(),
             steps: Cell::new(0),
+            happened: RefCell::default(),
             handle_next: Cell::new(1),
             computing: Cell::default(),
             computing_most: Cell::default(),
@@ -110,6 +124,15 @@ impl SimDisk {
         self.0.computing_most.get()
     }
 
+    /// What went wrong so far, each with how often: a test of faults shows with it that they came.
+    pub fn happened(&self) -> BTreeMap<&'static str, u64> {
+        self.0.happened.borrow().clone()
+    }
+
+    fn count(&self, what: &'static str) {
+        *self.0.happened.borrow_mut().entry(what).or_default() += 1;
+    }
+
     /// Steps taken since the faults were set.
     pub fn steps(&self) -> u64 {
         self.0.steps.get()
@@ -118,71 +141,9 @@ impl SimDisk {
     /// Ends a life whose tasks are gone already.
     pub fn end_life(&self, end: End) {
         let now = self.0.simulation.clock();
+        self.land_late();
         let (mut world, mut random) = (self.0.world.borrow_mut(), self.0.random.borrow_mut());
-        world.land_late(now);
         world.end_life(end, now, &mut random);
-    }
-
-    /// Paths and lengths of all files.
-    pub fn files(&self) -> Vec<(PathBuf, u64)> {
-        let mut world = self.0.world.borrow_mut();
-        let paths = world.paths();
-        paths
-            .into_iter()
-            .map(|(path, inode)| (path, world.file(inode).map_or(0, |file| file.bytes())))
-            .collect()
-    }
-
-    /// A file's bytes as they would be read now; empty for one that is not there.
-    pub fn content(&self, path: &Path) -> Vec<u8> {
-        let mut world = self.0.world.borrow_mut();
-        let found = world.find(path).and_then(|inode| world.file(inode).map(|file| file.read(0, usize::MAX)));
-        found.unwrap_or_default()
-    }
-
-    /// Puts a file on the medium, synced, with the directories above it.
-    ///
-    /// # Errors
-    /// When a name above it is a file's.
-    pub fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut world = self.0.world.borrow_mut();
-        let parents: Vec<&Path> = path.ancestors().skip(1).collect();
-        parents.iter().rev().try_for_each(|parent| world.create_directory(parent))?;
-        let inode = world.find(path).or_else(|_| world.create_file(path))?;
-        let blocks = bytes.chunks(BLOCK_BYTES).map(block_of).collect();
-        world.land(InFlight { inode, at: 0, blocks }, |block| Some(block.clone()))?;
-        let write = world.write_next;
-        let file = world.file(inode)?;
-        file.cut(bytes.len() as u64, write);
-        let covered = file.begin_sync(u64::MAX);
-        file.end_sync(covered);
-        let change_end = world.begin_sync_directory();
-        for parent in parents {
-            let directory = world.find(parent)?;
-            world.end_sync_directory(directory, change_end);
-        }
-        Ok(())
-    }
-
-    /// Turns one bit of a file on the medium, between lives.
-    pub fn flip_bit(&self, path: &Path, at: u64, bit: u32) {
-        let mut world = self.0.world.borrow_mut();
-        let inode = world.find(path);
-        if let Ok(file) = inode.and_then(|inode| world.file(inode)) {
-            file.flip(at, bit);
-        }
-    }
-
-    /// Takes a file away, between lives.
-    pub fn lose_file(&self, path: &Path) {
-        let root = Path::new("");
-        let mut world = self.0.world.borrow_mut();
-        if world.unlink(path).is_ok()
-            && let Ok(directory) = world.find(path.parent().unwrap_or(root))
-        {
-            let change_end = world.begin_sync_directory();
-            world.end_sync_directory(directory, change_end);
-        }
     }
 
     fn chance(&self, of_100_000: u64) -> bool {
@@ -199,7 +160,12 @@ impl SimDisk {
         if self.0.simulation.is_cut() {
             std::future::pending::<()>().await;
         }
-        self.0.world.borrow_mut().land_late(self.0.simulation.clock());
+        self.land_late();
+    }
+
+    fn land_late(&self) {
+        let landed = self.0.world.borrow_mut().land_late(self.0.simulation.clock());
+        (0..landed).for_each(|_| self.count("writes of a killed process that landed late"));
     }
 
     /// The time a request takes.
@@ -223,6 +189,16 @@ impl SimDisk {
         outcome
     }
 
+    /// A read fails, or not.
+    fn fail_read(&self) -> io::Result<()> {
+        let fails = self.0.faults.borrow().read_fails;
+        if !self.chance(fails) {
+            return Ok(());
+        }
+        self.count("failed reads");
+        Err(io::Error::other("the read failed"))
+    }
+
     async fn lock(&self, inode: Inode, handle: u64) -> io::Result<()> {
         let end = self.0.simulation.clock() + LOCK_WAIT_MAX;
         loop {
@@ -242,14 +218,18 @@ impl SimDisk {
         }
     }
 
+    /// What was written to this file, and often what was written to others, may be gone, and no other sync tells.
     fn sync_failed(&self, inode: Inode) -> io::Error {
+        self.count("failed syncs");
         let (mut world, mut random) = (self.0.world.borrow_mut(), self.0.random.borrow_mut());
-        let others = random.per_mille(300);
+        let others = random.per_mille(500);
         for (number, node) in world.nodes.iter_mut().enumerate() {
             if let world::Node::File(file) = node
                 && (number == inode || others)
+                && file.lose_some(&mut random)
+                && number != inode
             {
-                file.lose_some(&mut random);
+                self.count("files that lost writes to another file's failed sync");
             }
         }
         io::Error::other("the sync failed")
@@ -336,6 +316,7 @@ impl Disk for SimDisk {
     }
 
     async fn read_small(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.fail_read()?;
         self.request(20, |world| {
             let inode = world.find(path)?;
             let bytes = world.file(inode)?.read(0, usize::MAX);
@@ -432,6 +413,7 @@ impl DiskFile for SimFile {
             let Some(write) = world.in_flight.remove(&number) else { unreachable!("it was put there above") };
             if failed {
                 // A short write is an error too, and both may have left some blocks.
+                self.disk.count("failed and short writes");
                 let mut left = disk.random.borrow_mut().below(2 * count);
                 let _ = world.land(write, |block| {
                     left = left.saturating_sub(1);
@@ -448,7 +430,9 @@ impl DiskFile for SimFile {
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        found.await.map(Bytes::from)
+        let found = found.await?;
+        self.disk.fail_read()?;
+        Ok(found.into())
     }
 
     async fn sync(&self) -> io::Result<()> {

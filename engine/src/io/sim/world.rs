@@ -211,14 +211,16 @@ impl World {
         Ok(())
     }
 
-    /// Writes of a killed process that were due by now.
-    pub(super) fn land_late(&mut self, now: Duration) {
+    /// Writes of a killed process that were due by now; how many.
+    pub(super) fn land_late(&mut self, now: Duration) -> usize {
         let (due, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
         self.late = left;
+        let count = due.len();
         for (_, write) in due {
             let _ = self.land(write, |block| Some(block.clone()));
         }
+        count
     }
 
     /// The life is over.

@@ -1,10 +1,12 @@
-//! One life of a broker on the simulated disk: recover, compare with the model, append, read, create, delete, end.
+//! One life of a broker on simulated disks: recover, compare with the model, let the actors act, end.
 
+use super::actor::TOPICS;
+use super::happened;
 use super::model::{Being, ModelLog, NOW};
-use crate::batch::Origin;
+use super::plan::{Ending, Plan};
 use crate::io::Disk;
-use crate::io::sim::{Faults, Random, SimDisk, Simulation};
-use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, ReadError, recover};
+use crate::io::sim::{Random, SimDisk, Simulation};
+use crate::shard::{Engine, Isolation, LogError, Read, ReadError, recover};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,184 +14,116 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-type Logs = Rc<RefCell<Vec<ModelLog>>>;
+pub(super) type Logs = Rc<RefCell<Vec<ModelLog>>>;
 
-/// Topics that come and go; a name is used again after its log was deleted.
-const TOPICS: u64 = 6;
-
-/// How a life ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Clean,
-    PowerCut,
-    Kill,
-    /// A write or sync fails sooner or later.
-    Fault,
-    /// The disk fills up; what was accepted must not suffer, and the end is clean.
-    Full,
-}
-
-/// What one life does.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) ending: Ending,
-    pub(super) faults: Faults,
-    pub(super) shard_count: usize,
-    /// Operations of each actor.
-    pub(super) operations: u64,
-    pub(super) settings: EngineSettings,
-    /// Bits of journals were turned: what cannot be trusted is offline, and what is served is right.
-    pub(super) rotten: bool,
-    /// At its end no files are left of what was removed.
-    pub(super) tidy: bool,
-}
-
-impl Plan {
-    pub(super) fn random(random: &mut Random) -> Self {
-        let ending = match random.below(10) {
-            0..2 => Ending::Clean,
-            2..6 => Ending::PowerCut,
-            6..8 => Ending::Kill,
-            8 => Ending::Full,
-            _ => Ending::Fault,
-        };
-        let mut faults = Faults { slow: random.below(2) * 300, ..Faults::default() };
-        match ending {
-            Ending::PowerCut | Ending::Kill => {
-                let most = [100, 1000, 6000][random.below(3) as usize];
-                faults.cut_after_steps = Some(1 + random.below(most));
-            }
-            Ending::Fault => match random.below(4) {
-                0 => faults.write_fails = 100,
-                1 => faults.storage_bytes_max = (16 << 20) + random.below(16 << 20),
-                _ => faults.sync_fails = 200,
-            },
-            Ending::Clean | Ending::Full => {}
-        }
-        let operations = [3, 20, 60][random.below(3) as usize];
-        let settings = random_settings(random);
-        Self {
-            ending,
-            faults,
-            shard_count: 1 + random.below(3) as usize,
-            operations,
-            settings,
-            rotten: false,
-            tidy: false,
-        }
-    }
-
-    /// A last look at a disk that is well.
-    pub(super) fn calm() -> Self {
-        let settings = random_settings(&mut Random::new(1));
-        Self {
-            ending: Ending::Clean,
-            faults: Faults::default(),
-            shard_count: 2,
-            operations: 2,
-            settings,
-            rotten: false,
-            tidy: true,
-        }
-    }
-}
-
-fn random_settings(random: &mut Random) -> EngineSettings {
-    EngineSettings {
-        directories: vec![PathBuf::from("sim")],
-        journal_file_bytes: [576 << 10, 1 << 20][random.below(2) as usize],
-        journal_files_max: 4,
-        commit_bytes_max: [32 << 10, 128 << 10][random.below(2) as usize],
-        commit_entries_max: 64,
-        state_bytes_max: 320 << 10,
-        large_run_bytes: [12 << 10, 64 << 10][random.below(2) as usize],
-        write_back_bytes_per_s: [0, 20 << 20][random.below(2) as usize],
-        tail_memory_bytes: [1 << 20, 8 << 20][random.below(2) as usize],
-        cache_bytes: 1 << 20,
-        unpacked_bytes_max: 1 << 20,
-        producer_expiration_ms: 86_400_000,
-        producers_max: 1000,
-        retention_check_ms: 2_000,
-        retention_delay_ms: random.below(2) * 2_000,
-        open_files_max: [4, 100][random.below(2) as usize],
-    }
-}
+/// Longer than an idle journal waits with its witness, and than a lap takes.
+const QUIET: Duration = Duration::from_secs(5);
+/// Longer than the writes of a killed process take to land.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What the actors of one life share.
 #[derive(Clone)]
-struct Broker {
-    simulation: Simulation,
+pub(super) struct Broker {
+    pub(super) simulation: Simulation,
     engines: Rc<Vec<Engine<SimDisk>>>,
-    logs: Logs,
+    pub(super) logs: Logs,
+    plan: Rc<Plan>,
+    nameless: Rc<Vec<LogId>>,
     /// What is being done, by whom.
     busy: Rc<RefCell<BTreeMap<u64, String>>>,
     number: Rc<Cell<u64>>,
-    faulty: bool,
-    full: bool,
 }
 
-/// Until the life is over or the disk is cut under it.
-pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Random, logs: Logs, plan: Plan) {
-    let shard_count = plan.shard_count;
-    let faulty = plan.ending == Ending::Fault;
-    let recovered =
-        match recover(std::slice::from_ref(&disk), &plan.settings, shard_count, Timestamp(NOW)).await {
-            Ok(recovered) => recovered,
-            Err(error) if faulty || plan.rotten => return drop(error),
-            Err(error) => panic!("recovery: {error}"),
-        };
-    let nameless = recovered.nameless.clone();
-    assert!(nameless.is_empty() || plan.rotten, "a state is gone on a disk that is well");
-    let mut engines = Vec::new();
-    for share in recovered.split(shard_count, |identity| owner(identity.log_id, shard_count)) {
-        match Engine::start(vec![disk.clone()], plan.settings.clone(), share).await {
-            Ok(engine) => engines.push(engine),
-            Err(error) if faulty => return drop(error),
-            Err(error) => panic!("start: {error}"),
-        }
-    }
+/// Until the life is over or a disk is cut under it.
+pub(super) async fn live(
+    simulation: Simulation,
+    disks: Vec<SimDisk>,
+    mut random: Random,
+    logs: Logs,
+    plan: Plan,
+) {
+    let Some((engines, nameless)) = start(&disks, &plan).await else { return };
+    let ending = plan.ending;
     let broker = Broker {
         simulation,
         engines: Rc::new(engines),
         logs,
+        plan: Rc::new(plan),
+        nameless: Rc::new(nameless),
         busy: Rc::default(),
         number: Rc::default(),
-        faulty,
-        full: plan.ending == Ending::Full,
     };
-    broker.compare(&mut random, plan.rotten, &nameless).await;
+    let plan = &broker.plan;
+    broker.compare(&mut random).await;
     if plan.rotten {
         return;
     }
-    if broker.full {
+    if ending == Ending::Full {
         // Enough for the journals: without a second file nothing could ever be freed.
-        let journals = 3 * shard_count as u64 * plan.settings.journal_file_bytes;
-        disk.leave_storage(journals + random.below(4 << 20));
+        let journals = 3 * plan.shard_count as u64 * plan.settings.journal_file_bytes;
+        disks[plan.faulty].leave_storage(journals + random.below(4 << 20));
     }
     for actor in 0..TOPICS {
         broker.act(Random::new(random.next_u64()), actor, plan.operations);
     }
     broker.rest().await;
-    if plan.ending == Ending::Clean {
-        broker.compare_bounds();
+    broker.compare_at_the_end(&disks, &mut random).await;
+    if ending == Ending::Quiet {
+        broker.simulation.sleep(QUIET).await;
+        return;
     }
-    if plan.tidy {
-        // Time for what has expired to be sealed, to go, and for its files to follow: a minute for what was cut before the
-        // log was told its settings.
-        broker.simulation.sleep(Duration::from_secs(100)).await;
-        broker.compare_files(&disk);
-    }
-    for (shard, engine) in broker.engines.iter().enumerate() {
-        let engine = engine.clone();
-        broker.spawn(format!("stop of shard {shard}"), async move {
-            let stopped = engine.stop().await;
-            assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?}");
-        });
-    }
+    broker.stop();
     broker.rest().await;
-    if matches!(plan.ending, Ending::PowerCut | Ending::Kill) {
-        disk.sleep(Duration::from_millis(1)).await;
+    if matches!(ending, Ending::PowerCut | Ending::Kill) {
+        disks[0].sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Recovery and the start of all shards, with the ids of logs whose states are gone; `None` where the disk or what was done
+/// to it forbade that.
+async fn start(disks: &[SimDisk], plan: &Plan) -> Option<(Vec<Engine<SimDisk>>, Vec<LogId>)> {
+    let (shard_count, now) = (plan.shard_count, Timestamp(NOW));
+    let may_fail = plan.ending == Ending::Fault || plan.faults.read_fails > 0 || plan.rotten;
+    if plan.twice {
+        // Until the last write of a killed process is there: it belongs to nobody, and may be found or not.
+        disks[0].sleep(LATE).await;
+    }
+    let mut recovered = match recover(disks, &plan.settings, shard_count, now).await {
+        Err(error) if plan.hurt.refused => return drop_refused(error),
+        Err(error) if may_fail => return drop_refused(error),
+        Err(error) => {
+            let files: Vec<_> = disks.iter().map(SimDisk::files).collect();
+            panic!("recovery after {:?}: {error}, files {files:?}", plan.hurt.what)
+        }
+        Ok(_) if plan.hurt.refused => panic!("nobody noticed: {}", plan.hurt.what),
+        Ok(recovered) => recovered,
+    };
+    if plan.twice {
+        let first = recovered.describe();
+        recovered = match recover(disks, &plan.settings, shard_count, now).await {
+            Ok(recovered) => recovered,
+            Err(error) if may_fail => return drop_refused(error),
+            Err(error) => panic!("the same recovery again: {error}"),
+        };
+        assert_eq!(first, recovered.describe(), "a recovery that is repeated finds something else");
+        happened::mark("recoveries repeated at once");
+    }
+    let nameless = recovered.nameless.clone();
+    let mut engines = Vec::new();
+    for share in recovered.split(shard_count, |identity| owner(identity.log_id, shard_count)) {
+        match Engine::start(disks.to_vec(), plan.settings.clone(), share).await {
+            Ok(engine) => engines.push(engine),
+            Err(error) if plan.ending == Ending::Fault => return drop_refused(error),
+            Err(error) => panic!("start: {error}"),
+        }
+    }
+    happened::mark("starts that served");
+    Some((engines, nameless))
+}
+
+fn drop_refused<T>(_: impl std::error::Error) -> Option<T> {
+    happened::mark("starts refused or failed");
+    None
 }
 
 fn owner(log_id: LogId, shard_count: usize) -> usize {
@@ -197,17 +131,31 @@ fn owner(log_id: LogId, shard_count: usize) -> usize {
 }
 
 impl Broker {
-    fn engine(&self, log_id: LogId) -> &Engine<SimDisk> {
+    pub(super) fn engine(&self, log_id: LogId) -> &Engine<SimDisk> {
         &self.engines[owner(log_id, self.engines.len())]
     }
 
-    /// Only a directory that stopped may refuse.
-    fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
+    fn is_faulty(&self) -> bool {
+        self.plan.ending == Ending::Fault
+    }
+
+    /// The log's directory stopped; of a log that is in none, any.
+    fn is_stopped(&self, log_id: LogId) -> bool {
+        let stored = self.engine(log_id).stored_logs().into_iter();
+        let directory = stored.filter(|log| log.identity.log_id == log_id).map(|log| log.directory).next();
+        let stopped = self.engine(log_id).directories_stopped();
+        directory.map_or(!stopped.is_empty(), |directory| stopped.contains(&directory))
+    }
+
+    /// Only a directory that stopped may refuse, or one that has no room for a segment.
+    pub(super) fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
         let full = format!("{error:?}").contains("no blocks for its segment");
-        let is_stopped = self.engine(log_id).stopped().is_some();
+        let is_stopped = self.is_stopped(log_id);
+        let is_full = self.plan.ending == Ending::Full;
         assert!(
-            (self.faulty && (is_stopped || full)) || (self.full && full && !is_stopped),
-            "refused on a disk that is well: {error:?}"
+            (self.is_faulty() && (is_stopped || full)) || (is_full && full && !is_stopped),
+            "refused on a disk that is well: {error:?}, {:?}",
+            self.engine(log_id).bounds(log_id)
         );
     }
 
@@ -223,7 +171,7 @@ impl Broker {
         }
     }
 
-    fn spawn(&self, what: String, work: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(&self, what: String, work: impl Future<Output = ()> + 'static) {
         self.number.set(self.number.get() + 1);
         let (number, busy) = (self.number.get(), Rc::clone(&self.busy));
         busy.borrow_mut().insert(number, what);
@@ -233,69 +181,141 @@ impl Broker {
         });
     }
 
+    fn stop(&self) {
+        for (shard, engine) in self.engines.iter().enumerate() {
+            let (engine, plan) = (engine.clone(), Rc::clone(&self.plan));
+            self.spawn(format!("stop of shard {shard}"), async move {
+                let stopped = engine.stop().await;
+                let faulty = plan.ending == Ending::Fault;
+                assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?} ({})", plan.hurt.what);
+                let directories = engine.directories_stopped();
+                let expected = |directory: &usize| faulty && *directory == plan.faulty;
+                assert!(directories.iter().all(expected), "directories {directories:?} stopped");
+                if faulty && !directories.is_empty() && plan.settings.directories.len() > 1 {
+                    happened::mark("directories that stopped beside one that went on");
+                }
+            });
+        }
+    }
+
     /// What recovery found against what was promised.
-    async fn compare(&self, random: &mut Random, rotten: bool, nameless: &[LogId]) {
+    async fn compare(&self, random: &mut Random) {
         let count = self.logs.borrow().len();
         for at in 0..count {
-            let (log_id, settings, being) = {
-                let log = &self.logs.borrow()[at];
-                (log.id(), log.settings.clone(), log.being)
-            };
-            let engine = self.engine(log_id);
-            let bounds = match engine.bounds(log_id) {
-                Ok(bounds) => bounds,
-                Err(LogError::Unknown { .. }) if nameless.contains(&log_id) => continue,
-                Err(LogError::Unknown { .. }) => {
-                    assert!(being != Being::Live, "log {at} is gone");
-                    self.logs.borrow_mut()[at].being = Being::Deleted;
-                    continue;
-                }
-                Err(LogError::Offline { .. }) if rotten => continue,
-                Err(error) if self.faulty && engine.stopped().is_some() => return drop(error),
-                Err(error) => panic!("log {at}: {error}"),
-            };
-            assert!(being != Being::Deleted, "log {at} was deleted and is here again");
-            assert_eq!((bounds.durable_end, bounds.high_watermark), (bounds.log_end, bounds.log_end));
-            engine.configure(log_id, settings).unwrap();
-            {
-                let log = &mut self.logs.borrow_mut()[at];
-                log.being = Being::Live;
-                log.recovered(bounds.log_end.as_i64());
-                log.starts_at(bounds.log_start.as_i64());
-            }
-            if !self.read_all(at, random).await {
-                return;
+            if self.compare_log(at, random) {
+                self.read_all(at, random).await;
+                self.check_lookups(at, random).await;
             }
         }
     }
 
+    /// Whether the log is served.
+    fn compare_log(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, settings, being) = {
+            let log = &mut self.logs.borrow_mut()[at];
+            log.hurt = self.plan.hurt.logs.contains(&log.id()) && self.plan.hurt.what != "";
+            (log.id(), log.settings.clone(), log.being)
+        };
+        let engine = self.engine(log_id);
+        let bounds = match engine.bounds(log_id) {
+            Ok(bounds) => bounds,
+            Err(LogError::Unknown { .. }) if self.nameless.contains(&log_id) => {
+                self.lose(at, "its state is gone");
+                return false;
+            }
+            Err(LogError::Unknown { .. }) => {
+                assert!(!matches!(being, Being::Live | Being::Lost), "log {at} is gone");
+                self.logs.borrow_mut()[at].being = Being::Deleted;
+                return false;
+            }
+            Err(LogError::Offline { .. }) if self.is_faulty() && self.is_stopped(log_id) => return false,
+            Err(LogError::Offline { reason, .. }) => {
+                self.lose(at, &reason);
+                return false;
+            }
+        };
+        assert!(being != Being::Deleted, "log {at} was deleted and is here again");
+        assert!(being != Being::Lost, "log {at} lost bytes and is served again");
+        assert_eq!((bounds.durable_end, bounds.high_watermark), (bounds.log_end, bounds.log_end));
+        engine.configure(log_id, settings).unwrap();
+        let log = &mut self.logs.borrow_mut()[at];
+        log.being = Being::Live;
+        log.recovered(bounds.log_end.as_i64());
+        log.starts_at(bounds.log_start.as_i64());
+        // It rises after an unclean stop; the broker keeps it elsewhere.
+        assert!(bounds.leader_epoch.0 <= log.leader_epoch);
+        log.leader_epoch += i32::from(random.below(3) == 0);
+        engine.lead(log_id, LeaderEpoch(log.leader_epoch)).unwrap();
+        true
+    }
+
+    /// A log is offline: that must have a reason in what was done to the files.
+    fn lose(&self, at: usize, reason: &str) {
+        let log = &mut self.logs.borrow_mut()[at];
+        let (hurt, rotten) = (&self.plan.hurt, self.plan.rotten);
+        let is_known = log.being == Being::Lost || log.hurt || rotten;
+        assert!(is_known, "log {at} is offline after {:?}: {reason}", hurt.what);
+        happened::mark("logs fenced by name");
+        if hurt.is_lasting || rotten {
+            log.being = Being::Lost;
+        }
+    }
+
+    async fn compare_at_the_end(&self, disks: &[SimDisk], random: &mut Random) {
+        if self.plan.ending == Ending::Clean {
+            self.compare_bounds();
+        }
+        if self.is_faulty() {
+            // What lives in the other directories is served as before.
+            let served = |log: &ModelLog| log.being == Being::Live && !self.is_stopped(log.id());
+            let count = self.logs.borrow().len();
+            for at in 0..count {
+                let (log_id, is_served) = {
+                    let log = &self.logs.borrow()[at];
+                    (log.id(), served(log))
+                };
+                if is_served && self.engine(log_id).bounds(log_id).is_ok() {
+                    self.read_all(at, random).await;
+                }
+            }
+        }
+        if self.plan.tidy {
+            // Time for what has expired to be sealed, to go, and for its files to follow: a minute for what was cut before
+            // the log was told its settings.
+            self.simulation.sleep(Duration::from_secs(100)).await;
+            disks.iter().for_each(|disk| self.compare_files(disk));
+        }
+    }
+
     fn compare_bounds(&self) {
-        for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live) {
+        for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live && !log.hurt) {
             let bounds = self.engine(log.id()).bounds(log.id()).unwrap();
             assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.end(), log.end()));
         }
     }
 
-    /// Reads a log from its start to its end; false when the disk failed meanwhile.
-    async fn read_all(&self, at: usize, random: &mut Random) -> bool {
+    /// Reads a log from its start to its end, as far as it is served.
+    async fn read_all(&self, at: usize, random: &mut Random) {
         let (log_id, start, end) = {
             let log = &self.logs.borrow()[at];
-            (log.id(), log.start_acked, log.end())
+            (log.id(), log.start_acked, log.acked_end)
         };
         let mut offset = start;
         while offset < end {
-            match self.read(at, log_id, offset, random).await {
-                Some(found) => {
-                    assert!(found > offset, "log {at}: nothing at {offset} of {end}");
-                    offset = found;
-                }
-                None => return false,
-            }
+            let Some(found) = self.read(at, log_id, offset, random).await else { return };
+            assert!(found > offset, "log {at}: nothing at {offset} of {end}");
+            offset = found;
         }
-        true
     }
 
-    async fn read(&self, at: usize, log_id: LogId, offset: i64, random: &mut Random) -> Option<i64> {
+    /// Returns how far it read; `None` when the log is not served, for a reason.
+    pub(super) async fn read(
+        &self,
+        at: usize,
+        log_id: LogId,
+        offset: i64,
+        random: &mut Random,
+    ) -> Option<i64> {
         let read = Read {
             offset: Offset::new(offset),
             bytes_max: [1, 5_000, 200_000][random.below(3) as usize],
@@ -317,105 +337,65 @@ impl Broker {
                 Some(log_start.as_i64())
             }
             Err(error) => {
-                if self.logs.borrow()[at].being == Being::Live {
-                    self.refused(log_id, &error);
-                }
+                self.unread(at, &error);
                 None
             }
         }
     }
 
-    /// One topic's life: its log is made, written, read, deleted, made again under the same name.
-    fn act(&self, mut random: Random, topic: u64, operations: u64) {
-        let broker = self.clone();
-        self.spawn(format!("actor {topic}"), async move {
-            for _ in 0..operations {
-                let name = format!("t{topic}");
-                let found = broker
-                    .logs
-                    .borrow()
-                    .iter()
-                    .position(|log| log.identity.topic == name && log.being == Being::Live);
-                let went_on = match (found, random.below(100)) {
-                    (None, _) => broker.create(topic, &mut random).await,
-                    (Some(at), 0..3) => broker.delete(at).await,
-                    (Some(at), 3..20) => broker.read_somewhere(at, &mut random).await,
-                    (Some(at), 20..25) => broker.append_again(at).await,
-                    (Some(at), 25..28) => broker.remove_records(at, &mut random).await,
-                    (Some(_), 28..32) => {
-                        broker.simulation.sleep(Duration::from_millis(random.below(8_000))).await;
-                        true
-                    }
-                    (Some(at), _) => broker.append(at, &mut random).await,
-                };
-                if !went_on {
-                    return;
-                }
-            }
-        });
-    }
-
-    async fn create(&self, topic: u64, random: &mut Random) -> bool {
-        let (at, identity, settings) = {
-            let mut logs = self.logs.borrow_mut();
-            let number = logs.len() as u64;
-            let log = ModelLog::new(number, topic, random);
-            let found = (logs.len(), log.identity.clone(), log.settings.clone());
-            logs.push(log);
-            found
-        };
-        let log_id = identity.log_id;
-        match self.engine(log_id).create(identity, settings, LeaderEpoch(0)).await {
-            Ok(()) => {
-                self.logs.borrow_mut()[at].being = Being::Live;
-                true
-            }
-            Err(error) => {
-                self.refused(log_id, &error);
-                false
-            }
+    /// A read was refused: for what was done to the log's files, for a disk that cannot be read, or as an append may be.
+    fn unread(&self, at: usize, error: &ReadError) {
+        let log = &self.logs.borrow()[at];
+        if log.being != Being::Live {
+            return;
         }
-    }
-
-    async fn delete(&self, at: usize) -> bool {
-        let log_id = {
-            let log = &mut self.logs.borrow_mut()[at];
-            log.being = Being::Deleting;
-            log.id()
-        };
-        match self.engine(log_id).delete(log_id).await {
-            Ok(()) if self.engine(log_id).stopped().is_none() => {
-                self.logs.borrow_mut()[at].being = Being::Deleted;
-                true
-            }
-            Ok(()) => false,
-            Err(error) => {
-                self.refused(log_id, &error);
-                false
-            }
+        if log.hurt {
+            happened::mark("bad bytes that a read met");
+            return;
         }
+        if self.plan.faults.read_fails > 0 {
+            let is_served = self.engine(log.id()).bounds(log.id()).is_ok();
+            let is_offline = matches!(error, ReadError::Log(LogError::Offline { .. }));
+            assert!(is_served && is_offline, "a read that failed fenced its log: {error:?}");
+            happened::mark("reads answered with an error");
+            return;
+        }
+        self.refused(log.id(), error);
     }
 
-    /// `DeleteRecords`, up to somewhere below what was acknowledged.
-    async fn remove_records(&self, at: usize, random: &mut Random) -> bool {
-        let (log_id, start) = {
-            let log = &mut self.logs.borrow_mut()[at];
-            let start = random.below(log.acked_end as u64 + 1) as i64;
-            log.start_max = log.start_max.max(start);
-            (log.id(), start)
+    /// Records are found by their times, which are their offsets in these tests, and each has its epoch.
+    pub(super) async fn check_lookups(&self, at: usize, random: &mut Random) {
+        let (log_id, end) = {
+            let log = &self.logs.borrow()[at];
+            if log.hurt || log.acked_end <= log.start_acked {
+                return;
+            }
+            (log.id(), log.acked_end)
         };
-        match self.engine(log_id).raise_start(log_id, Offset::new(start)).await {
-            Ok(found) => {
-                assert!(found.as_i64() >= start, "log {at}: asked to start at {start}, starts at {found}");
-                self.logs.borrow_mut()[at].starts_at(found.as_i64());
-                true
+        let wanted = random.below(end as u64) as i64;
+        let engine = self.engine(log_id);
+        let found = match engine.offset_for_time(log_id, Timestamp(NOW + wanted)).await {
+            Ok(found) => found,
+            Err(error) => return self.unread(at, &error),
+        };
+        let Ok(bounds) = engine.bounds(log_id) else { return };
+        let log = &self.logs.borrow()[at];
+        let (start, name) = (bounds.log_start.as_i64(), &log.identity.topic);
+        match found {
+            Some(found) => {
+                let offset = found.offset.as_i64();
+                assert!(
+                    offset >= wanted && offset <= wanted.max(start),
+                    "{name}: {wanted} is found at {offset}"
+                );
+                assert_eq!(found.timestamp.0 - NOW, offset, "{name}: its time");
+                assert_eq!(Some(found.leader_epoch), log.epoch_at(offset), "{name}: its epoch");
             }
-            Err(error) => {
-                if self.logs.borrow()[at].being == Being::Live {
-                    self.refused(log_id, &error);
-                }
-                false
-            }
+            None => assert!(wanted < start, "{name}: {wanted} is found nowhere"),
+        }
+        if wanted >= start {
+            let found = engine.epoch_at(log_id, Offset::new(wanted)).unwrap();
+            assert_eq!(found, log.epoch_at(wanted), "{name}: the epoch of {wanted}");
         }
     }
 
@@ -435,72 +415,6 @@ impl Broker {
                 "{}: starts at {start}, has files {below:?}{engine}",
                 log.identity.topic
             );
-        }
-    }
-
-    async fn read_somewhere(&self, at: usize, random: &mut Random) -> bool {
-        let (log_id, end) = {
-            let log = &self.logs.borrow()[at];
-            (log.id(), log.end())
-        };
-        self.read(at, log_id, random.below(end as u64 + 1) as i64, random).await.is_some()
-    }
-
-    /// Stages a batch; its durability is waited for beside, or at once.
-    async fn append(&self, at: usize, random: &mut Random) -> bool {
-        let (log_id, records) = {
-            let log = &self.logs.borrow()[at];
-            (log.id(), log.next_batch(random))
-        };
-        let append = Append { records: records.clone(), zstd_allowed: true, origin: Origin::Client };
-        let staged = match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
-            Ok(staged) => staged,
-            Err(error) => {
-                self.refused(log_id, &error);
-                return false;
-            }
-        };
-        assert!(!staged.duplicate, "a new batch is taken for an old one");
-        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, records);
-        let broker = self.clone();
-        let answer = async move { broker.wait_durable(at, log_id, staged.offset_end).await };
-        if random.below(3) == 0 {
-            answer.await;
-        } else {
-            self.spawn(format!("log {at} to {}", staged.offset_end), answer);
-        }
-        true
-    }
-
-    async fn wait_durable(&self, at: usize, log_id: LogId, end: Offset) {
-        match self.engine(log_id).durable(log_id, end).await {
-            Ok(()) => {
-                let log = &mut self.logs.borrow_mut()[at];
-                log.acked_end = log.acked_end.max(end.as_i64());
-            }
-            Err(error) if self.logs.borrow()[at].being == Being::Live => self.refused(log_id, &error),
-            Err(_) => {}
-        }
-    }
-
-    /// A client that got no answer sends its last batch again.
-    async fn append_again(&self, at: usize) -> bool {
-        let (log_id, last) = {
-            let log = &self.logs.borrow()[at];
-            (log.id(), log.batches.last().map(|batch| (batch.records.clone(), batch.base)))
-        };
-        let Some((records, base)) = last else { return true };
-        let append = Append { records, zstd_allowed: true, origin: Origin::Client };
-        match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
-            Ok(staged) => {
-                assert_eq!((staged.base_offset.as_i64(), staged.duplicate), (base, true), "stored twice");
-                self.wait_durable(at, log_id, staged.offset_end).await;
-                true
-            }
-            Err(error) => {
-                self.refused(log_id, &error);
-                false
-            }
         }
     }
 }

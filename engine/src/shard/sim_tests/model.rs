@@ -1,10 +1,13 @@
 //! What must be true of the logs whatever happened to the disk: a list of batches per log, and how much was promised.
 
-use crate::batch::{BatchBuilder, BatchHeader, Codec, ProducerFields, crc_matches};
+use super::damage::BATCHES_CHECKED_ON_READ;
+use super::happened;
+use crate::batch::{BatchBuilder, BatchHeader, Codec, Origin, ProducerFields, crc_matches};
 use crate::io::sim::Random;
 use crate::log::{LogIdentity, LogSettings};
-use crate::units::{LogId, Offset, Timestamp};
+use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use bytes::Bytes;
+use std::collections::VecDeque;
 
 pub(super) const NOW: i64 = crate::io::sim::WALL_START_MS as i64;
 
@@ -17,6 +20,22 @@ pub(super) enum Being {
     /// Deletion asked for, not answered.
     Deleting,
     Deleted,
+    /// Bytes of it are gone from the journals: offline for ever.
+    Lost,
+}
+
+/// How long a batch is, and how many records it holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    value_bytes: u64,
+    record_count: u64,
+}
+
+/// A batch before it is staged.
+pub(super) struct Drawn {
+    pub(super) records: Bytes,
+    shape: Shape,
+    producer: ProducerFields,
 }
 
 /// One batch that was staged.
@@ -24,15 +43,24 @@ pub(super) struct ModelBatch {
     pub(super) base: i64,
     pub(super) offset_end: i64,
     pub(super) records: Bytes,
+    pub(super) leader_epoch: i32,
+    shape: Shape,
+    producer: ProducerFields,
 }
 
 /// One log.
 pub(super) struct ModelLog {
     pub(super) identity: LogIdentity,
     pub(super) settings: LogSettings,
+    pub(super) origin: Origin,
     codec: Codec,
     pub(super) being: Being,
+    /// Its files were damaged before this life: what it serves is right all the same.
+    pub(super) hurt: bool,
     pub(super) batches: Vec<ModelBatch>,
+    /// Batches that a crash took back: others of their lengths come in their places.
+    taken_back: VecDeque<Shape>,
+    pub(super) leader_epoch: i32,
     /// Below it everything was acknowledged.
     pub(super) acked_end: i64,
     /// The greatest high watermark that anybody saw.
@@ -44,24 +72,36 @@ pub(super) struct ModelLog {
 }
 
 impl ModelLog {
+    /// Topic 0 is a coordinator's, as that of group offsets: many small batches of nobody in particular.
     pub(super) fn new(number: u64, topic: u64, random: &mut Random) -> Self {
         let mut id = [0xA5; 16];
         id[..8].copy_from_slice(&number.to_be_bytes());
         let identity =
             LogIdentity { log_id: LogId(id), topic_id: id, topic: format!("t{topic}"), partition: 0 };
         let segment_bytes = [20_000, 100_000, 400_000][random.below(3) as usize];
+        let of_coordinator = topic == 0;
+        let codec = [Codec::None, Codec::None, Codec::Gzip, Codec::Lz4][random.below(4) as usize];
+        let settings = LogSettings {
+            segment_bytes,
+            retention_bytes: (random.below(4) == 0).then_some(150_000),
+            retention_ms: (random.below(6) == 0).then_some(4_000),
+            file_delete_delay_ms: random.below(2) * 3_000,
+            ..LogSettings::default()
+        };
         Self {
             identity,
-            settings: LogSettings {
-                segment_bytes,
-                retention_bytes: (random.below(4) == 0).then_some(150_000),
-                retention_ms: (random.below(6) == 0).then_some(4_000),
-                file_delete_delay_ms: random.below(2) * 3_000,
-                ..LogSettings::default()
+            settings: if of_coordinator {
+                LogSettings { segment_bytes, compacted: true, ..LogSettings::default() }
+            } else {
+                settings
             },
-            codec: [Codec::None, Codec::None, Codec::Gzip, Codec::Lz4][random.below(4) as usize],
+            origin: if of_coordinator { Origin::Coordinator } else { Origin::Client },
+            codec: if of_coordinator { Codec::None } else { codec },
             being: Being::Creating,
+            hurt: false,
             batches: Vec::new(),
+            taken_back: VecDeque::new(),
+            leader_epoch: 0,
             acked_end: 0,
             seen_end: 0,
             start_acked: 0,
@@ -77,16 +117,50 @@ impl ModelLog {
         self.batches.last().map_or(0, |batch| batch.offset_end)
     }
 
-    /// The batch that would follow.
-    pub(super) fn next_batch(&self, random: &mut Random) -> Bytes {
+    fn next_shape(&self, random: &mut Random) -> Shape {
         let value_bytes = match random.below(20) {
+            _ if self.origin == Origin::Coordinator => 20 + random.below(100),
             0 => 30_000 + random.below(90_000),
             1..4 => 8_000 + random.below(20_000),
             4..8 => 3_000 + random.below(3_000),
             _ => random.below(300),
         };
-        let salt = random.next_u64();
-        let record_count = 1 + random.below(3);
+        Shape { value_bytes, record_count: 1 + random.below(3) }
+    }
+
+    /// The producer fields of the batch that would follow; most are idempotent producers', each with a sequence of its
+    /// own.
+    fn next_producer(&self, random: &mut Random) -> ProducerFields {
+        if self.origin == Origin::Coordinator || random.below(8) == 0 {
+            return ProducerFields::NONE;
+        }
+        let producer_id = 7 + random.below(3) as i64;
+        let last = self.batches.iter().rev().find(|batch| batch.producer.producer_id == producer_id);
+        let fresh = ProducerFields { producer_id, producer_epoch: 0, base_sequence: 0 };
+        let Some(last) = last else { return fresh };
+        let producer_epoch = last.producer.producer_epoch;
+        if random.below(20) == 0 {
+            return ProducerFields { producer_epoch: producer_epoch + 1, ..fresh };
+        }
+        let base_sequence = last.producer.base_sequence + (last.offset_end - last.base) as i32;
+        ProducerFields { producer_epoch, base_sequence, ..fresh }
+    }
+
+    /// The batch that would follow. Where a crash took one back, often one as long: what is left of the old one must
+    /// never pass for the new one.
+    pub(super) fn next_batch(&mut self, random: &mut Random) -> Drawn {
+        let again = self.taken_back.pop_front().filter(|_| random.below(4) > 0);
+        if again.is_some() {
+            happened::mark("batches as long as one that was taken back");
+        }
+        let last = self.batches.last().map(|batch| batch.shape).filter(|_| random.below(6) == 0);
+        let shape = again.or(last).unwrap_or_else(|| self.next_shape(random));
+        let producer = self.next_producer(random);
+        Drawn { records: self.build(shape, producer, random.next_u64()), shape, producer }
+    }
+
+    fn build(&self, shape: Shape, producer: ProducerFields, salt: u64) -> Bytes {
+        let Shape { value_bytes, record_count } = shape;
         let base = self.end();
         // Packed, the largest ones unfold to more than is looked at on the spot.
         let value_bytes = if self.codec == Codec::None { value_bytes } else { value_bytes * 3 };
@@ -98,13 +172,44 @@ impl ModelLog {
             let time = Timestamp(NOW + base + record as i64);
             builder.push(time, Some(b"k"), Some(&value), &[]);
         }
-        let producer = ProducerFields { producer_id: 7, producer_epoch: 0, base_sequence: base as i32 };
         builder.build(producer).unwrap()
     }
 
-    pub(super) fn staged(&mut self, base: Offset, offset_end: Offset, records: Bytes) {
+    /// A batch of a known producer that no broker may store: beyond a gap, or of an epoch that is over.
+    pub(super) fn wrong_batch(&self, random: &mut Random) -> Option<Bytes> {
+        let last = self.batches.iter().rev().find(|batch| batch.producer.producer_id >= 0)?.producer;
+        let is_old = last.producer_epoch > 0 && random.below(2) == 0;
+        let wrong = if is_old {
+            ProducerFields { producer_epoch: last.producer_epoch - 1, ..last }
+        } else {
+            ProducerFields { base_sequence: last.base_sequence + 1000, ..last }
+        };
+        Some(self.build(Shape { value_bytes: 100, record_count: 1 }, wrong, random.next_u64()))
+    }
+
+    /// One of the last five batches of some producer, and where it was stored: its client sends it again.
+    pub(super) fn sent_batch(&self, random: &mut Random) -> Option<(Bytes, i64)> {
+        let last = self.batches.iter().rev().find(|batch| batch.producer.producer_id >= 0)?.producer;
+        let is_same = |batch: &&ModelBatch| {
+            let known = batch.producer;
+            (known.producer_id, known.producer_epoch) == (last.producer_id, last.producer_epoch)
+        };
+        let recent: Vec<&ModelBatch> = self.batches.iter().rev().filter(is_same).take(5).collect();
+        let batch = recent.get(random.below(recent.len() as u64) as usize)?;
+        Some((batch.records.clone(), batch.base))
+    }
+
+    pub(super) fn staged(&mut self, base: Offset, offset_end: Offset, drawn: Drawn) {
         assert_eq!(base.as_i64(), self.end(), "{}: offsets are continuous", self.identity.topic);
-        self.batches.push(ModelBatch { base: base.as_i64(), offset_end: offset_end.as_i64(), records });
+        let Drawn { records, shape, producer } = drawn;
+        self.batches.push(ModelBatch {
+            base: base.as_i64(),
+            offset_end: offset_end.as_i64(),
+            records,
+            leader_epoch: self.leader_epoch,
+            shape,
+            producer,
+        });
     }
 
     /// What a read that began at `offset` found is what was staged there; returns where it ends.
@@ -112,28 +217,30 @@ impl ModelLog {
         let mut at = 0;
         let mut place = self.batches.partition_point(|batch| batch.offset_end <= offset);
         let mut end = offset;
+        let name = &self.identity.topic;
         while at < found.len() {
             let header = BatchHeader::read(&found[at..]).unwrap();
             let batch = self.batches.get(place).unwrap_or_else(|| panic!("more than was staged at {end}"));
             let bytes = &found[at..at + header.batch_bytes()];
-            assert_eq!(header.base_offset, batch.base, "{}", self.identity.topic);
-            assert!(
-                crc_matches(bytes),
-                "{}: the batch at {} does not check",
-                self.identity.topic,
-                batch.base
-            );
-            assert!(
-                bytes[16..] == batch.records[16..],
-                "{}: other bytes at {}",
-                self.identity.topic,
-                batch.base
-            );
+            assert_eq!(header.base_offset, batch.base, "{name}");
+            assert_eq!(header.partition_leader_epoch, batch.leader_epoch, "{name}: another epoch at {end}");
+            if self.hurt && !BATCHES_CHECKED_ON_READ && !crc_matches(bytes) {
+                happened::mark("bad batches that only their reader noticed");
+            } else {
+                assert!(crc_matches(bytes), "{name}: the batch at {} does not check", batch.base);
+                assert!(bytes[16..] == batch.records[16..], "{name}: other bytes at {}", batch.base);
+            }
             end = batch.offset_end;
             at += bytes.len();
             place += 1;
         }
         end
+    }
+
+    /// Leader epoch of the record at `offset`.
+    pub(super) fn epoch_at(&self, offset: i64) -> Option<LeaderEpoch> {
+        let place = self.batches.partition_point(|batch| batch.offset_end <= offset);
+        self.batches.get(place).map(|batch| LeaderEpoch(batch.leader_epoch))
     }
 
     /// Records below it may be gone.
@@ -162,7 +269,8 @@ impl ModelLog {
         assert!(end >= self.acked_end, "{name}: acknowledged to {}, recovered to {end}", self.acked_end);
         assert!(end >= self.seen_end, "{name}: seen to {}, recovered to {end}", self.seen_end);
         assert!(end <= self.end(), "{name}: staged to {}, recovered to {end}", self.end());
-        self.batches.retain(|batch| batch.base < end);
+        let kept = self.batches.partition_point(|batch| batch.base < end);
+        self.taken_back = self.batches.drain(kept..).map(|batch| batch.shape).collect();
         assert_eq!(self.end(), end, "{name}: it ends inside a batch");
         self.acked_end = end;
     }
