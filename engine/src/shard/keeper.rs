@@ -207,7 +207,7 @@ impl Keeper {
         let listed = match made {
             Ok(file) => {
                 manifest.files.push(file);
-                disk.replace_small(&manifest_path(), manifest.encode(), true).await.map(|()| file)
+                self.replace_manifest(disk, &manifest).await.map(|()| file)
             }
             Err(error) => Err(error),
         };
@@ -220,6 +220,18 @@ impl Keeper {
             disk.remove(&journal_path(file)).await?;
         }
         listed
+    }
+
+    /// The new manifest stands beside the old one, synced, before it takes its place. Another shard's sync that failed
+    /// meanwhile may have lost what was written here, and this one's would not tell: then the old one stays.
+    async fn replace_manifest<D: Disk>(&self, disk: &D, manifest: &Manifest) -> io::Result<()> {
+        let next = manifest_path().with_extension("next");
+        disk.replace_small(&next, manifest.encode(), true).await?;
+        if let Some(reason) = self.stopped() {
+            return Err(io::Error::other(reason));
+        }
+        disk.rename(&next, &manifest_path()).await?;
+        disk.sync_directory(Path::new(JOURNAL_DIRECTORY)).await
     }
 
     /// A file that no log needs any more.

@@ -8,6 +8,7 @@
 mod actor;
 mod damage;
 mod elders;
+mod found;
 mod happened;
 mod journal_damage;
 mod life;
