@@ -139,6 +139,11 @@ impl Index {
         self.entries.len() - self.entries.partition_point(|entry| entry.position < position)
     }
 
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> &[IndexEntry] {
+        &self.entries
+    }
+
     /// An index of these entries, in order.
     pub(crate) fn of(entries: Vec<IndexEntry>) -> Self {
         Self { entries, interval_bytes: 0 }

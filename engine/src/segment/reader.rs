@@ -163,8 +163,8 @@ impl Gathered {
             let piece_end = piece_start + piece.bytes.len() as u64;
             let start = range.start.as_u64().max(piece_start);
             let end = range.end.as_u64().min(piece_end);
-            let part =
-                (start < end).then(|| piece.part((start - piece_start) as usize..(end - piece_start) as usize));
+            let part = (start < end)
+                .then(|| piece.part((start - piece_start) as usize..(end - piece_start) as usize));
             piece_start = piece_end;
             part
         })

@@ -27,6 +27,8 @@ mod write_back_loop;
 #[cfg(test)]
 mod rot_tests;
 #[cfg(test)]
+mod scrub_tests;
+#[cfg(test)]
 mod sim_tests;
 #[cfg(test)]
 mod tests;

@@ -148,4 +148,3 @@ fn data_bytes(log: &PartitionLog, base: Offset, page: u64, bytes: usize) -> usiz
     let end = log.segment(base).map_or(0, |segment| segment.tail.durable_end().as_u64());
     bytes.min(end.saturating_sub(page * PAGE_BYTES) as usize)
 }
-

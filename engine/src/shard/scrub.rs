@@ -261,7 +261,8 @@ impl<D: Disk> Directory<D> {
             let piece = file.read(block, count.next_multiple_of(BLOCK_BYTES as u64) as usize).await?;
             EngineStats::add(&self.stats.scrub_bytes_total, piece.len() as u64);
             let end = piece.len().min(count as usize);
-            let Some(mut left) = piece.get((at.as_u64() - block) as usize..end).filter(|left| !left.is_empty())
+            let Some(mut left) =
+                piece.get((at.as_u64() - block) as usize..end).filter(|left| !left.is_empty())
             else {
                 return Ok(Went::Wrong(walk.here(), "the file ends before its data".to_owned()));
             };
