@@ -4,7 +4,7 @@
 //! copied but the 61 bytes of a header that lies across two slices. What does not look like a batch is an error, and
 //! what a page brought is not to leave before its batch's checksum was found right: once for each page that is in memory.
 
-use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::batch::{BatchCrc, BatchHeader, HEADER_BYTES};
 use crate::io::{Checked, Page};
 use crate::units::{FilePos, Offset, Timestamp};
 use bytes::Bytes;
@@ -144,29 +144,43 @@ impl Gathered {
 
     /// Whether all of a range was checked since it came from the device.
     pub(crate) fn is_checked(&self, range: Range<FilePos>) -> bool {
-        self.page_parts(range).iter().all(|(checked, part)| checked.covers(part))
+        self.spans(range).all(|(piece, span)| {
+            let covers =
+                |(checked, at): &(Rc<Checked>, usize)| checked.covers(&(at + span.start..at + span.end));
+            piece.page.as_ref().is_none_or(covers)
+        })
     }
 
     /// All of a range was checked: it was part of a batch whose checksum is right.
     pub(crate) fn note_checked(&self, range: Range<FilePos>) {
-        self.page_parts(range).into_iter().for_each(|(checked, part)| checked.add(part));
+        for (piece, span) in self.spans(range) {
+            if let Some((checked, at)) = &piece.page {
+                checked.add(at + span.start..at + span.end);
+            }
+        }
     }
 
-    fn page_parts(&self, range: Range<FilePos>) -> Vec<(Rc<Checked>, Range<usize>)> {
-        let parts = self.parts(range);
-        parts.filter_map(|part| part.page.map(|(checked, at)| (checked, at..at + part.bytes.len()))).collect()
+    /// Adds a range to a batch's checksum.
+    pub(crate) fn add_to(&self, crc: &mut BatchCrc, range: Range<FilePos>) {
+        for (piece, span) in self.spans(range) {
+            crc.add(piece.bytes.get(span).unwrap_or_default());
+        }
     }
 
     fn parts(&self, range: Range<FilePos>) -> impl Iterator<Item = Piece> {
+        self.spans(range).map(|(piece, span)| piece.part(span))
+    }
+
+    /// The pieces that a range touches, each with what of it lies within.
+    fn spans(&self, range: Range<FilePos>) -> impl Iterator<Item = (&Piece, Range<usize>)> {
         let mut piece_start = self.start.as_u64();
         self.pieces.iter().filter_map(move |piece| {
             let piece_end = piece_start + piece.bytes.len() as u64;
             let start = range.start.as_u64().max(piece_start);
             let end = range.end.as_u64().min(piece_end);
-            let part = (start < end)
-                .then(|| piece.part((start - piece_start) as usize..(end - piece_start) as usize));
+            let span = (start - piece_start) as usize..end.saturating_sub(piece_start) as usize;
             piece_start = piece_end;
-            part
+            (start < end).then_some((piece, span))
         })
     }
 }

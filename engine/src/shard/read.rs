@@ -22,7 +22,9 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 /// Bytes that are checked before others get their turn: about a hundred microseconds.
-const CHECKED_AT_ONCE_MAX: usize = 1 << 20;
+const CHECKED_AT_ONCE_MAX: u64 = 1 << 20;
+/// A batch that says to be larger is checked before it is held in memory. Few are: it is read twice.
+const HELD_UNCHECKED_MAX: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 
 /// Why a read did not end as hoped, before it is told to the server.
 pub(super) enum Trouble {
@@ -205,7 +207,10 @@ impl<D: Disk> Directory<D> {
     ) -> Result<Option<Located>, Trouble> {
         loop {
             match self.look(log, cursor).await {
-                Err(Trouble::Corrupt(rot)) => self.read_again(log, cursor, rot)?,
+                Err(Trouble::Corrupt(rot)) => {
+                    let end = cursor.at.advance(HEADER_BYTES as u64);
+                    self.read_again(log, cursor, rot, end)?;
+                }
                 found => return found,
             }
         }
@@ -265,37 +270,64 @@ impl<D: Disk> Directory<D> {
         cursor: &mut Cursor,
         located: &Located,
     ) -> Result<bool, Trouble> {
-        self.gather(log, cursor, located.end).await?;
         let range = located.start..located.end;
-        if cursor.gathered.end() < located.end {
-            let at = located.start;
-            return Err(Trouble::rot("a batch is cut".to_owned(), cursor.base, at, located.base_offset()));
-        }
-        if cursor.gathered.is_checked(range.clone()) {
-            return Ok(true);
-        }
-        let (mut crc, mut bytes) = (BatchCrc::default(), 0);
-        for slice in trim(&cursor.gathered, range.clone()) {
-            crc.add(&slice);
-            bytes += slice.len();
-            if bytes >= CHECKED_AT_ONCE_MAX {
-                bytes = 0;
-                self.disk.yield_now().await;
+        if located.header.batch_bytes() > HELD_UNCHECKED_MAX {
+            // A length whose bits turned may ask for most of a segment: nothing is held for it.
+            let mut ahead = Cursor::at(cursor.base, located.start, located.base_offset());
+            if !self.sum(log, &mut ahead, located, false).await? {
+                return self.read_wrong(log, cursor, located);
             }
         }
-        if crc.matches(&located.header) {
-            cursor.gathered.note_checked(range);
+        self.gather(log, cursor, located.end).await?;
+        if cursor.gathered.end() >= located.end && cursor.gathered.is_checked(range.clone()) {
             return Ok(true);
         }
+        if !self.sum(log, cursor, located, true).await? {
+            return self.read_wrong(log, cursor, located);
+        }
+        cursor.gathered.note_checked(range);
+        Ok(true)
+    }
+
+    /// Whether a batch's checksum is that of its bytes, which are kept in `cursor` or let go of on the way.
+    async fn sum(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        cursor: &mut Cursor,
+        located: &Located,
+        kept: bool,
+    ) -> Result<bool, Trouble> {
+        let (mut crc, mut at) = (BatchCrc::default(), located.start);
+        while at < located.end {
+            let end = located.end.min(at.advance(CHECKED_AT_ONCE_MAX));
+            self.gather(log, cursor, end).await?;
+            cursor.gathered.add_to(&mut crc, at..end);
+            if !kept {
+                cursor.gathered.skip_to(end.min(cursor.gathered.end()));
+            }
+            at = end;
+            self.disk.yield_now().await;
+        }
+        Ok(crc.matches(&located.header))
+    }
+
+    /// A batch that does not check is looked at again, the first time.
+    fn read_wrong(&self, log: &SharedLog, cursor: &mut Cursor, located: &Located) -> Result<bool, Trouble> {
         cursor.move_to(located.start, located.base_offset());
         let rot = cursor.rot("a batch's checksum does not fit its bytes");
-        self.read_again(log, cursor, rot).map(|()| false)
+        self.read_again(log, cursor, rot, located.end).map(|()| false)
     }
 
     /// Bytes that do not check are asked of the device once more, past the cache, before their log is fenced. A bit may
     /// have turned in memory or on the way, and then the medium is well: a partition must not be offline until the next
     /// start for that. Rot on the medium reads the same again; the one read more costs nothing beside what follows.
-    fn read_again(&self, log: &SharedLog, cursor: &mut Cursor, rot: Rot) -> Result<(), Trouble> {
+    fn read_again(
+        &self,
+        log: &SharedLog,
+        cursor: &mut Cursor,
+        rot: Rot,
+        end: FilePos,
+    ) -> Result<(), Trouble> {
         if cursor.again_from.is_some_and(|from| from >= rot.at) {
             return Err(Trouble::Corrupt(rot));
         }
@@ -303,7 +335,7 @@ impl<D: Disk> Directory<D> {
         let (segment, position, offset, what) = (rot.base, rot.at, rot.offset, rot.what);
         tracing::warn!(topic, partition, %segment, %position, %offset, what, "stored bytes do not check: read again");
         EngineStats::add(&self.stats.reads_repeated_total, 1);
-        self.forget_pages(log, cursor.base, rot.at..cursor.gathered.end().max(rot.at.advance(1)));
+        self.forget_pages(log, cursor.base, rot.at..end);
         cursor.gathered.cut(rot.at);
         cursor.again_from = Some(rot.at);
         Ok(())
@@ -454,6 +486,10 @@ fn read_memory(segment: &Segment, offset: Offset, visible_end: Offset, read: &Re
 impl Cursor {
     pub(super) fn new(base: Offset, start: Option<IndexEntry>) -> Self {
         let (at, offset) = start.map_or((FilePos::ZERO, base), |entry| (entry.position, entry.offset));
+        Self::at(base, at, offset)
+    }
+
+    fn at(base: Offset, at: FilePos, offset: Offset) -> Self {
         Self { base, at, offset, gathered: Gathered::from(at), from_disk: 0, again_from: None }
     }
 
