@@ -192,7 +192,7 @@ async fn fetch_all(engine: &Engine, name: &str) -> io::Result<()> {
         };
         let found = engine.read(LOG, read).await.map_err(io::Error::other)?;
         bytes += found.bytes;
-        offset = offset.advance(BATCH_RECORDS as i64); // one batch fits a fetch
+        offset = offset.advance(BATCH_RECORDS as u32); // one batch fits a fetch
     }
     report(name, bytes, cpu().saturating_sub(cpu_start), start.elapsed());
     Ok(())

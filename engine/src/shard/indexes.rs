@@ -3,8 +3,8 @@
 //! An index says where to begin to look, never what is there: one that is missing, damaged or another segment's costs a
 //! walk, and no log is fenced for it.
 
+use super::cursor::{Cursor, Trouble};
 use super::directory::{Directory, SharedLog};
-use super::read::{Cursor, Trouble};
 use super::stats::EngineStats;
 use crate::io::Disk;
 use crate::segment::{Index, IndexEntry, Stage};

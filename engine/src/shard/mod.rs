@@ -6,6 +6,7 @@
 mod api;
 mod append;
 mod commit_loop;
+mod cursor;
 mod directory;
 mod engine;
 mod indexes;

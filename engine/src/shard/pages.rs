@@ -1,7 +1,7 @@
 //! Pages of segment files: out of the cache, or from the device, several at once and ahead of their readers.
 
+use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
-use super::read::Trouble;
 use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, Page, PageKey, aligned_down, aligned_up};

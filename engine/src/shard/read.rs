@@ -5,6 +5,7 @@
 
 use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
 use super::append::UNFOLDED_AT_ONCE_MAX;
+use super::cursor::{Cursor, Rot, Trouble};
 use super::directory::{Directory, SharedLog};
 use super::pages::PAGE_BYTES;
 use super::stats::EngineStats;
@@ -13,10 +14,9 @@ use crate::batch::{
 };
 use crate::io::Disk;
 use crate::log::LogBounds;
-use crate::segment::{Gathered, IndexEntry, Located, Segment, Stage, View, trim};
+use crate::segment::{Gathered, Located, Segment, Stage, View, trim};
 use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
 use bytes::Bytes;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -25,42 +25,6 @@ use std::sync::atomic::Ordering;
 const CHECKED_AT_ONCE_MAX: u64 = 1 << 20;
 /// A batch that says to be larger is checked before it is held in memory. Few are: it is read twice.
 const HELD_UNCHECKED_MAX: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };
-
-/// Why a read did not end as hoped, before it is told to the server.
-pub(super) enum Trouble {
-    Io(io::Error),
-    /// Stored bytes do not check.
-    Corrupt(Rot),
-    Gone,
-}
-
-/// What did not check, and where.
-pub(super) struct Rot {
-    pub(super) what: String,
-    /// The segment.
-    pub(super) base: Offset,
-    pub(super) at: FilePos,
-    /// The offset that should stand there.
-    pub(super) offset: Offset,
-}
-
-impl Trouble {
-    pub(super) fn rot(what: String, base: Offset, at: FilePos, offset: Offset) -> Self {
-        Self::Corrupt(Rot { what, base, at, offset })
-    }
-}
-
-/// Steps through the batches of one segment.
-pub(super) struct Cursor {
-    base: Offset,
-    at: FilePos,
-    /// Offset of the batch there.
-    offset: Offset,
-    gathered: Gathered,
-    from_disk: u64,
-    /// The bytes from here on were read a second time.
-    again_from: Option<FilePos>,
-}
 
 impl<D: Disk> Directory<D> {
     /// Whole batches from `read.offset` on, below `visible_end`.
@@ -129,6 +93,10 @@ impl<D: Disk> Directory<D> {
     /// Fences a log whose stored bytes do not check, and says where.
     pub(super) fn rot_found(&self, log: &SharedLog, rot: &Rot) {
         let mut log = log.borrow_mut();
+        // Somebody else came to the place as well, or the log is offline for another reason: then this says nothing of it.
+        if log.fault.is_some() {
+            return;
+        }
         let Rot { what, base, at, offset } = rot;
         let name = log.segment(*base).map(|segment| segment.path(&log.directory_name)).unwrap_or_default();
         let root = self.settings.directories.get(self.scrub.place()).map_or(Path::new(""), PathBuf::as_path);
@@ -138,10 +106,8 @@ impl<D: Disk> Directory<D> {
         let (topic, partition) = (&log.identity.topic, log.identity.partition);
         tracing::error!(topic, partition, file, position = %at, %offset, what, "stored bytes do not check: log fenced");
         EngineStats::add(&self.stats.rot_found_total, 1);
-        if log.fault.is_none() {
-            self.stats.logs_online.fetch_sub(1, Ordering::Relaxed);
-            EngineStats::add(&self.stats.logs_offline, 1);
-        }
+        self.stats.logs_online.fetch_sub(1, Ordering::Relaxed);
+        EngineStats::add(&self.stats.logs_offline, 1);
         log.fence(reason);
     }
 
@@ -481,33 +447,4 @@ fn read_memory(segment: &Segment, offset: Offset, visible_end: Offset, read: &Re
     let mut slices = Vec::new();
     segment.tail.share(first.start..end, &mut slices);
     Some(slices)
-}
-
-impl Cursor {
-    pub(super) fn new(base: Offset, start: Option<IndexEntry>) -> Self {
-        let (at, offset) = start.map_or((FilePos::ZERO, base), |entry| (entry.position, entry.offset));
-        Self::at(base, at, offset)
-    }
-
-    fn at(base: Offset, at: FilePos, offset: Offset) -> Self {
-        Self { base, at, offset, gathered: Gathered::from(at), from_disk: 0, again_from: None }
-    }
-
-    /// The next batch to look at stands at `at`; what was gathered stays.
-    pub(super) fn move_to(&mut self, at: FilePos, offset: Offset) {
-        (self.at, self.offset) = (at, offset);
-    }
-
-    /// The bytes of this batch are not needed any more.
-    pub(super) fn skip(&mut self, located: &Located) {
-        self.gathered.skip_to(located.end.min(self.gathered.end()));
-    }
-
-    fn rot(&self, what: &str) -> Rot {
-        Rot { what: what.to_owned(), base: self.base, at: self.at, offset: self.offset }
-    }
-
-    fn corrupt(&self, what: &str) -> Trouble {
-        Trouble::Corrupt(self.rot(what))
-    }
 }

@@ -8,8 +8,8 @@
 //! only at bytes that are written and synced, below what is durable; the rest is in memory, and in the journal. What does
 //! not check is read once more, as in a fetch (`read`), then its log is fenced. A segment that goes meanwhile is no rot.
 
+use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
-use super::read::Trouble;
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, OpenMode, aligned_down};
@@ -225,7 +225,9 @@ impl<D: Disk> Directory<D> {
                 Went::Wrong(place, what) if again_from.is_some_and(|again| again >= place.position) => {
                     return Err(extent.rot(place.position, place.offset, &what));
                 }
-                Went::Wrong(place, _) => {
+                Went::Wrong(place, what) => {
+                    let (file, position, offset) = (extent.path.display(), place.position, place.offset);
+                    tracing::warn!(%file, %position, %offset, what, "stored bytes do not check: read again");
                     EngineStats::add(&self.stats.reads_repeated_total, 1);
                     again_from = Some(place.position);
                     // An entry of the index that no batch stands behind is no rot.
