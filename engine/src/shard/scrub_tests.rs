@@ -510,15 +510,14 @@ async fn trouble_a_log(engine: Engine<SimDisk>, disk: SimDisk, topic: u8, mut ra
                     let (_, refused) = read_all(&engine, log, 10_000).await;
                     assert!(matches!(refused, None | Some(ReadError::OutOfRange { .. })), "{refused:?}");
                 }
-                // The index of some segment goes, to be made anew just when the segment goes as well.
-                3 => {
+                // The indexes go, to be made anew just when their segments or their log go as well.
+                3..8 => {
                     let is_index = |path: &PathBuf| {
                         path.starts_with(format!("t{topic}-0"))
                             && path.extension().is_some_and(|e| e == "twindex")
                     };
-                    if let Some((path, _)) = disk.files().into_iter().find(|(path, _)| is_index(path)) {
-                        disk.lose_file(&path);
-                    }
+                    let files = disk.files().into_iter().map(|(path, _)| path);
+                    files.filter(is_index).for_each(|path| disk.lose_file(&path));
                 }
                 _ => {}
             }
