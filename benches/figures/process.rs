@@ -2,6 +2,7 @@
 
 use crate::probe::{self, Asked, LATEST};
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -89,11 +90,12 @@ impl Program {
         command.args(["--set", &format!("listeners=PLAINTEXT://127.0.0.1:{port}")]);
         command.args(["--set", &format!("log.dirs={}", data.display())]);
         command.args(["--set", &format!("thalweg.http.listener=127.0.0.1:{}", port + 1)]);
-        for setting in own {
-            command.args(["--set", setting]);
-        }
         for (key, value) in settings {
             command.args(["--set", &format!("{key}={value}")]);
+        }
+        // What was asked for by name wins.
+        for setting in own {
+            command.args(["--set", setting]);
         }
         Ok(command)
     }
@@ -213,6 +215,23 @@ impl Broker {
         let told = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
         let bytes = told.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse::<f64>().ok());
         bytes.ok_or_else(|| io::Error::other("no read_bytes"))
+    }
+
+    /// The files that it has mapped or open and that lie outside of its own `directory`: its program and what that needs.
+    pub(crate) fn program_files(&self, directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let maps = fs::read_to_string(process.join("maps"))?;
+        let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+        let mut files: BTreeSet<PathBuf> = mapped.collect();
+        for entry in fs::read_dir(process.join("fd"))? {
+            // One that was closed meanwhile is no loss.
+            files.extend(fs::read_link(entry?.path()));
+        }
+        let own = directory.canonicalize()?;
+        let is_elsewhere =
+            |path: &Path| [Path::new("/proc"), Path::new("/sys"), &own].iter().any(|at| path.starts_with(at));
+        files.retain(|path| path.is_file() && !is_elsewhere(path));
+        Ok(files)
     }
 
     /// SIGTERM, and its clean end.

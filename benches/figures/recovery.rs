@@ -230,7 +230,7 @@ fn killed(
     let arguments: Vec<&str> = to.iter().chain(&light).copied().collect();
     let mut sender = bench.produce_meanwhile(port, &arguments)?;
     std::thread::sleep(rest);
-    let before = probe::offsets(port, &scene.topics, LATEST);
+    let (before, files) = (probe::offsets(port, &scene.topics, LATEST), broker.program_files(directory));
     let ended = sender.try_wait()?;
     broker.kill()?;
     sender.kill()?;
@@ -238,7 +238,7 @@ fn killed(
     if let Some(status) = ended {
         return Err(io::Error::other(format!("the light load ended before the kill: {status}")));
     }
-    let condition = forget(directory)?.condition();
+    let condition = forget(directory, &files?)?.condition();
     let mut broker = program.start_pinned(directory, port, &[])?;
     let back = answers(&mut broker, scene, &before?)?;
     broker.kill()?;

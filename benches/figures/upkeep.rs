@@ -1,8 +1,8 @@
 //! What upkeep costs those who send: p99 at half of the broker's own peak, beside retention, scrub and a backfill, and without.
 //!
 //! ```text
-//! a round, one broker:  backlog, peak | without: half of the peak | with: half of the peak, and the upkeep
-//!                       (one data directory; a start before each part; in odd rounds "with" comes first)
+//! a round, one broker:  backlog, peak | without: peak, half of the peak | with: peak, half of the peak and the upkeep
+//!                       (one data directory; a start before each part, then the peak to get warm; odd rounds: "with" first)
 //! ```
 //! Broker on the first CPU with all its threads, sender on the second; the reader of the backlog has what the sender leaves of
 //! the second. The topics of both parts roll equally often, so what differs is the upkeep alone.
@@ -13,6 +13,7 @@ use crate::probe::{self, Asked, EARLIEST};
 use crate::process::{Broker, Program};
 use crate::table::{Row, Table, ratios};
 use clap::ValueEnum;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,12 +31,13 @@ const SEGMENT_BYTES_MIN: f64 = (1 << 20) as f64;
 const PEAK_BYTES_PER_S: f64 = 400e6;
 /// Partitions of the backlog.
 const BACKLOG_PARTITIONS: &str = "4";
-/// Retention looks so often that it always has something to do, and files go soon.
-const RETENTION: [(&str, &str); 2] =
-    [("log.retention.check.interval.ms", "500"), ("log.initial.task.delay.ms", "500")];
-/// The scrubber, as fast as a whole core would be read in; a pass follows the other.
+/// Upkeep that has a delay after a start begins within the warm-up.
+const SOON: (&str, &str) = ("log.initial.task.delay.ms", "500");
+/// Retention looks so often that it always finds something.
+const RETENTION: (&str, &str) = ("log.retention.check.interval.ms", "500");
+/// The scrubber at its default rate, one pass after the other.
 const SCRUB: [(&str, &str); 2] =
-    [("thalweg.scrub.bytes.per.s", "67108864"), ("thalweg.scrub.interval.ms", "1000")];
+    [("thalweg.scrub.bytes.per.s", "16777216"), ("thalweg.scrub.interval.ms", "1")];
 const SCRUBBED_BYTES: &str = "thalweg_scrub_bytes_total";
 const LAPS: &str = "thalweg_laps_total";
 /// p99 with upkeep is at most so many times the one without.
@@ -126,6 +128,7 @@ pub(crate) fn upkeep(
         format!("the rate in an open loop, latency from the intended time; backlog of {} GB", plan.backlog_gb),
         "all threads of the broker on CPU 0, sender on CPU 1; the reader on CPU 1, SCHED_IDLE; segments of one second's data"
             .to_owned(),
+        "each part begins with the peak's load for the time of a warm-up, then its own, which is warmed up as well".to_owned(),
         "before each part everything is synced and dropped from the page cache, the backlog's files before each pass over it"
             .to_owned(),
     ];
@@ -192,10 +195,11 @@ impl Stage<'_> {
         let backlog = ["--topic", "backlog", "--partitions", BACKLOG_PARTITIONS, "--connections", "4"];
         let large = ["--batch-bytes", "1000000", "--record-bytes", "999", "--count", &count];
         self.bench.produce(self.port, &[&backlog[..], &large[..]].concat())?;
-        let peak = self.bench.produce(self.port, &words(&self.load("peak")))?;
+        let peak = self.bench.produce(self.port, &words(&self.load("peak", time_s)))?;
         broker.stop()?;
         self.rate = Rate { records_per_s: peak.records_per_s / 2.0, mb_per_s: peak.mb_per_s / 2.0 };
-        has_room(directory, "two runs at half of the peak", (peak.mb_per_s * 1e6 * run_s) as u64)?;
+        let parts_bytes = peak.mb_per_s * 1e6 * (run_s + 2.0 * warm_up_s);
+        has_room(directory, "two runs at half of the peak", parts_bytes as u64)?;
         let (first, second) = (self.part(with_first)?, self.part(!with_first)?);
         let (with, without) = if with_first { (first, second) } else { (second, first) };
         Ok(Round { peak, without, with })
@@ -208,35 +212,25 @@ impl Stage<'_> {
         Ok(broker)
     }
 
-    /// The load on a topic of its own, closed.
-    fn load(&self, topic: &str) -> Vec<String> {
-        let Bench { time_s, warm_up_s, .. } = *self.bench;
-        let words = [
-            "--topic",
-            topic,
-            "--partitions",
-            &PARTITIONS.to_string(),
-            "--time",
-            &(time_s + warm_up_s).to_string(),
-        ]
-        .map(str::to_owned);
-        let shape = SHAPE.map(str::to_owned);
-        words.into_iter().chain(["--warm-up".to_owned(), warm_up_s.to_string()]).chain(shape).collect()
+    /// The load on a topic of its own, closed, for so long after the warm-up.
+    fn load(&self, topic: &str, time_s: f64) -> Vec<String> {
+        let warm_up_s = self.bench.warm_up_s;
+        let (partitions, warm_up, time) =
+            (PARTITIONS.to_string(), warm_up_s.to_string(), (warm_up_s + time_s).to_string());
+        let words = ["--topic", topic, "--partitions", &partitions, "--warm-up", &warm_up, "--time", &time];
+        words.into_iter().chain(SHAPE).map(str::to_owned).collect()
     }
 
     /// The load at half of the peak, on a topic that rolls in both parts and expires in one of them.
     fn part(&self, with: bool) -> io::Result<Part> {
         let runs = |upkeep| with && self.plan.has(upkeep);
-        let mut settings = Vec::new();
-        if runs(Upkeep::Retention) {
-            settings.extend(RETENTION);
-        }
-        if runs(Upkeep::Scrub) && self.scrubs {
-            settings.extend(SCRUB);
-        }
-        forget(self.directory)?;
+        let mut settings = if with { vec![SOON] } else { Vec::new() };
+        settings.extend(runs(Upkeep::Retention).then_some(RETENTION));
+        settings.extend(SCRUB.into_iter().filter(|_| runs(Upkeep::Scrub) && self.scrubs));
+        forget(self.directory, &BTreeSet::new())?;
         let broker = self.start(&settings)?;
-        let mut load = self.load(if with { "with" } else { "without" });
+        self.bench.produce(self.port, &words(&self.load("peak", 0.0)))?;
+        let mut load = self.load(if with { "with" } else { "without" }, self.bench.time_s);
         let segment_bytes =
             (self.rate.mb_per_s * 1e6 / PARTITIONS as f64 * SEGMENT_S).max(SEGMENT_BYTES_MIN) as u64;
         let mut configs =
