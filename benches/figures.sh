@@ -9,10 +9,12 @@
 #   benches/figures.sh --only recovery [--partitions N] [--data-gb GB]... [--rest-s S] [--idle-s S]
 #                                               kill -9 to the first answers: with many partitions, with little and much data;
 #                                               then idle memory and CPU. 200 partitions, 0.1 and 0.4 GB, killed after 2 s of
-#                                               light load; --full: 10 000, 1 and 20 GB, 65 s. Runs only if it is named
+#                                               light load; --full: 10 000, 1 and 20 GB, 65 s, 20 minutes a round beside Kafka
+#                                               (half of them removing files). Runs only if it is named
 #   benches/figures.sh --only upkeep [--backlog-gb GB] [--with retention|scrub|backfill]...
 #                                               p99 of produce at half of the broker's own peak, with and without upkeep; 0.3 GB
-#                                               of backlog, --full 5. Runs only if it is named
+#                                               of backlog, which the broker may hold in memory; --full: 5, six minutes a round
+#                                               beside Kafka. Runs only if it is named
 #   benches/figures.sh --rounds N --time-s S --warm-up-s S --set KEY=VALUE --port P
 #   benches/figures.sh --kafka DIR              what Kafka can do beside the Kafka whose jars are in DIR or DIR/libs
 #   benches/figures.sh --kafka fetch            the same with Kafka 4.3.1, its published jars fetched by Maven
@@ -30,7 +32,7 @@ output=${FIGURES_DIR:-target/figures}
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) sed -n '2,24p' "$0"; exit ;;
+    -h | --help) sed -n '2,26p' "$0"; exit ;;
     --kafka)
       jars=$2
       if [ "$jars" = fetch ]; then

@@ -111,6 +111,7 @@ struct Back {
     first_s: f64,
     one_s: f64,
     all_s: f64,
+    cpu_s: f64,
     idle_mib: f64,
     idle_share: f64,
 }
@@ -273,12 +274,13 @@ fn answers(broker: &mut Broker, scene: &Scene, before: &[i64]) -> io::Result<Bac
         after = probe::offsets(port, all, LATEST)?;
         Ok(())
     })?;
+    let cpu_s = broker.cpu_s()?;
     if let Some(at) = before.iter().zip(&after).position(|(before, after)| after < before) {
         let (before, after) = (before[at], after[at]);
         return Err(io::Error::other(format!("partition {at} ended at {before} and ends at {after}")));
     }
     let (idle_mib, idle_share) = scene.idle.map_or(Ok((f64::NAN, f64::NAN)), |time| idle(broker, time))?;
-    Ok(Back { first_s, one_s, all_s: all_s.as_secs_f64(), idle_mib, idle_share })
+    Ok(Back { first_s, one_s, all_s: all_s.as_secs_f64(), cpu_s, idle_mib, idle_share })
 }
 
 /// Resident memory in MiB and the share of a CPU, of a broker that nobody asks anything for `time`, after half of it to rest.
@@ -311,6 +313,7 @@ fn rows(scenes: &[Scene], programs: &[Program], runs: &[Vec<Runs>]) -> Vec<Row> 
                 "s",
                 of(|back| back.all_s),
             ));
+            rows.push(Row::new(format!("{name}: processor time by then"), "s", of(|back| back.cpu_s)));
             if scene.idle.is_some() {
                 rows.push(Row::new(format!("{name}: idle, resident"), "MiB", of(|back| back.idle_mib)));
                 let percent = of(|back| back.idle_share * 100.0);
