@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Kafka takes minutes for thousands of partitions after a kill; one that ended is noticed at once.
@@ -67,8 +67,10 @@ impl Program {
     pub(crate) fn knows(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<bool> {
         let mut broker = self.start_pinned(directory, port, settings)?;
         while broker.since.elapsed() < KEY_REFUSED_WITHIN {
-            if broker.child.try_wait()?.is_some() {
-                return Ok(false);
+            if let Some(status) = broker.child.try_wait()? {
+                let told = fs::read_to_string(directory.join("broker.log"))?;
+                let is_refused = settings.iter().any(|(key, _)| told.contains(key));
+                return if is_refused { Ok(false) } else { Err(ended(status)) };
             }
             if probe::api_versions(port).is_ok() {
                 break;
@@ -106,6 +108,10 @@ fn spawn(mut command: Command, directory: &Path, port: u16) -> io::Result<Broker
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let since = Instant::now();
     Ok(Broker { child: command.spawn()?, port, http_port: port + 1, since })
+}
+
+fn ended(status: ExitStatus) -> io::Error {
+    io::Error::other(format!("the broker ended: {status}; see its broker.log"))
 }
 
 /// Formats the directory if need be; the command that runs the broker.
@@ -165,7 +171,7 @@ impl Broker {
                 Err(error) => refused = Some(error),
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("the broker ended: {status}; see its broker.log")));
+                return Err(ended(status));
             }
             std::thread::sleep(PAUSE);
         }
