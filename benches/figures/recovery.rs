@@ -135,6 +135,10 @@ pub(crate) fn recovery(
 ) -> io::Result<()> {
     let many = [Scene::many(sizes.partition_count, sizes.idle)];
     let large: Vec<Scene> = sizes.data_gb.iter().map(|gb| Scene::large(*gb)).collect();
+    // Now, and not after half an hour.
+    for scene in many.iter().chain(&large) {
+        has_room(&bench.directory, &scene.name, scene.data_bytes())?;
+    }
     let mut conditions = vec![
         "time counts from the start after the kill; a question every 2 ms, on a connection each".to_owned(),
         format!("killed under 1 000 records/s of 1 kB, after {} s of them", sizes.rest.as_secs_f64()),
