@@ -150,11 +150,10 @@ pub(crate) fn recovery(
     let mut run = |scenes: &[Scene]| -> io::Result<Vec<Vec<Runs>>> {
         let mut all: Vec<Vec<Runs>> =
             scenes.iter().map(|_| programs.iter().map(|_| Runs::default()).collect()).collect();
-        for round in 0..rounds {
+        for _ in 0..rounds {
             for (scene, of_scene) in scenes.iter().zip(&mut all) {
                 for (program, runs) in programs.iter().zip(of_scene) {
                     told = another(bench, program, port, scene, sizes.rest, runs)?.or(told.take());
-                    eprintln!("recovery, round {round}, {}, {}: {runs:?}", scene.name, program.name());
                 }
             }
         }
@@ -205,6 +204,8 @@ fn another(
             Err(error)
         }
         Ok((back, condition)) => {
+            // Told before the files go: thousands of them take minutes.
+            eprintln!("recovery, round {}, {}, {}: {back:?}", runs.backs.len(), scene.name, program.name());
             remove(&directory)?;
             runs.backs.push(back);
             Ok(Some(condition))
