@@ -128,7 +128,7 @@ pub(crate) fn upkeep(
         format!("the rate in an open loop, latency from the intended time; backlog of {} GB", plan.backlog_gb),
         "all threads of the broker on CPU 0, sender on CPU 1; the reader on CPU 1, SCHED_IDLE; segments of one second's data"
             .to_owned(),
-        "each part begins with the peak's load for the time of a warm-up, then its own, which is warmed up as well".to_owned(),
+        "each start is followed by the peak's load for the time of a warm-up, then by what is measured after a warm-up of its own".to_owned(),
         "before each part everything is synced and dropped from the page cache, the backlog's files before each pass over it"
             .to_owned(),
     ];
@@ -188,13 +188,15 @@ impl Stage<'_> {
     fn round(mut self, with_first: bool) -> io::Result<Round> {
         let Bench { time_s, warm_up_s, ref directory, .. } = *self.bench;
         let (backlog_bytes, run_s) = (self.plan.backlog_gb * 1e9, time_s + warm_up_s);
-        let peak_bytes = PEAK_BYTES_PER_S * run_s;
+        let peak_bytes = PEAK_BYTES_PER_S * (run_s + warm_up_s);
         has_room(directory, "backlog and peak", (backlog_bytes * 1.1 + peak_bytes) as u64)?;
         let broker = self.start(&[])?;
         let count = ((backlog_bytes / 1000.0) as u64).to_string();
         let backlog = ["--topic", "backlog", "--partitions", BACKLOG_PARTITIONS, "--connections", "4"];
         let large = ["--batch-bytes", "1000000", "--record-bytes", "999", "--count", &count];
         self.bench.produce(self.port, &[&backlog[..], &large[..]].concat())?;
+        // Twice the warm-up: a peak that was found too early would make half of it easy.
+        self.bench.produce(self.port, &words(&self.load("peak", 0.0)))?;
         let peak = self.bench.produce(self.port, &words(&self.load("peak", time_s)))?;
         broker.stop()?;
         self.rate = Rate { records_per_s: peak.records_per_s / 2.0, mb_per_s: peak.mb_per_s / 2.0 };
