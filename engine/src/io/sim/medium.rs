@@ -57,6 +57,11 @@ impl SimDisk {
         }
     }
 
+    /// The next so many reads of open files come with a bit turned on their way; the medium is well.
+    pub fn garble_reads(&self, count: u64) {
+        self.0.garbled.set(count);
+    }
+
     /// Takes a file away, between lives.
     pub fn lose_file(&self, path: &Path) {
         let root = Path::new("");

@@ -77,6 +77,7 @@ struct Inner {
     /// What went wrong so far, each with how often.
     happened: RefCell<BTreeMap<&'static str, u64>>,
     handle_next: Cell<u64>,
+    garbled: Cell<u64>,
     computing: Cell<u64>,
     computing_most: Cell<u64>,
     begun: Instant,
@@ -100,6 +101,7 @@ impl SimDisk {
             steps: Cell::new(0),
             happened: RefCell::default(),
             handle_next: Cell::new(1),
+            garbled: Cell::default(),
             computing: Cell::default(),
             computing_most: Cell::default(),
             begun: Instant::now(),
@@ -430,9 +432,14 @@ impl DiskFile for SimFile {
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        let found = found.await?;
+        let mut found = found.await?;
         self.disk.fail_read()?;
-        Ok(found.into())
+        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
+        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
+            *byte ^= 8;
+            self.disk.0.garbled.set(garbled - 1);
+        }
+        Ok(Bytes::from(found))
     }
 
     async fn sync(&self) -> io::Result<()> {

@@ -15,10 +15,6 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Whether the engine checks the checksum of every batch that it reads from a segment. While it does not, a bit that
-/// turned inside a batch is served, and its reader notices it.
-pub(super) const BATCHES_CHECKED_ON_READ: bool = false;
-
 /// What may be expected of a life on damaged files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hurt {

@@ -1,6 +1,5 @@
 //! What must be true of the logs whatever happened to the disk: a list of batches per log, and how much was promised.
 
-use super::damage::BATCHES_CHECKED_ON_READ;
 use super::happened;
 use crate::batch::{BatchBuilder, BatchHeader, Codec, Origin, ProducerFields, crc_matches};
 use crate::io::sim::Random;
@@ -224,12 +223,8 @@ impl ModelLog {
             let bytes = &found[at..at + header.batch_bytes()];
             assert_eq!(header.base_offset, batch.base, "{name}");
             assert_eq!(header.partition_leader_epoch, batch.leader_epoch, "{name}: another epoch at {end}");
-            if self.hurt && !BATCHES_CHECKED_ON_READ && !crc_matches(bytes) {
-                happened::mark("bad batches that only their reader noticed");
-            } else {
-                assert!(crc_matches(bytes), "{name}: the batch at {} does not check", batch.base);
-                assert!(bytes[16..] == batch.records[16..], "{name}: other bytes at {}", batch.base);
-            }
+            assert!(crc_matches(bytes), "{name}: the batch at {} does not check", batch.base);
+            assert!(bytes[16..] == batch.records[16..], "{name}: other bytes at {}", batch.base);
             end = batch.offset_end;
             at += bytes.len();
             place += 1;

@@ -130,5 +130,7 @@ fn random_settings(random: &mut Random, directory_count: usize) -> EngineSetting
         retention_check_ms: 2_000,
         retention_delay_ms: random.below(2) * 2_000,
         open_files_max: [4, 100][random.below(2) as usize],
+        scrub_bytes_per_s: [0, 16 << 20][random.below(2) as usize],
+        scrub_interval_ms: 5_000,
     }
 }
