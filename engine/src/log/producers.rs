@@ -30,6 +30,9 @@ struct Producer {
     epoch: i16,
     seen: Timestamp,
     batches: VecDeque<KnownBatch>,
+    /// Epochs before, the newest last, with their batches: while no commit carries a batch of the present one, that may
+    /// still be lost.
+    before: Vec<(i16, VecDeque<KnownBatch>)>,
 }
 
 /// A batch's producer fields.
@@ -123,10 +126,17 @@ impl Producers {
             epoch: claim.epoch,
             seen,
             batches: VecDeque::new(),
+            before: Vec::new(),
         });
+        if producer.batches.iter().any(|batch| batch.offset_end <= planned_end) {
+            producer.before.clear();
+        }
         if claim.epoch > producer.epoch {
+            producer.before.push((producer.epoch, std::mem::take(&mut producer.batches)));
+            if producer.before.len() > BATCHES_MAX {
+                producer.before.remove(0);
+            }
             producer.epoch = claim.epoch;
-            producer.batches.clear();
         }
         producer.seen = seen;
         let sequence_end = claim.sequence_end();
@@ -170,6 +180,13 @@ impl Producers {
         let mut by_id = self.by_id.clone();
         by_id.retain(|_, producer| {
             producer.batches.retain(|batch| batch.offset_end <= end);
+            while producer.batches.is_empty()
+                && let Some(before) = producer.before.pop()
+            {
+                (producer.epoch, producer.batches) = before;
+                producer.batches.retain(|batch| batch.offset_end <= end);
+            }
+            producer.before.clear();
             !producer.batches.is_empty()
         });
         Self { by_id }
@@ -200,7 +217,7 @@ impl Producers {
             let (id, epoch, seen) = (take.i64()?, take.u16()? as i16, Timestamp(take.i64()?));
             let batches = take.u8()?;
             let batches = (0..batches).map(|_| decode_batch(take)).collect::<Option<_>>()?;
-            by_id.insert(id, Producer { epoch, seen, batches });
+            by_id.insert(id, Producer { epoch, seen, batches, before: Vec::new() });
         }
         Some(Self { by_id })
     }
@@ -261,6 +278,22 @@ mod tests {
         assert_eq!(producers.judge(&claim(1, 0)), Verdict::New);
         let across = claim(1, i32::MAX - 4);
         assert_eq!(across.sequence_end(), 5);
+    }
+
+    /// Found by a seed: the state forgot the producer, the new epoch's batch was lost in a crash, and a batch of the old
+    /// epoch that came again was stored twice.
+    #[test]
+    fn a_new_epoch_that_no_commit_carries_hides_none_of_the_epoch_before() {
+        let mut producers = fed(3);
+        let (base, planned) = (Offset::new(30), Offset::new(30));
+        producers.note(&claim(2, 0), base, base.advance(10), Timestamp(0), planned);
+        producers.note(&claim(3, 0), base.advance(10), base.advance(20), Timestamp(0), planned);
+        assert_eq!(producers.judge(&claim(1, 20)), Verdict::OldEpoch { known: 3 });
+        let known = producers.below(planned);
+        assert!(matches!(known.judge(&claim(1, 20)), Verdict::Duplicate { .. }));
+        assert_eq!(known.judge(&claim(1, 30)), Verdict::New);
+        let known = producers.below(Offset::new(40));
+        assert_eq!(known.judge(&claim(1, 20)), Verdict::OldEpoch { known: 2 });
     }
 
     #[test]

@@ -255,6 +255,11 @@ impl<D: Disk> Directory<D> {
         let start = self.disk.now();
         file.write(position, blocks).await?;
         file.sync().await?;
+        if let Some(reason) = self.keeper.stopped() {
+            // Another sync that failed meanwhile may have lost this commit: one that followed it would prove that it was
+            // there, and the next start would fence every log of the journal.
+            return Err(io::Error::other(reason));
+        }
         self.stats.device_latency.record(self.disk.now() - start);
         EngineStats::add(&self.stats.commits_total, 1);
         EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);

@@ -322,7 +322,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
-    async fn sync_names(&self, path: &Path) -> io::Result<()> {
+    pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }

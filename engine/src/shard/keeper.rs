@@ -265,8 +265,11 @@ pub(super) async fn make_file<D: Disk>(disk: &D, number: u32, bytes: u64) -> io:
     let path = journal_path(file);
     let temporary = path.with_extension("new");
     if let Err(error) = fill_with_zeros(disk, &temporary, bytes).await {
-        // What was taken for it must not keep a full disk full. Nothing depends on it: whether it goes is no matter.
-        let _ = disk.remove(&temporary).await;
+        // What was taken for it must not keep a full disk full. Nothing depends on it: whether it goes is no matter. Any
+        // other error is told at once: until then commits would be answered that a failed sync may have lost.
+        if error.kind() == io::ErrorKind::StorageFull {
+            let _ = disk.remove(&temporary).await;
+        }
         return Err(error);
     }
     disk.rename(&temporary, &path).await?;

@@ -308,9 +308,10 @@ impl<D: Disk> Directory<D> {
     }
 
     /// No checksum covers a batch's leader epoch: it must be the one that is known of its offset, unless that is so old
-    /// that it was forgotten.
+    /// that it was forgotten. Its last record is asked for: the log may start inside the batch, and the epoch with it.
     pub(super) fn is_of_its_epoch(log: &SharedLog, located: &Located) -> bool {
-        let known = log.borrow().epochs().at(Offset::new(located.header.base_offset));
+        let last = Offset::new(located.offset_end().as_i64() - 1);
+        let known = log.borrow().epochs().at(last);
         known.is_none_or(|known| known.0 == located.header.partition_leader_epoch)
     }
 

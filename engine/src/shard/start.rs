@@ -103,19 +103,16 @@ pub async fn recover<D: Disk>(
 }
 
 impl Recovered {
-    /// All that a second recovery must find again.
+    /// All that a second recovery must find again. Not what was deleted: the first one has removed what was left of it.
     #[cfg(test)]
     pub(crate) fn describe(&self) -> std::collections::BTreeSet<String> {
         let logs = self.directories.iter().flat_map(|directory| &directory.logs).map(|log| {
             let tails: usize = log.open.iter().map(|segment| segment.tail.len()).sum();
             format!("{:?}, {tails} B in memory, fault {:?}", log.state, log.fault)
         });
-        let ids = |what: &'static str, ids: &[LogId]| {
-            ids.iter().map(move |id| format!("{what} {id}")).collect::<Vec<_>>()
-        };
-        let ids = [ids("deleted", &self.deleted), ids("nameless", &self.nameless)];
+        let nameless = self.nameless.iter().map(|id| format!("nameless {id}"));
         let unknown = self.unknown.iter().map(|name| format!("unknown {name}"));
-        logs.chain(ids.into_iter().flatten()).chain(unknown).collect()
+        logs.chain(nameless).chain(unknown).collect()
     }
 
     /// Gives each log to its owner.

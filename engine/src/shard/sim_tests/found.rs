@@ -2,9 +2,10 @@
 
 use super::elders::{identity, plain, settings, stage};
 use super::start_all;
+use crate::batch::{BatchBuilder, Codec, ProducerFields};
 use crate::io::sim::{End, SimDisk, Simulation};
 use crate::log::LogSettings;
-use crate::shard::{Engine, EngineSettings, LogError, recover};
+use crate::shard::{Engine, EngineSettings, Isolation, LogError, Read, ReadError, recover};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::path::{Path, PathBuf};
 
@@ -109,4 +110,34 @@ fn who_waits_for_memory_in_one_directory_gets_what_another_one_frees() {
         engine.stop().await.unwrap();
     });
     run.unwrap();
+}
+
+/// The log started inside the batch, and the epoch of its first records was forgotten with them.
+#[test]
+fn the_epoch_of_a_batch_in_which_the_log_starts_is_checked_too() {
+    let simulation = Simulation::new(4);
+    let disk = SimDisk::new(&simulation, 4);
+    live(&simulation, &disk, async |engine: Engine<SimDisk>| {
+        engine.create(identity(1), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+        let mut batch = BatchBuilder::new(Codec::None);
+        for _ in 0..3 {
+            batch.push(Timestamp(super::model::NOW), None, Some(&[7; 5_000]), &[]);
+        }
+        let staged = stage(&engine, 1, batch.build(ProducerFields::NONE).unwrap()).await;
+        engine.durable(LogId([1; 16]), staged.offset_end).await.unwrap();
+        engine.raise_start(LogId([1; 16]), Offset::new(1)).await.unwrap();
+        engine
+    });
+    disk.flip_bit(Path::new("t1-0/00000000000000000000.log"), 14, 3);
+    live(&simulation, &disk, async |engine: Engine<SimDisk>| {
+        let read = Read {
+            offset: Offset::new(1),
+            bytes_max: 1,
+            first_batch_whole: true,
+            isolation: Isolation::Uncommitted,
+        };
+        let found = engine.read(LogId([1; 16]), read).await;
+        assert!(matches!(found, Err(ReadError::Corrupt { .. })), "{found:?}");
+        engine
+    });
 }

@@ -28,7 +28,6 @@ pub(super) fn count(what: &str) -> u64 {
 
 /// All of it, a line each.
 pub(super) fn table() -> String {
-    HAPPENED.with_borrow(|happened| {
-        happened.iter().map(|(what, count)| format!("{count:>9}  {what}\n")).collect()
-    })
+    let line = |(what, count): (&&str, &u64)| format!("{count:>9}  {what}");
+    HAPPENED.with_borrow(|happened| happened.iter().map(line).collect::<Vec<_>>().join("\n"))
 }

@@ -213,7 +213,7 @@ impl Broker {
     fn compare_log(&self, at: usize, random: &mut Random) -> bool {
         let (log_id, settings, being) = {
             let log = &mut self.logs.borrow_mut()[at];
-            log.hurt = self.plan.hurt.logs.contains(&log.id()) && self.plan.hurt.what != "";
+            log.hurt = self.plan.hurt.logs.contains(&log.id());
             (log.id(), log.settings.clone(), log.being)
         };
         let engine = self.engine(log_id);

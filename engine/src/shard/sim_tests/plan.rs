@@ -50,20 +50,22 @@ impl Plan {
             15..17 => Ending::Full,
             _ => Ending::Fault,
         };
-        let mut faults = Faults { slow: random.below(2) * 300, ..Faults::default() };
+        // Slow requests open the windows between one step of the engine and the next.
+        let slow = [0, 0, 300, 5000][random.below(4) as usize];
+        let mut faults = Faults { slow, ..Faults::default() };
         match ending {
             Ending::PowerCut | Ending::Kill => {
                 let most = [100, 1000, 6000][random.below(3) as usize];
                 faults.cut_after_steps = Some(1 + random.below(most));
             }
-            Ending::Fault => match random.below(5) {
-                0 => faults.write_fails = 100,
+            Ending::Fault => match random.below(6) {
+                0 | 5 => faults.write_fails = [100, 2000][random.below(2) as usize],
                 1 => faults.storage_bytes_max = (16 << 20) + random.below(16 << 20),
                 2 => faults.sync_fails = 3000,
                 _ => faults.sync_fails = 200,
             },
             Ending::Clean if random.below(3) == 0 => {
-                faults.read_fails = [300, 5000][random.below(2) as usize]
+                faults.read_fails = [300, 5000][random.below(2) as usize];
             }
             Ending::Clean | Ending::Quiet | Ending::Full => {}
         }

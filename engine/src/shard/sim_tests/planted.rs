@@ -50,10 +50,8 @@ fn fault(entry: &str) -> Fault {
 /// Both texts, and what chooses: as a statement where the first one is one, else as an expression.
 fn both(faults: &[&Fault]) -> String {
     let text = &faults[0].text;
-    let arms: String = faults
-        .iter()
-        .map(|fault| format!("if crate::planted({:?}) {{ {} }} else ", fault.name, fault.other))
-        .collect();
+    let arm = |fault: &&Fault| format!("if crate::planted({:?}) {{ {} }} else ", fault.name, fault.other);
+    let arms = faults.iter().map(arm).collect::<Vec<_>>().concat();
     let choice = format!("{arms}{{ {text} }}");
     if text.ends_with([';', '}']) { choice } else { format!("({choice})") }
 }
@@ -126,6 +124,6 @@ fn plant_all_of_them_into_a_copy() {
     let root = copy.join("engine/src/lib.rs");
     let text = std::fs::read_to_string(&root).unwrap();
     std::fs::write(root, text + SWITCH).unwrap();
-    let names: String = faults().iter().map(|fault| format!("{}\n", fault.name)).collect();
-    std::fs::write(copy.join("names"), names).unwrap();
+    let names: Vec<String> = faults().into_iter().map(|fault| fault.name).collect();
+    std::fs::write(copy.join("names"), names.join("\n") + "\n").unwrap();
 }
