@@ -13,6 +13,8 @@ mod state;
 
 pub(crate) use chain::{Replayed, replay_files};
 pub(crate) use codec::{Put, Take};
+#[cfg(test)]
+pub(crate) use commit::read_commit;
 #[cfg(feature = "sim")]
 pub(crate) use commit::reseal;
 pub(crate) use commit::{

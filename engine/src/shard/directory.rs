@@ -180,6 +180,12 @@ impl<D: Disk> Directory<D> {
         if self.journal.borrow().used.len() > 1 { self.shard_count as usize } else { 0 }
     }
 
+    /// Files of its own that this shard keeps though no log needs their bytes: the one at work, and the one before it for
+    /// its table's sake, unless there is no other to begin next.
+    pub(crate) fn files_kept(&self) -> usize {
+        if self.available() == 0 { 1 } else { 2 }
+    }
+
     /// Puts a log into the queue for the next commit, once.
     pub(crate) fn enqueue(&self, log_id: LogId, log: &mut PartitionLog) {
         if !log.queued {

@@ -2,7 +2,7 @@
 
 use super::keeper::journal_path;
 use super::recovery::RecoveryError;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
+use crate::io::{Disk, DiskFile, IO_BYTES_MAX, OpenMode};
 use crate::journal::JournalFile;
 use futures_util::stream::{self, StreamExt};
 use std::io;
@@ -33,17 +33,23 @@ pub(super) async fn read_journal<D: Disk>(
     if opened.bytes().await.map_err(io("measuring a journal file"))? < file.bytes {
         return Err(missing());
     }
-    let head = opened.read(0, BLOCK_BYTES).await.map_err(io("reading a journal file"))?;
-    if head.iter().all(|byte| *byte == 0) {
+    // A file that was used begins with a table, and a bad block in front of it makes it no unused one.
+    let first_bytes = file.bytes.min(IO_BYTES_MAX as u64) as usize;
+    let first = opened.read(0, first_bytes).await.map_err(io("reading a journal file"))?;
+    if first.len() != first_bytes {
+        return Err(missing());
+    }
+    if first.iter().all(|byte| *byte == 0) {
         return Ok(Vec::new());
     }
-    let pieces = (0..file.bytes).step_by(IO_BYTES_MAX).map(|at| {
+    let pieces = (0..file.bytes).step_by(IO_BYTES_MAX).skip(1).map(|at| {
         let count = (file.bytes - at).min(IO_BYTES_MAX as u64) as usize;
         let opened = &opened;
         async move { opened.read(at, count).await.map(|piece| (piece, count)) }
     });
     let mut pieces = stream::iter(pieces).buffered(READS_IN_FLIGHT);
     let mut bytes = Vec::with_capacity(file.bytes as usize);
+    bytes.extend_from_slice(&first);
     while let Some(read) = pieces.next().await {
         let (piece, count) = read.map_err(io("reading a journal file"))?;
         if piece.len() != count {

@@ -106,11 +106,12 @@ impl<D: Disk> Directory<D> {
                 self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
             let cut = {
                 let journal = self.journal.borrow();
+                let kept = self.files_kept();
                 let half = journal.used.len() / 2;
                 match journal.used.get(half.saturating_sub(1)) {
                     _ if journal.needs_old => Some(FileSeq(0)),
                     _ if dirty => journal.used.back().map(|(seq, _)| *seq),
-                    Some((seq, _)) if short && journal.used.len() > 1 => Some(*seq),
+                    Some((seq, _)) if short && journal.used.len() > kept => Some(*seq),
                     _ => None,
                 }
             };
@@ -372,23 +373,20 @@ impl<D: Disk> Directory<D> {
                 encode_older(&journal.rescues)
             };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            if self.commit_control(entry, rescues).await.is_ok() {
+            // Twice: who cannot read it would ask for files that are in other use by then.
+            let (first, second) =
+                (self.commit_control(entry, rescues.clone()), self.commit_control(entry, rescues));
+            if let (Ok(()), Ok(())) = futures_lite::future::zip(first, second).await {
                 self.keeper.old_done();
             }
         }
-        let mut journal = self.journal.borrow_mut();
-        while journal.used.len() > 1 {
-            let needed =
-                journal.used.front().is_some_and(|(seq, _)| oldest.is_some_and(|oldest| oldest <= *seq));
-            if needed {
-                break;
-            }
-            if let Some((_, file)) = journal.used.pop_front() {
-                self.keeper.free(file);
-            }
+        while self.journal.borrow().used.len() > self.files_kept() {
+            let mut journal = self.journal.borrow_mut();
+            let is_free = |(seq, _): &mut (FileSeq, _)| oldest.is_none_or(|oldest| oldest > *seq);
+            let Some((_, file)) = journal.used.pop_front_if(is_free) else { break };
+            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
+            self.keeper.free(file);
         }
-        EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-        drop(journal);
         self.space_freed.set();
         self.commit_wanted.set();
     }
