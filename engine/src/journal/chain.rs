@@ -66,11 +66,7 @@ pub(crate) struct Replayed {
 
 /// Applies the commits of these files (each a whole journal file's bytes) to `replay`.
 pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
-    let mut chains: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
-    for span in files.iter().enumerate().filter_map(|(number, bytes)| parse_file(number, bytes)) {
-        chains.entry(span.key).or_default().push(span);
-    }
-    chains.values_mut().for_each(cut_gaps);
+    let mut chains = chains_of(files);
     let (limits, is_trusted) = select(&mut chains, files);
     let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), before: Vec::new(), unclean: false };
     let newest = chains.keys().filter(|key| key.1 != RESCUE_SHARD).map(|(start, _)| *start).max();
@@ -87,6 +83,23 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
         }
     }
     replayed
+}
+
+/// Whether journals of earlier starts count beside these of the newest.
+pub(crate) fn needs_elders(files: &[Vec<u8>]) -> bool {
+    let chains = chains_of(files);
+    let done: Vec<u64> =
+        chains.values().filter_map(|spans| old_done_of(spans, files)).map(|(count, _)| count).collect();
+    done.first().is_none_or(|shard_count| done.len() as u64 != *shard_count)
+}
+
+fn chains_of(files: &[Vec<u8>]) -> BTreeMap<Key, Vec<Span>> {
+    let mut chains: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
+    for span in files.iter().enumerate().filter_map(|(number, bytes)| parse_file(number, bytes)) {
+        chains.entry(span.key).or_default().push(span);
+    }
+    chains.values_mut().for_each(cut_gaps);
+    chains
 }
 
 /// Leaves the files of a journal that count: what lies before a gap was freed.

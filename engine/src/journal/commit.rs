@@ -58,7 +58,8 @@ pub(crate) enum EntryKind {
     /// The log's whole state, in place of all that was said of it before.
     State = 7,
     /// The table that a file begins with is complete: states of all logs of this shard stand before it. `position` is the
-    /// sequence of the table's first commit; `offset_end` is 1 when the same table follows once more.
+    /// sequence of the table's first commit, `segment_base` that of the oldest file in use; `offset_end` is 1 when the same
+    /// table follows once more.
     TableEnd = 8,
     /// Older journals and the last sequence of each that was accepted; `position` is the number of shards now.
     Older = 9,

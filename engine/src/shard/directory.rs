@@ -41,11 +41,20 @@ pub(crate) struct Current<D: Disk> {
     pub(crate) seq: FileSeq,
 }
 
+/// A journal file that is not free.
+#[derive(Debug)]
+pub(crate) struct UsedFile {
+    pub(crate) seq: FileSeq,
+    pub(crate) file: JournalFile,
+    /// Sequence of its first commit.
+    pub(crate) first: u64,
+}
+
 /// The shard's own journal.
 pub(crate) struct Journal<D: Disk> {
     pub(crate) current: Option<Current<D>>,
     /// Files in use, oldest first; the last one is the current.
-    pub(crate) used: VecDeque<(FileSeq, JournalFile)>,
+    pub(crate) used: VecDeque<UsedFile>,
     pub(crate) head: CommitHead,
     pub(crate) file_seq_next: u64,
     /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.

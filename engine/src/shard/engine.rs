@@ -384,7 +384,7 @@ impl<D: Disk> Engine<D> {
     #[cfg(test)]
     pub(crate) fn journals(&self) -> Vec<std::path::PathBuf> {
         let journal = self.0.directories[0].journal.borrow();
-        journal.used.iter().map(|(_, file)| super::keeper::journal_path(*file)).collect()
+        journal.used.iter().map(|used| super::keeper::journal_path(used.file)).collect()
     }
 
     /// Where everybody stands, for a test that ended badly.

@@ -8,7 +8,7 @@
 //! twice.
 
 use super::commit_loop::{Carried, Source};
-use super::directory::{Current, Directory};
+use super::directory::{Current, Directory, UsedFile};
 use super::keeper::journal_path;
 use super::stats::EngineStats;
 use crate::io::{Disk, OpenMode};
@@ -36,7 +36,8 @@ impl<D: Disk> Directory<D> {
             let seq = FileSeq(journal.file_seq_next);
             journal.file_seq_next += 1;
             journal.current = Some(Current { file, position: 0, bytes: taken.bytes, seq });
-            journal.used.push_back((seq, taken));
+            let first = journal.head.sequence;
+            journal.used.push_back(UsedFile { seq, file: taken, first });
             EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
         }
         if is_twice {
@@ -82,7 +83,9 @@ impl<D: Disk> Directory<D> {
         let mut journal = self.journal.borrow_mut();
         let of_table = |kind| Entry { position: journal.head.sequence, ..Entry::control(kind) };
         let state = of_table(EntryKind::TableState);
-        let table_end = Entry { offset_end: again.into(), ..of_table(EntryKind::TableEnd) };
+        let oldest = journal.used.front().map_or(0, |used| used.first as i64);
+        let table_end =
+            Entry { segment_base: oldest, offset_end: again.into(), ..of_table(EntryKind::TableEnd) };
         let states = logs.values().filter(|log| !log.borrow().is_detached).map(|log| {
             let log = log.borrow();
             (Entry { log_id: log.identity.log_id, ..state }, log.state().encode())

@@ -5,7 +5,7 @@
 //! fast as the disk goes when there is none.
 
 use super::api::LogError;
-use super::directory::{Directory, Item, SharedLog};
+use super::directory::{Directory, Item, SharedLog, UsedFile};
 use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
@@ -110,8 +110,8 @@ impl<D: Disk> Directory<D> {
                 let half = journal.used.len() / 2;
                 match journal.used.get(half.saturating_sub(1)) {
                     _ if journal.needs_old => Some(FileSeq(0)),
-                    _ if dirty => journal.used.back().map(|(seq, _)| *seq),
-                    Some((seq, _)) if short && journal.used.len() > kept => Some(*seq),
+                    _ if dirty => journal.used.back().map(|used| used.seq),
+                    Some(used) if short && journal.used.len() > kept => Some(used.seq),
                     _ => None,
                 }
             };
@@ -382,10 +382,10 @@ impl<D: Disk> Directory<D> {
         }
         while self.journal.borrow().used.len() > self.files_kept() {
             let mut journal = self.journal.borrow_mut();
-            let is_free = |(seq, _): &mut (FileSeq, _)| oldest.is_none_or(|oldest| oldest > *seq);
-            let Some((_, file)) = journal.used.pop_front_if(is_free) else { break };
+            let is_free = |used: &mut UsedFile| oldest.is_none_or(|oldest| oldest > used.seq);
+            let Some(freed) = journal.used.pop_front_if(is_free) else { break };
             EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-            self.keeper.free(file);
+            self.keeper.free(freed.file);
         }
         self.space_freed.set();
         self.commit_wanted.set();
