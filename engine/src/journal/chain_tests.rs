@@ -38,7 +38,7 @@ impl Written {
         let sequence = self.sequence_next;
         let head = CommitHead { start: START, shard: 0, sequence, known_synced: sequence - 1 };
         encode_commit(&mut bytes, head, &planned, |number, target| {
-            target.copy_from_slice(&entries[number].1)
+            target.copy_from_slice(&entries[number].1);
         });
         self.commits.push(self.bytes.len()..self.bytes.len() + bytes.len());
         self.bytes.extend_from_slice(&bytes);
