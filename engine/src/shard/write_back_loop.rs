@@ -104,23 +104,25 @@ impl<D: Disk> Directory<D> {
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
                 self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
-            let cut = {
+            let (cut, may_free) = {
                 let journal = self.journal.borrow();
-                let kept = self.files_kept();
+                let may_free = journal.needs_old || journal.used.len() > self.files_kept();
                 let half = journal.used.len() / 2;
-                match journal.used.get(half.saturating_sub(1)) {
+                let cut = match journal.used.get(half.saturating_sub(1)) {
                     _ if journal.needs_old => Some(FileSeq(0)),
                     _ if dirty => journal.used.back().map(|used| used.seq),
-                    Some(used) if short && journal.used.len() > kept => Some(used.seq),
+                    Some(used) if short && journal.used.len() > 1 => Some(used.seq),
                     _ => None,
+                };
+                (cut, may_free)
+            };
+            // Early enough: what no log needs any more can go as soon as another file is begun.
+            let mut logs = cut.map(|cut| self.logs_pinning(cut)).unwrap_or_default();
+            if logs.is_empty() && (cut.is_none() || !may_free) {
+                logs = self.logs_to_seal();
+                if logs.is_empty() {
+                    return Ok(true);
                 }
-            };
-            let logs = match cut {
-                Some(cut) => self.logs_pinning(cut),
-                None => self.logs_to_seal(),
-            };
-            if logs.is_empty() && cut.is_none() {
-                return Ok(true);
             }
             let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
