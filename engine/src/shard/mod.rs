@@ -22,6 +22,7 @@ mod settings;
 mod signal;
 mod start;
 mod stats;
+mod table;
 mod upkeep;
 mod write_back_loop;
 

@@ -16,7 +16,7 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
@@ -296,13 +296,21 @@ impl Disk for SimDisk {
         Ok(SimFile { disk: self.clone(), inode, handle })
     }
 
-    async fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+    async fn list(&self, path: &Path) -> io::Result<Names> {
         self.request(20, |world| {
             let inode = world.find(path)?;
             let names = world.names(inode)?;
             Ok(names.iter().map(|(name, inode)| (name.clone(), world.is_directory(*inode))).collect())
         })
         .await
+    }
+
+    async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
+        let mut lists = Vec::with_capacity(paths.len());
+        for path in &paths {
+            lists.push(self.list(path).await);
+        }
+        lists
     }
 
     async fn create_directory(&self, path: &Path) -> io::Result<()> {
