@@ -68,6 +68,9 @@ pub(crate) enum EntryKind {
     OldDone = 11,
     /// The log must not be served; the payload says why. Stands in rescues only.
     Fence = 12,
+    /// Offsets below `offset_end` may be given out before their sync: whatever of them is missing at the next start, they
+    /// are not given out again. 0 takes that back.
+    Ceiling = 13,
 }
 
 impl EntryKind {
@@ -85,6 +88,7 @@ impl EntryKind {
             Self::CleanStop,
             Self::OldDone,
             Self::Fence,
+            Self::Ceiling,
         ];
         all.into_iter().find(|kind| *kind as u8 == raw)
     }

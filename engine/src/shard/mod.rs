@@ -10,6 +10,7 @@ mod directory;
 mod engine;
 mod journal_reader;
 mod keeper;
+mod lazy;
 mod names;
 mod read;
 mod recovery;
@@ -33,6 +34,7 @@ pub use api::{
     TimedOffset,
 };
 pub use engine::Engine;
+pub use lazy::{EarlyLogs, EarlyTopic};
 pub use recovery::RecoveryError;
 pub use settings::EngineSettings;
 pub use start::{Recovered, Share, StartError, recover};

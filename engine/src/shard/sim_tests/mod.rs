@@ -8,6 +8,7 @@ mod life;
 mod lookups;
 mod model;
 mod order;
+mod promise;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;
