@@ -8,7 +8,11 @@ use harness::verbs::{code, fresh, produce_request, text};
 use harness::{Broker, Client};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, ProduceRequest};
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, ProduceRequest,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,7 +83,7 @@ struct Answered {
 }
 
 /// Produces numbered records until the broker goes away.
-fn produce_until_gone(client: &mut Client, topic: &str, first: usize) -> Answered {
+fn produce_until_gone(client: &mut Client, topic: &str, first: usize, count: &AtomicUsize) -> Answered {
     let mut answered = Answered { end: 0, bytes: Vec::new() };
     for number in (first..).step_by(10) {
         let batch = Batch::numbered(number, 10, 400).encode();
@@ -90,6 +94,7 @@ fn produce_until_gone(client: &mut Client, topic: &str, first: usize) -> Answere
         assert_eq!(answer.error_code, code::NONE);
         answered.end = answer.base_offset + 10;
         answered.bytes.push(bytes);
+        count.fetch_add(1, Ordering::Relaxed);
     }
     answered
 }
@@ -109,9 +114,10 @@ fn a_kill_takes_back_no_more_than_the_window_and_no_offset_comes_again() {
     broker.client().create_topic_with("windowed", 1, &configs);
     let (mut first, mut offset) = (0, 0);
     for round in 0..3 {
+        let count = Arc::new(AtomicUsize::new(0));
         let producer = {
-            let mut client = broker.client();
-            thread::spawn(move || produce_until_gone(&mut client, "windowed", first))
+            let (mut client, count) = (broker.client(), Arc::clone(&count));
+            thread::spawn(move || produce_until_gone(&mut client, "windowed", first, &count))
         };
         let consumer = {
             let mut client = broker.client();
@@ -125,23 +131,33 @@ fn a_kill_takes_back_no_more_than_the_window_and_no_offset_comes_again() {
                 }
             })
         };
-        thread::sleep(Duration::from_millis(600));
+        // Several windows full.
+        until("enough answers", || count.load(Ordering::Relaxed) >= 60);
         broker.kill();
         let (answered, seen) = (producer.join().unwrap(), consumer.join().unwrap());
-        assert!(answered.bytes.len() > 20, "round {round}: batches were answered");
         broker.start_again(None);
         let mut client = broker.client();
         client.wait_for_topic("windowed", 1);
         let read = client.read_from("windowed", 0, 0);
         let numbers: Vec<usize> = records::values(&read).iter().map(|value| number_of(value)).collect();
-        assert!(numbers.is_sorted() && numbers.windows(2).all(|pair| pair[0] < pair[1]), "each once, in order");
+        assert!(
+            numbers.is_sorted() && numbers.windows(2).all(|pair| pair[0] < pair[1]),
+            "each once, in order"
+        );
         // Of this round: a prefix, and what is missing of it fits the window.
         let kept = numbers.iter().filter(|number| **number >= first).count();
-        assert!(numbers[numbers.len() - kept..].iter().copied().eq(first..first + kept), "only a suffix is gone");
+        assert!(
+            numbers[numbers.len() - kept..].iter().copied().eq(first..first + kept),
+            "only a suffix is gone"
+        );
         let lost: usize = answered.bytes.iter().skip(kept / 10).sum();
         assert!(lost <= window_bytes, "round {round}: {lost} B of answered batches are gone");
         let end = client.list_offset("windowed", 0, -1).offset;
-        assert!(end >= answered.end && end >= seen, "answered to {}, seen to {seen}, goes on at {end}", answered.end);
+        assert!(
+            end >= answered.end && end >= seen,
+            "answered to {}, seen to {seen}, goes on at {end}",
+            answered.end
+        );
         first += answered.bytes.len() * 10 + 10;
         offset = client.produce("windowed", 0, &Batch::numbered(first, 10, 400));
         assert_eq!(offset, end);
@@ -203,7 +219,11 @@ fn the_weaker_modes_sync_less_often_and_tell_what_is_not_synced() {
     let scrape = Scrape::of(port);
     assert!(scrape.sum("thalweg_answered_unsynced_age_seconds", &[("topic", "window")]) > 0.0);
     let topics = scrape.samples.iter().filter(|sample| sample.name == "thalweg_answered_unsynced_bytes");
-    assert!(topics.clone().all(|sample| sample.labels["topic"] == "window"), "{:?}", topics.collect::<Vec<_>>());
+    assert!(
+        topics.clone().all(|sample| sample.labels["topic"] == "window"),
+        "{:?}",
+        topics.collect::<Vec<_>>()
+    );
     assert_eq!(scrape.sum("thalweg_unsynced_bytes", &[]), 0.0, "nobody waits");
     // Forced, by the number of records.
     client.set_config("window", "flush.messages", "10");
@@ -226,7 +246,8 @@ fn a_topic_that_is_switched_promises_what_its_mode_says_from_then_on() {
     let (mut broker, port) = probed(&[]);
     let mut client = broker.client();
     client.create_topic("switched", 1);
-    let send = |client: &mut Client, number: usize| client.produce("switched", 0, &Batch::numbered(number, 10, 300));
+    let send =
+        |client: &mut Client, number: usize| client.produce("switched", 0, &Batch::numbered(number, 10, 300));
     send(&mut client, 0);
     client.set_config("switched", MODE, "memory");
     send(&mut client, 10);
@@ -260,10 +281,11 @@ fn the_brokers_own_topics_are_always_synced_whatever_the_default_says() {
     let mut client = broker.client();
     client.create_topic("plain", 1);
     assert_eq!(described(&mut client, "plain", MODE), "memory");
-    client.committed("a-group", "plain", &[0]);
     let offsets = "__consumer_offsets";
     until("the topic of offsets", || {
-        client.try_create_topic(offsets, 3, &[]).0 == code::TOPIC_ALREADY_EXISTS
+        // Who looks for a group's coordinator has the topic made.
+        let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("a-group")]);
+        client.call(4, &request).coordinators[0].error_code == code::NONE
     });
     assert_eq!(described(&mut client, offsets, MODE), "media");
     for mode in ["window", "memory"] {

@@ -305,7 +305,8 @@ impl PartitionLog {
         };
         let planned_bytes = self.early.staged_bytes.saturating_sub(waiting_bytes);
         let oldest = self.early.marks.iter().find(|mark| mark.end_bytes > planned_bytes);
-        let due = oldest.and_then(|mark| mark.answered.checked_add(age.min(durability.flush).min(SYNC_AFTER_MAX)));
+        let due =
+            oldest.and_then(|mark| mark.answered.checked_add(age.min(durability.flush).min(SYNC_AFTER_MAX)));
         match due {
             Some(due) if waiting_bytes < bytes_max.max(1) && !is_flushed => Some(Urgency::At(due)),
             _ => Some(Urgency::Now),

@@ -394,7 +394,8 @@ impl PartitionLog {
     /// Something waits for a commit and may go into the next one.
     pub(crate) fn wants_commit(&self) -> bool {
         let run_ready = self.run.as_ref().is_none_or(|run| run.synced);
-        !self.is_detached && ((run_ready && self.staged_bytes() > 0) || self.state_wanted || self.wants_ceiling())
+        !self.is_detached
+            && ((run_ready && self.staged_bytes() > 0) || self.state_wanted || self.wants_ceiling())
     }
 
     /// Takes what waits into a commit: at most `bytes_max` of batches; with 0 only what frees space.

@@ -9,8 +9,7 @@ use crate::units::LogId;
 impl PartitionLog {
     /// The sequence that this producer's next batch must have.
     pub(crate) fn expected_sequence(&self, producer_id: i64) -> i32 {
-        let claim =
-            Claim { producer_id, epoch: 0, sequence_first: i32::MAX - 1, record_count: 1 };
+        let claim = Claim { producer_id, epoch: 0, sequence_first: i32::MAX - 1, record_count: 1 };
         match self.producers.judge(&claim) {
             Verdict::OutOfOrder { expected } => expected,
             _ => 0,

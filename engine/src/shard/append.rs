@@ -139,8 +139,7 @@ impl<D: Disk> Directory<D> {
 
     fn holds_back(&self, log: &SharedLog, batch: &CheckedBatch) -> bool {
         let mut log = log.borrow_mut();
-        log.is_weak()
-            && log.holds_back(batch.batch_bytes() as u64, batch.offset_span(), self.disk.now())
+        log.is_weak() && log.holds_back(batch.batch_bytes() as u64, batch.offset_span(), self.disk.now())
     }
 
     /// The batch, checked; with the pass that is held until it is staged if its bytes were made anew.
@@ -254,8 +253,7 @@ impl<D: Disk> Directory<D> {
                 if end <= if answerable { bounds.high_watermark } else { bounds.durable_end } {
                     return Poll::Ready(Ok(()));
                 }
-                let waiters =
-                    if answerable { &mut log.answer_waiters } else { &mut log.durable_waiters };
+                let waiters = if answerable { &mut log.answer_waiters } else { &mut log.durable_waiters };
                 waiters.push((end, context.waker().clone()));
                 Poll::Pending
             })

@@ -171,7 +171,12 @@ impl<D: Disk> Directory<D> {
             }
         }
         for (topic, (bytes, partitions)) in lost.iter().take(TOPICS_TOLD_MAX) {
-            tracing::error!(topic, bytes, partitions, "answered before the sync, and not synced: may be lost");
+            tracing::error!(
+                topic,
+                bytes,
+                partitions,
+                "answered before the sync, and not synced: may be lost"
+            );
         }
         if lost.len() > TOPICS_TOLD_MAX {
             let rest = || lost.values().skip(TOPICS_TOLD_MAX);

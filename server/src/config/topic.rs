@@ -5,8 +5,8 @@ use super::keys::Config;
 use super::topic_keys::{DURABILITY_MODE, DURABILITY_OF_OURS, TopicKey, topic_key, topic_keys};
 use super::values::words;
 use std::collections::BTreeMap;
-use thalweg_engine::batch::{Codec, TargetCompression, TimestampType};
 use std::time::Duration;
+use thalweg_engine::batch::{Codec, TargetCompression, TimestampType};
 use thalweg_engine::log::{Durability, DurabilityMode, LogSettings};
 
 /// What one topic's keys come to.

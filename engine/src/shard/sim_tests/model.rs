@@ -1,8 +1,8 @@
 //! What must be true of the logs whatever happened to the disk: a list of batches per log, and how much was promised.
 
+use super::promise;
 use crate::batch::{BatchBuilder, BatchHeader, Codec, ProducerFields, crc_matches};
 use crate::io::sim::Random;
-use super::promise;
 use crate::log::{Durability, LogIdentity, LogSettings};
 use crate::units::{LogId, Offset, Timestamp};
 use bytes::Bytes;
@@ -206,14 +206,22 @@ impl ModelLog {
         let kept = self.batches.partition_point(|batch| batch.sequence_end <= sequence);
         let mut lost = self.batches.split_off(kept);
         assert_eq!(self.sequence(), sequence, "{name}: it ends inside a batch");
-        assert!(records_end.is_none_or(|end| end == self.end()), "{name}: {records_end:?}, not {}", self.end());
+        assert!(
+            records_end.is_none_or(|end| end == self.end()),
+            "{name}: {records_end:?}, not {}",
+            self.end()
+        );
         let records_end = self.end();
         lost.retain(|batch| batch.offset_end > self.start_acked); // the others were removed
         assert!(next >= self.seen_end, "{name}: seen to {}, goes on at {next}", self.seen_end);
         assert!(next >= records_end);
         for batch in &lost {
             let end = batch.offset_end;
-            assert!(end > self.acked_end, "{name}: acknowledged to {}, found to {records_end}", self.acked_end);
+            assert!(
+                end > self.acked_end,
+                "{name}: acknowledged to {}, found to {records_end}",
+                self.acked_end
+            );
         }
         promise::check_lost(&name, &lost);
         let is_gap = next > records_end && next > self.next;

@@ -69,8 +69,7 @@ fn refused(shard: &Shard, name: String, refusal: Refusal) -> CreatableTopicResul
 
 fn described(config: &Config, new: NewTopic, topic_id: Uuid) -> CreatableTopicResult {
     let entry = |key: &TopicKey| {
-        let describe =
-            if is_internal(&new.name) { TopicKey::describe_internal } else { TopicKey::describe };
+        let describe = if is_internal(&new.name) { TopicKey::describe_internal } else { TopicKey::describe };
         let described = describe(key, config, &new.overrides);
         CreatableTopicConfigs {
             name: key.name.to_owned(),
