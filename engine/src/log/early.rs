@@ -222,8 +222,8 @@ impl PartitionLog {
         }
         let bounds = self.bounds();
         assert!(bounds.log_end <= self.early.ceiling, "offsets given out above the ceiling: {bounds:?}");
-        let (high_watermark, last_stable) = (bounds.log_end, bounds.log_end);
-        self.set_bounds(LogBounds { high_watermark, last_stable, ..bounds });
+        let end = bounds.log_end;
+        self.set_bounds(LogBounds { high_watermark: end, last_stable: end, ..bounds });
         let end = self.segments.last().map(|active| (active.base, active.tail.staged_end()));
         self.early.end = end.unwrap_or(self.early.end);
         self.early.answered_bytes = self.early.staged_bytes;

@@ -401,8 +401,8 @@ impl<D: Disk> Engine<D> {
     #[cfg(test)]
     pub(crate) fn expected_sequence(&self, log_id: LogId, producer_id: i64) -> i32 {
         let (_, log) = self.find(log_id).unwrap();
-        let found = log.borrow().expected_sequence(producer_id);
-        found
+        let log = log.borrow();
+        log.expected_sequence(producer_id)
     }
 
     /// The journal files in use, oldest first.

@@ -35,7 +35,7 @@ pub(super) fn check_lost(name: &str, lost: &[ModelBatch]) {
         assert!(mode != DurabilityMode::Media || !batch.answered, "{place}, and was answered");
         if mode == DurabilityMode::Window {
             assert!(at == 0 || bytes <= window_bytes, "{place}, with {bytes} B of {window_bytes} B");
-            let age = batch.staged - lost[0].staged;
+            let age = batch.staged.saturating_sub(lost[0].staged);
             assert!(at == 0 || age <= window + CLOCK_SLACK, "{place}, {age:?} after the first of {window:?}");
         }
     }
