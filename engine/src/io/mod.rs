@@ -12,7 +12,7 @@ mod rouse;
 pub mod sim;
 
 pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_chunks};
-pub(crate) use cache::{PageCache, PageKey};
+pub(crate) use cache::{Checked, Page, PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;
 pub use rouse::Rouser;

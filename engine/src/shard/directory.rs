@@ -2,7 +2,8 @@
 
 use super::keeper::Keeper;
 use super::lazy::Timetable;
-use super::read::PageRead;
+use super::pages::PageRead;
+use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
@@ -157,6 +158,7 @@ pub(crate) struct Directory<D: Disk> {
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
+    pub(crate) scrub: Scrub,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }

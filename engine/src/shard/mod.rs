@@ -6,15 +6,19 @@
 mod api;
 mod append;
 mod commit_loop;
+mod cursor;
 mod directory;
 mod engine;
+mod indexes;
 mod journal_reader;
 mod keeper;
 mod lazy;
 mod names;
+mod pages;
 mod read;
 mod recovery;
 mod rescue;
+mod scrub;
 mod settings;
 mod signal;
 mod start;
@@ -24,6 +28,8 @@ mod write_back_loop;
 
 #[cfg(test)]
 mod rot_tests;
+#[cfg(test)]
+mod scrub_tests;
 #[cfg(test)]
 mod sim_tests;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::keeper::Keeper;
 use super::lazy::Timetable;
 use super::recovery::{RecoveryError, recover_directory};
+use super::scrub::{Scrub, ScrubPace};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
@@ -142,9 +143,11 @@ impl<D: Disk> Engine<D> {
         let tail_memory = Rc::new(Cell::new(0));
         let segment_number = Rc::new(Cell::new(0));
         let gates = Rc::new(Gates::default());
+        let pace = ScrubPace::new(share.directories.len());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
             let upkeep = Upkeep::begin(disk.now(), &settings);
+            let scrub = Scrub::begin(disk.now(), &settings, directories.len(), &pace);
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
@@ -176,6 +179,7 @@ impl<D: Disk> Engine<D> {
                 producers: Cell::new(0),
                 releasable: RefCell::default(),
                 upkeep,
+                scrub,
                 segment_number: Rc::clone(&segment_number),
             });
             adopt(&directory, own.logs);

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Pause until the next look when a segment has to be sealed before it can go.
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
+/// Pause between looks whether an index that is being written is there.
+const INDEXING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Files of a segment that is no longer part of its log. The queue of them is in memory: who forgets it finds them anew.
 pub(crate) struct Leaving {
@@ -96,7 +98,7 @@ impl<D: Disk> Directory<D> {
         self.spawn_counted(true, async move { round.0.upkeep_once().await });
     }
 
-    fn is_ending(&self) -> bool {
+    pub(super) fn is_ending(&self) -> bool {
         self.closing.get() || self.keeper.stopped().is_some()
     }
 
@@ -221,10 +223,18 @@ impl<D: Disk> Directory<D> {
         let Some(first) = group.front() else { return Ok(()) };
         // Of a deleted log the whole directory goes, and another log may have its name by now.
         let Some(log) = self.log(first.log_id).filter(|log| !log.borrow().is_detached) else { return Ok(()) };
-        log.borrow_mut().removing = true;
+        self.begin_removing(&log).await;
         let outcome = self.remove_files(group, &first.directory).await;
         log.borrow_mut().removing = false;
         outcome
+    }
+
+    /// From now on nobody makes files of the log's segments that are gone.
+    async fn begin_removing(&self, log: &SharedLog) {
+        log.borrow_mut().removing = true;
+        while log.borrow().indexing {
+            self.disk.sleep(INDEXING_PAUSE).await;
+        }
     }
 
     async fn remove_files(&self, group: &VecDeque<Leaving>, directory: &str) -> io::Result<()> {
@@ -252,7 +262,7 @@ impl<D: Disk> Directory<D> {
                 self.upkeep.untidy.borrow_mut().push_back((log_id, from));
                 continue;
             }
-            log.borrow_mut().removing = true;
+            self.begin_removing(&log).await;
             let outcome = self.remove_strays(&log).await;
             log.borrow_mut().removing = false;
             if let Some(above) = outcome? {

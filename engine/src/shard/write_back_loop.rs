@@ -35,7 +35,8 @@ impl<D: Disk> Directory<D> {
         loop {
             let retention =
                 Duration::from_millis(self.settings.retention_check_ms).max(RETENTION_INTERVAL_MIN);
-            let upkeep = self.disk.sleep(UPKEEP_INTERVAL.min(retention));
+            let scrub = Duration::from_millis(self.settings.scrub_interval_ms).max(RETENTION_INTERVAL_MIN);
+            let upkeep = self.disk.sleep(UPKEEP_INTERVAL.min(retention).min(scrub));
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
@@ -46,6 +47,7 @@ impl<D: Disk> Directory<D> {
                 self.expire_producers();
             }
             self.upkeep_if_due();
+            self.scrub_if_due();
             match self.lap_if_needed().await {
                 Ok(true) => {}
                 // Whoever wants space asks again at once, and something else has to happen first.

@@ -64,6 +64,7 @@ struct Inner {
     faults: RefCell<Faults>,
     steps: Cell<u64>,
     handle_next: Cell<u64>,
+    garbled: Cell<u64>,
     computing: Cell<u64>,
     computing_most: Cell<u64>,
     begun: Instant,
@@ -86,6 +87,7 @@ impl SimDisk {
             faults: RefCell::default(),
             steps: Cell::new(0),
             handle_next: Cell::new(1),
+            garbled: Cell::default(),
             computing: Cell::default(),
             computing_most: Cell::default(),
             begun: Instant::now(),
@@ -171,6 +173,11 @@ impl SimDisk {
         if let Ok(file) = inode.and_then(|inode| world.file(inode)) {
             file.flip(at, bit);
         }
+    }
+
+    /// The next so many reads of open files come with a bit turned on their way; the medium is well.
+    pub fn garble_reads(&self, count: u64) {
+        self.0.garbled.set(count);
     }
 
     /// Takes a file away, between lives.
@@ -448,7 +455,13 @@ impl DiskFile for SimFile {
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        found.await.map(Bytes::from)
+        let mut found = found.await?;
+        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
+        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
+            *byte ^= 8;
+            self.disk.0.garbled.set(garbled - 1);
+        }
+        Ok(Bytes::from(found))
     }
 
     async fn sync(&self) -> io::Result<()> {
