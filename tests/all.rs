@@ -9,6 +9,7 @@ mod clients;
 mod configs;
 mod consumer_groups;
 mod crash;
+mod durability;
 mod fetch_waits;
 mod group_calls;
 mod group_load;

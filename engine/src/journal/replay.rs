@@ -223,6 +223,11 @@ impl Recovering {
                 self.fail(&String::from_utf8_lossy(payload));
                 Ok(())
             }
+            EntryKind::Ceiling => {
+                let end = Offset::from_wire(entry.offset_end).ok_or("a ceiling is negative")?;
+                self.state.as_mut().ok_or("a ceiling comes before its state")?.ceiling = end;
+                Ok(())
+            }
             EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone => Ok(()),
         }
     }

@@ -94,8 +94,13 @@ impl<D: Disk> Directory<D> {
                 self.release_memory();
             }
             if self.tail_memory.get() > self.settings.tail_memory_bytes {
+                self.queue_early();
                 self.lap_wanted.set();
                 self.memory_freed.wait().await;
+                continue;
+            }
+            if self.holds_back(log, &batch) {
+                self.progress(log).await;
                 continue;
             }
             let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
@@ -110,8 +115,15 @@ impl<D: Disk> Directory<D> {
         }
         let stored = {
             let mut log = log.borrow_mut();
+            let before = log.unanswered_bytes();
             let stored = log.stage(&batch, now);
-            self.enqueue(log_id, &mut log);
+            if log.is_weak() {
+                log.answer_early(self.disk.now(), self.disk.wall_ms());
+            }
+            if log.unanswered_bytes() > before {
+                self.count_staged(log.unanswered_bytes() - before, self.disk.wall_ms());
+            }
+            self.want_commit(log_id, &mut log);
             stored
         };
         drop(remaking);
@@ -119,11 +131,15 @@ impl<D: Disk> Directory<D> {
             self.count_producer();
         }
         self.count_memory(stored.bytes, 0);
-        self.count_staged(batch.batch_bytes() as u64, self.disk.wall_ms());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);
         Ok(staged(log, stored.base, stored.offset_end, false, &batch))
+    }
+
+    fn holds_back(&self, log: &SharedLog, batch: &CheckedBatch) -> bool {
+        let mut log = log.borrow_mut();
+        log.is_weak() && log.holds_back(batch.batch_bytes() as u64, batch.offset_span(), self.disk.now())
     }
 
     /// The batch, checked; with the pass that is held until it is staged if its bytes were made anew.
@@ -217,11 +233,13 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Resolves when everything below `end` is durable.
-    pub(crate) fn durable(
+    /// Resolves when everything below `end` is durable; with `answerable` when its answers may go, which the log's mode
+    /// may allow before.
+    pub(crate) fn reached(
         self: &Rc<Self>,
         log: SharedLog,
         end: Offset,
+        answerable: bool,
     ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
         let directory = Rc::clone(self);
         let start = self.disk.now();
@@ -231,14 +249,18 @@ impl<D: Disk> Directory<D> {
                     return Poll::Ready(Err(error));
                 }
                 let mut log = log.borrow_mut();
-                if log.bounds().durable_end >= end {
+                let bounds = log.bounds();
+                if end <= if answerable { bounds.high_watermark } else { bounds.durable_end } {
                     return Poll::Ready(Ok(()));
                 }
-                log.durable_waiters.push((end, context.waker().clone()));
+                let waiters = if answerable { &mut log.answer_waiters } else { &mut log.durable_waiters };
+                waiters.push((end, context.waker().clone()));
                 Poll::Pending
             })
             .await?;
-            directory.stats.commit_latency.record(directory.disk.now() - start);
+            if log.borrow().bounds().durable_end >= end {
+                directory.stats.commit_latency.record(directory.disk.now() - start);
+            }
             Ok(())
         }
     }

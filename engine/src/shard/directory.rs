@@ -1,6 +1,7 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
 use super::keeper::Keeper;
+use super::lazy::Timetable;
 use super::pages::PageRead;
 use super::scrub::Scrub;
 use super::settings::EngineSettings;
@@ -136,6 +137,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) shard_count: u64,
     pub(crate) logs: RefCell<FxHashMap<LogId, SharedLog>>,
     pub(crate) queue: RefCell<VecDeque<Item>>,
+    /// Logs that can wait, each with when it must be in the queue.
+    pub(crate) timetable: Timetable,
     pub(crate) journal: RefCell<Journal<D>>,
     pub(crate) commit_wanted: Signal,
     pub(crate) lap_wanted: Signal,
@@ -215,6 +218,7 @@ impl<D: Disk> Directory<D> {
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
         let reason = self.keeper.stopped().unwrap_or_default();
+        self.tell_lost();
         for log in self.logs.borrow().values() {
             log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
         }
@@ -349,7 +353,8 @@ impl<D: Disk> Directory<D> {
         let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
-            let is_first = base == Offset::ZERO; // every log begins there, and only once
+            // Mostly at offset 0; above it where a crash took all that the log had answered.
+            let is_first = log.segments.first().is_some_and(|first| first.base == base);
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
             (
                 log.identity.log_id,
@@ -390,6 +395,9 @@ impl<D: Disk> Directory<D> {
         }
         if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
+            if self.tail_memory.get() > self.settings.tail_memory_bytes / 2 {
+                self.queue_early();
+            }
             if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }

@@ -130,7 +130,8 @@ impl<D: Disk> Engine<D> {
         let state = LogState::empty(identity, leader_epoch);
         let payload = state.encode();
         let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
-        let log = PartitionLog::new(recovered, settings, || directory.segment_number());
+        let mut log = PartitionLog::new(recovered, settings, || directory.segment_number());
+        directory.note_mode(&mut log);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
         let committed = directory.commit_control(entry, payload).await;
@@ -161,6 +162,8 @@ impl<D: Disk> Engine<D> {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
         }
         directory.logs.borrow_mut().remove(&log_id);
+        directory.stats.early.leave(log_id);
+        directory.unschedule(log_id, &mut log.borrow_mut());
         directory.close_files(log_id);
         let (name, memory) = {
             let log = log.borrow();
@@ -185,8 +188,8 @@ impl<D: Disk> Engine<D> {
     /// # Errors
     /// `Unknown`.
     pub fn configure(&self, log_id: LogId, settings: LogSettings) -> Result<(), LogError> {
-        let (_, log) = self.find(log_id)?;
-        log.borrow_mut().settings = settings;
+        let (directory, log) = self.find(log_id)?;
+        directory.configure(&log, settings);
         Ok(())
     }
 
@@ -227,7 +230,21 @@ impl<D: Disk> Engine<D> {
         log_id: LogId,
         end: Offset,
     ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
-        let found = self.find(log_id).map(|(directory, log)| directory.durable(log, end));
+        let found = self.find(log_id).map(|(directory, log)| directory.reached(log, end, false));
+        async move { found?.await }
+    }
+
+    /// Resolves when a producer may be answered whose records end at `end`: under `media` once they are durable, in the
+    /// weaker modes as soon as they are staged.
+    ///
+    /// # Errors
+    /// As `durable`.
+    pub fn answerable(
+        &self,
+        log_id: LogId,
+        end: Offset,
+    ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
+        let found = self.find(log_id).map(|(directory, log)| directory.reached(log, end, true));
         async move { found?.await }
     }
 
@@ -272,14 +289,15 @@ impl<D: Disk> Engine<D> {
             return Ok(0);
         }
         let mut bytes = 0;
-        for segment in log.segments.iter().rev() {
+        // What ends below the offset lies before a gap.
+        for segment in log.segments.iter().rev().take_while(|segment| segment.offset_end > offset) {
             let start = if segment.base >= offset {
                 0
             } else {
                 let known = segment.tail.batches_at(offset).next().filter(|batch| batch.base <= offset);
                 known.map_or(0, |batch| batch.start.as_u64())
             };
-            bytes += segment.tail.durable_end().as_u64().saturating_sub(start);
+            bytes += log.readable_end(segment).as_u64().saturating_sub(start);
             if segment.base <= offset {
                 break;
             }
@@ -378,6 +396,22 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn hold_back(&self, log_id: LogId) {
         let (_, log) = self.find(log_id).unwrap();
         log.borrow_mut().writing = true;
+    }
+
+    /// Where the last record ends that the log holds; `None` when it holds none. Behind it may be a gap.
+    #[cfg(test)]
+    pub(crate) fn records_end(&self, log_id: LogId) -> Option<Offset> {
+        let (_, log) = self.find(log_id).unwrap();
+        let log = log.borrow();
+        log.segments.iter().rev().find(|segment| segment.bytes() > 0).map(|segment| segment.offset_end)
+    }
+
+    /// The sequence that this producer's next batch must have.
+    #[cfg(test)]
+    pub(crate) fn expected_sequence(&self, log_id: LogId, producer_id: i64) -> i32 {
+        let (_, log) = self.find(log_id).unwrap();
+        let log = log.borrow();
+        log.expected_sequence(producer_id)
     }
 
     /// The journal files in use, oldest first.

@@ -12,6 +12,7 @@ mod engine;
 mod indexes;
 mod journal_reader;
 mod keeper;
+mod lazy;
 mod names;
 mod pages;
 mod read;
@@ -40,6 +41,7 @@ pub use api::{
     TimedOffset,
 };
 pub use engine::Engine;
+pub use lazy::{EarlyLogs, EarlyTopic};
 pub use recovery::RecoveryError;
 pub use settings::EngineSettings;
 pub use start::{Recovered, Share, StartError, recover};

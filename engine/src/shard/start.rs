@@ -3,6 +3,7 @@
 use super::directory::{Directory, Gates, Journal, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
+use super::lazy::Timetable;
 use super::recovery::{RecoveryError, recover_directory};
 use super::scrub::{Scrub, ScrubPace};
 use super::settings::EngineSettings;
@@ -155,6 +156,7 @@ impl<D: Disk> Engine<D> {
                 shard_count: share.shard_count as u64,
                 logs: RefCell::default(),
                 queue: RefCell::default(),
+                timetable: Timetable::default(),
                 commit_wanted: Signal::default(),
                 lap_wanted: Signal::default(),
                 space_freed: Signal::default(),
@@ -245,6 +247,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
             );
         }
         let mut log = PartitionLog::new(found, LogSettings::default(), || directory.segment_number());
+        tell_gap(&log);
         let now = Timestamp(directory.disk.wall_ms() as i64);
         log.segments.iter_mut().for_each(|segment| segment.touched = now);
         log.is_older = true;
@@ -262,4 +265,16 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
     directory.upkeep.look_at(directory.logs.borrow().keys());
+}
+
+/// A crash under a weaker durability mode: what may be missing is told by name.
+fn tell_gap(log: &PartitionLog) {
+    let std::ops::Range { start, end } = *log.gap();
+    if start < end && log.fault.is_none() {
+        let (topic, partition) = (&log.identity.topic, log.identity.partition);
+        tracing::warn!(
+            topic, partition, records_end = %start, goes_on_at = %end,
+            "records that were answered before their sync may be lost: their offsets are not given out again"
+        );
+    }
 }

@@ -400,6 +400,7 @@ impl<D: Disk> Directory<D> {
     /// The last lap of a clean stop: everything durable, full blocks written back, the last blocks padded, files cut
     /// to their data, a checkpoint of all logs, the mark.
     pub(crate) async fn stop(self: &Rc<Self>) -> Result<(), String> {
+        self.stop_early_answers();
         self.barrier_until_empty().await;
         let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
         let outcome = self.stop_orderly(&logs).await;

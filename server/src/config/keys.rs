@@ -186,8 +186,14 @@ keys! {
         "log.index.interval.bytes" log_index_interval_bytes: i32 = 4096, Range(0, I32), Now; "Distance of index entries."
         "log.index.size.max.bytes" log_index_size_max_bytes: i32 = 10 << 20, Range(4, I32), Never; "Without effect: indexes are bounded by their segment."
         "log.preallocate" log_preallocate: bool = false, Any, Never; "Without effect: blocks are always reserved, in growing steps."
-        "log.flush.interval.messages" log_flush_interval_messages: i64 = I64, Range(1, I64), Never; "Without effect: every acknowledged record is synced."
-        "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Never; "Without effect: every acknowledged record is synced."
+    }
+    "Durability" {
+        // The broker's own topics are always media, whatever these say.
+        "thalweg.durability.mode" thalweg_durability_mode: String = "media".to_owned(), OneOf(super::topic_keys::DURABILITY_MODES), Now; "What an answer promises. media: records are synced before it. window: they are in memory, and what is not synced yet never exceeds the window. memory: they are in memory, and synced when it suits. What was answered and not synced is lost in a crash."
+        "thalweg.durability.window.ms" thalweg_durability_window_ms: i64 = 1000, Range(0, I64), Now; "Under window: nothing is answered while a record that was answered so long ago is not synced."
+        "thalweg.durability.window.bytes" thalweg_durability_window_bytes: i64 = 16 << 20, Range(1, I64), Now; "Under window: so many answered bytes of a partition are not synced at most, or one batch that is larger."
+        "log.flush.interval.messages" log_flush_interval_messages: i64 = I64, Range(1, I64), Now; "In the weaker modes of thalweg.durability.mode: after so many records they are synced, without the answer waiting for it. Under media every record is synced before its answer."
+        "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Now; "In the weaker modes of thalweg.durability.mode: a record is synced when it is so old. Under media every record is synced before its answer."
     }
     "Retention and compaction" {
         "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Now; "delete, compact, both, or empty to keep everything. delete acts; compact refuses records without a key, compacting itself is not there yet."

@@ -5,6 +5,7 @@ use super::{Closed, ShardMetrics};
 use crate::wire::{ApiKey, ErrorCode};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
+use thalweg_engine::shard::EarlyTopic;
 
 /// What a metric's numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,10 @@ metric_table! {
     Gauge "thalweg_fetch_sessions" "Incremental fetch sessions kept.", |shard, out| out.value(&[], shard.fetch_sessions.load(Relaxed));
     Counter "thalweg_batches_total" "Batches appended.", |shard, out| out.value(&[], shard.engine.batches_total.load(Relaxed));
     Counter "thalweg_batch_bytes_total" "Bytes of batches appended.", |shard, out| out.value(&[], shard.engine.batch_bytes_total.load(Relaxed));
-    Gauge "thalweg_unsynced_bytes" "Bytes staged and not yet synced; nothing of them was acknowledged.", |shard, out| out.value(&[], shard.engine.unsynced_bytes.load(Relaxed));
-    Gauge "thalweg_unsynced_age_seconds" "Age of the oldest record staged and not yet synced.", |shard, out| unsynced_age(shard, out);
+    Gauge "thalweg_answered_unsynced_bytes" "Bytes answered and not yet synced, by topic: what a crash would take back. Topics in a weaker durability mode only; those beyond the first thousand stand together under *.", |shard, out| answered_unsynced_bytes(shard, out);
+    Gauge "thalweg_answered_unsynced_age_seconds" "How long ago the oldest of them was answered, by topic.", |shard, out| answered_unsynced_age(shard, out);
+    Gauge "thalweg_unsynced_bytes" "Bytes staged and neither synced nor answered.", |shard, out| out.value(&[], shard.engine.unsynced_bytes.load(Relaxed));
+    Gauge "thalweg_unsynced_age_seconds" "Age of the oldest record staged and neither synced nor answered.", |shard, out| unsynced_age(shard, out);
     Counter "thalweg_commits_total" "Commits of the journal.", |shard, out| out.value(&[], shard.engine.commits_total.load(Relaxed));
     Counter "thalweg_commit_bytes_total" "Bytes of commits.", |shard, out| out.value(&[], shard.engine.commit_bytes_total.load(Relaxed));
     Gauge "thalweg_journal_used_bytes" "Journal files in use, in bytes.", |shard, out| out.value(&[], shard.engine.journal_files_used.load(Relaxed) * shard.limits.journal_file_bytes);
@@ -185,6 +188,37 @@ fn memory_limits(shard: &ShardMetrics, out: &mut Samples<'_>) {
     out.value(&[("budget", "tails")], shard.limits.tail_bytes);
     out.value(&[("budget", "cache")], shard.limits.cache_bytes);
     out.value(&[("budget", "groups")], shard.limits.group_bytes);
+}
+
+/// Topics in a weaker mode that are told apart; the name of all others, which no topic can have.
+const TOPICS_MAX: usize = 1000;
+const OTHER_TOPICS: &str = "*";
+
+/// What each topic of a shard has answered and not synced, the others together as the last one.
+fn early_topics(shard: &ShardMetrics) -> Vec<EarlyTopic> {
+    let mut topics = shard.engine.early.topics();
+    if topics.len() > TOPICS_MAX {
+        let others = topics.split_off(TOPICS_MAX);
+        topics.push(EarlyTopic {
+            topic: OTHER_TOPICS.to_owned(),
+            bytes: others.iter().map(|topic| topic.bytes).sum(),
+            since_ms: others.iter().map(|topic| topic.since_ms).filter(|ms| *ms > 0).min().unwrap_or(0),
+        });
+    }
+    topics
+}
+
+fn answered_unsynced_bytes(shard: &ShardMetrics, out: &mut Samples<'_>) {
+    for topic in early_topics(shard) {
+        out.value(&[("topic", &topic.topic)], topic.bytes);
+    }
+}
+
+fn answered_unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {
+    for topic in early_topics(shard) {
+        let age_ms = if topic.since_ms == 0 { 0 } else { out.now_ms.saturating_sub(topic.since_ms) };
+        out.value(&[("topic", &topic.topic)], age_ms as f64 / 1e3);
+    }
 }
 
 fn unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {

@@ -10,6 +10,7 @@ mod model;
 mod order;
 mod panics;
 mod sweep;
+mod promise;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;
