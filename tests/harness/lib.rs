@@ -8,6 +8,7 @@ pub mod cached;
 pub mod client;
 pub mod conversation;
 pub mod driver;
+pub mod kill;
 pub mod kafka_tools;
 pub mod probe;
 pub mod process;
