@@ -304,10 +304,8 @@ impl GroupFigures {
             never_stable: figures.group_count - figures.settled.count(),
             time_to_stable: figures.settled.summary(),
         });
-        let committed = groups
-            .iter()
-            .map(|group| (group.name.clone(), group.committed.answered().to_vec()))
-            .collect();
+        let committed =
+            groups.iter().map(|group| (group.name.clone(), group.committed.answered().to_vec())).collect();
         let gone_back =
             groups.iter().flat_map(|group| &group.committed.examples).take(GONE_BACK_MAX).cloned().collect();
         let errors =

@@ -313,6 +313,8 @@ impl<D: Disk> Directory<D> {
         for (carried, _) in table {
             self.write(&carried, carried.iter().map(Carried::payload_bytes).sum()).await?;
         }
+        // Before more files are made, which takes longer than a start should.
+        self.keeper.note_served(&self.disk).await?;
         if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
             self.lap_wanted.set();
         }

@@ -77,8 +77,12 @@ impl Churn {
             while !ended.load(Ordering::Relaxed) {
                 thread::sleep(PAUSE);
                 // A connection that breaks is made anew; what it left open is settled first.
-                let Ok(mut client) = Client::connect_within(&address, Duration::from_secs(1)) else { continue };
-                let _ = names.settle(&mut client).and_then(|()| names.work(&mut client, &address, &ended, random));
+                let Ok(mut client) = Client::connect_within(&address, Duration::from_secs(1)) else {
+                    continue;
+                };
+                let _ = names
+                    .settle(&mut client)
+                    .and_then(|()| names.work(&mut client, &address, &ended, random));
             }
             names
         });
@@ -94,7 +98,8 @@ impl Churn {
 impl Names {
     /// Nothing is there; `cut_partitions` are those of the topic that is cut.
     pub(super) fn new(cut_partitions: i32) -> Self {
-        let name = |number| Name { name: format!("comes-and-goes-{number}"), living: None, open: Open::Nothing };
+        let name =
+            |number| Name { name: format!("comes-and-goes-{number}"), living: None, open: Open::Nothing };
         Self {
             names: (0..NAME_COUNT).map(name).collect(),
             incarnations: 0,
@@ -124,7 +129,8 @@ impl Names {
                     self.violations.push(format!("{}: deleted, and there again", name.name));
                 }
                 (Some(_), false) => {
-                    self.violations.push(format!("{}: made, and not there: code {}", name.name, told.error_code));
+                    self.violations
+                        .push(format!("{}: made, and not there: code {}", name.name, told.error_code));
                     name.living = None;
                 }
                 (Some(living), true) => {
@@ -164,11 +170,8 @@ impl Names {
     fn create(&mut self, client: &mut Client, place: usize, random: &mut StdRng) -> io::Result<()> {
         self.incarnations += 1;
         let partition_count = random.random_range(1..=4);
-        let living = Living {
-            id: None,
-            incarnation: self.incarnations,
-            partitions: vec![(0, 0); partition_count],
-        };
+        let living =
+            Living { id: None, incarnation: self.incarnations, partitions: vec![(0, 0); partition_count] };
         let name = &mut self.names[place];
         name.open = Open::Create(living.clone());
         let (code, id) = client.make_topic(&name.name, partition_count as i32)?;
@@ -243,8 +246,10 @@ impl Names {
         }
         let offset = random.random_range(*answered..=end);
         *asked = (*asked).max(offset);
-        let part = DeleteRecordsPartition::default().with_partition_index(partition as i32).with_offset(offset);
-        let topic = DeleteRecordsTopic::default().with_name(topic_name(CUT_TOPIC)).with_partitions(vec![part]);
+        let part =
+            DeleteRecordsPartition::default().with_partition_index(partition as i32).with_offset(offset);
+        let topic =
+            DeleteRecordsTopic::default().with_name(topic_name(CUT_TOPIC)).with_partitions(vec![part]);
         let request = DeleteRecordsRequest::default().with_timeout_ms(20_000).with_topics(vec![topic]);
         let answer = client.try_call(2, &request)?;
         let part = &answer.topics[0].partitions[0];

@@ -80,8 +80,11 @@ impl Kill {
     }
 
     fn words(&self) -> String {
-        let starts: String =
-            self.at_starts.iter().map(|after| format!(", again {} ms into the start", after.as_millis())).collect();
+        let starts: String = self
+            .at_starts
+            .iter()
+            .map(|after| format!(", again {} ms into the start", after.as_millis()))
+            .collect();
         format!("kill at {} ms{starts}, start on {}", self.after.as_millis(), self.cores)
     }
 }

@@ -63,7 +63,8 @@ pub(super) fn dump(data: &Path, topics: &[Topic], is_stopped: bool) -> (Option<u
     for (place, (topic, partition, path)) in segments.iter().enumerate() {
         let found = ranges.remove(path).unwrap_or_default();
         let base = base_of(path);
-        let follows = segments.get(place + 1).filter(|(other, next, _)| other.id == topic.id && next == partition);
+        let follows =
+            segments.get(place + 1).filter(|(other, next, _)| other.id == topic.id && next == partition);
         let end = match follows {
             Some((.., next)) => Some(base_of(next)),
             None if is_stopped => Some(topic.audited[*partition as usize].end),
@@ -72,7 +73,8 @@ pub(super) fn dump(data: &Path, topics: &[Topic], is_stopped: bool) -> (Option<u
         let mut next = base;
         for (start, batch_end) in found {
             if start != next {
-                violations.push(format!("{}: offset {next} is due, a batch begins at {start}", path.display()));
+                violations
+                    .push(format!("{}: offset {next} is due, a batch begins at {start}", path.display()));
             }
             next = batch_end;
         }
@@ -85,9 +87,8 @@ pub(super) fn dump(data: &Path, topics: &[Topic], is_stopped: bool) -> (Option<u
 
 /// Base and end offset of a batch line that says nothing wrong of itself.
 fn batch_in(line: &str) -> Option<(i64, i64)> {
-    let number = |label: &str| -> Option<i64> {
-        line.split(label).nth(1)?.split_whitespace().next()?.parse().ok()
-    };
+    let number =
+        |label: &str| -> Option<i64> { line.split(label).nth(1)?.split_whitespace().next()?.parse().ok() };
     let (base, last, count) = (number("baseOffset: ")?, number("lastOffset: ")?, number("count: ")?);
     (line.contains("isvalid: true") && last - base + 1 == count).then_some((base, last + 1))
 }

@@ -58,13 +58,15 @@ impl Load {
             let (stop, handle) = spawn(command);
             producing.push((place, acked, stop, handle));
         }
-        let members = [("lasting".to_owned(), 4, true, 2), (format!("round-{round}"), 2, false, 1)];
-        let groups = members.into_iter().map(|(name, count, is_static, member_count)| {
+        // Lasting groups need not read to the end; what they committed before would not reach them again.
+        let members =
+            [("lasting".to_owned(), 4, true, 2, 0.3), (format!("round-{round}"), 2, false, 1, DRAIN_S)];
+        let groups = members.into_iter().map(|(name, count, is_static, member_count, drain_s)| {
             spawn(Command::Group {
                 common: common(address, KINDS[GROUPED].name),
                 produce: ProduceFlags {
                     time_s: Some(RUN_S),
-                    drain_s: Some(DRAIN_S),
+                    drain_s: Some(drain_s),
                     ..ProduceFlags::default()
                 },
                 group: group(name, count, is_static, member_count, random),
@@ -179,7 +181,8 @@ fn group(
 ) -> GroupFlags {
     let join = Event { at_s: 0.0, action: Action::Join, member_count, over_s: 0.0 };
     // Some come again while it goes on: what they are told then was committed before.
-    let again = Event { at_s: random.random_range(0.2..1.5), action: Action::Restart, member_count: 1, over_s: 0.0 };
+    let again =
+        Event { at_s: random.random_range(0.2..1.5), action: Action::Restart, member_count: 1, over_s: 0.0 };
     GroupFlags {
         name: Some(name),
         group_count: Some(group_count),

@@ -82,7 +82,8 @@ impl Summary {
     pub fn words(&self) -> String {
         let mut starts: Vec<_> = self.recoveries.iter().map(Duration::as_millis).collect();
         starts.sort_unstable();
-        let at = |percent: usize| starts.get((starts.len() * percent / 100).min(starts.len().saturating_sub(1)));
+        let at =
+            |percent: usize| starts.get((starts.len() * percent / 100).min(starts.len().saturating_sub(1)));
         format!(
             "{} rounds, {} kills ({} of them in the middle of a start), {} clean stops\n\
              {} records acknowledged, {} committed offsets, {} topics made under load, {} segments read by Kafka\n\
@@ -345,7 +346,9 @@ impl Stage {
         outcome.violations.extend(complaints.take(5).map(|line| format!("the broker says: {line}")));
         self.log_read = text.len();
         let entries = fs::read_dir(self.broker.data_dir()).into_iter().flatten().flatten();
-        let kept = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "kept"));
+        let kept = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "kept"));
         outcome.violations.extend(kept.map(|path| format!("{} was kept out of the way", path.display())));
     }
 }

@@ -79,8 +79,9 @@ fn watch(address: &str, mut positions: BTreeMap<(&'static str, i32), i64>, stop:
         client = Some(connected);
         for topic in answer.responses {
             for part in topic.partitions {
-                let entry =
-                    positions.iter_mut().find(|((name, index), _)| *name == topic.topic.as_str() && *index == part.partition_index);
+                let entry = positions.iter_mut().find(|((name, index), _)| {
+                    *name == topic.topic.as_str() && *index == part.partition_index
+                });
                 let Some((key, position)) = entry else { continue };
                 if part.error_code == code::OFFSET_OUT_OF_RANGE {
                     *position = part.log_start_offset.max(0);
@@ -100,9 +101,9 @@ fn watch(address: &str, mut positions: BTreeMap<(&'static str, i32), i64>, stop:
                             sight.batches.insert(header.base_offset(), Seen { end, crc: header.crc() });
                             *position = (*position).max(end);
                         }
-                        Err(fault) => testimony
-                            .violations
-                            .push(format!("a consumer of {key:?} at {position} was given a bad batch: {fault}")),
+                        Err(fault) => testimony.violations.push(format!(
+                            "a consumer of {key:?} at {position} was given a bad batch: {fault}"
+                        )),
                     }
                 }
             }
