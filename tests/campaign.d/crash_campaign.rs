@@ -13,7 +13,10 @@ fn main() -> ExitCode {
         let known = match flag.as_str() {
             "--rounds" => number().map(|rounds| settings.rounds = rounds as u32),
             "--seed" => number().map(|seed| settings.seed = seed),
-            "--no-dumps" => Some(settings.dumps = false),
+            "--no-dumps" => {
+                settings.dumps = false;
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {

@@ -20,7 +20,7 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 const CLIENT: &str = "thalweg-tests";
 
 /// What is known of one partition: found by earlier audits, seen by consumers, answered to those who cut it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Audited {
     /// Offsets below were read and judged.
     pub(super) end: i64,
@@ -30,12 +30,6 @@ pub(super) struct Audited {
     pub(super) log_start_asked: i64,
     /// Every batch that anybody was given, by base offset.
     pub(super) batches: BTreeMap<i64, Seen>,
-}
-
-impl Default for Audited {
-    fn default() -> Self {
-        Self { end: 0, log_start: 0, log_start_asked: 0, batches: BTreeMap::new() }
-    }
 }
 
 /// Reads one topic: what is new since its last audit, or with `whole` everything; returns what is wrong.

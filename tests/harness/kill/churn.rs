@@ -43,7 +43,7 @@ enum Open {
 
 #[derive(Clone, Debug)]
 struct Name {
-    name: String,
+    called: String,
     living: Option<Living>,
     open: Open,
 }
@@ -51,7 +51,7 @@ struct Name {
 /// All names, what is known of each, and of the log starts of the topic that is cut.
 #[derive(Debug)]
 pub(super) struct Names {
-    names: Vec<Name>,
+    all: Vec<Name>,
     incarnations: u64,
     /// By partition: the highest start that was answered, and that was asked for.
     pub(super) cuts: Vec<(i64, i64)>,
@@ -99,9 +99,9 @@ impl Names {
     /// Nothing is there; `cut_partitions` are those of the topic that is cut.
     pub(super) fn new(cut_partitions: i32) -> Self {
         let name =
-            |number| Name { name: format!("comes-and-goes-{number}"), living: None, open: Open::Nothing };
+            |number| Name { called: format!("comes-and-goes-{number}"), living: None, open: Open::Nothing };
         Self {
-            names: (0..NAME_COUNT).map(name).collect(),
+            all: (0..NAME_COUNT).map(name).collect(),
             incarnations: 0,
             cuts: vec![(0, 0); cut_partitions as usize],
             violations: Vec::new(),
@@ -115,9 +115,9 @@ impl Names {
     /// # Errors
     /// If the connection breaks: nothing more is known then.
     pub(super) fn settle(&mut self, client: &mut Client) -> io::Result<()> {
-        for place in 0..self.names.len() {
-            let mut name = self.names[place].clone();
-            let told = client.try_metadata(&name.name)?;
+        for place in 0..self.all.len() {
+            let mut name = self.all[place].clone();
+            let told = client.try_metadata(&name.called)?;
             let there = told.error_code == code::NONE;
             match (std::mem::replace(&mut name.open, Open::Nothing), there) {
                 (Open::Create(living), true) => name.living = Some(living),
@@ -126,23 +126,23 @@ impl Names {
             }
             match (&mut name.living, there) {
                 (None, true) => {
-                    self.violations.push(format!("{}: deleted, and there again", name.name));
+                    self.violations.push(format!("{}: deleted, and there again", name.called));
                 }
                 (Some(_), false) => {
                     self.violations
-                        .push(format!("{}: made, and not there: code {}", name.name, told.error_code));
+                        .push(format!("{}: made, and not there: code {}", name.called, told.error_code));
                     name.living = None;
                 }
                 (Some(living), true) => {
                     if *living.id.get_or_insert(told.topic_id) != told.topic_id {
-                        self.violations.push(format!("{}: another topic's id", name.name));
+                        self.violations.push(format!("{}: another topic's id", name.called));
                     }
-                    let wrong = look(client, &name.name, living)?;
+                    let wrong = look(client, &name.called, living)?;
                     self.violations.extend(wrong);
                 }
                 (None, false) => {}
             }
-            self.names[place] = name;
+            self.all[place] = name;
         }
         Ok(())
     }
@@ -156,8 +156,8 @@ impl Names {
     ) -> io::Result<()> {
         while !ended.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(random.random_range(0..8)));
-            let place = random.random_range(0..self.names.len());
-            match (self.names[place].living.is_some(), random.random_range(0..10)) {
+            let place = random.random_range(0..self.all.len());
+            match (self.all[place].living.is_some(), random.random_range(0..10)) {
                 (_, 0) => self.cut(client, random)?,
                 (false, _) => self.create(client, place, random)?,
                 (true, 1) => self.delete(client, address, place, random)?,
@@ -172,15 +172,15 @@ impl Names {
         let partition_count = random.random_range(1..=4);
         let living =
             Living { id: None, incarnation: self.incarnations, partitions: vec![(0, 0); partition_count] };
-        let name = &mut self.names[place];
+        let name = &mut self.all[place];
         name.open = Open::Create(living.clone());
-        let (code, id) = client.make_topic(&name.name, partition_count as i32)?;
+        let (code, id) = client.make_topic(&name.called, partition_count as i32)?;
         name.open = Open::Nothing;
         if code == code::NONE {
             self.made += 1;
             name.living = Some(Living { id: Some(id), ..living });
         } else {
-            self.violations.push(format!("{}: making it was answered with {code}", name.name));
+            self.violations.push(format!("{}: making it was answered with {code}", name.called));
         }
         Ok(())
     }
@@ -195,33 +195,33 @@ impl Names {
         let mut other = Client::connect_within(address, Duration::from_secs(1))?;
         for _ in 0..random.random_range(0..=UNDER_WAY) {
             // Nobody waits for these: they may come before the deletion, behind it, or never.
-            let name = &mut self.names[place];
+            let name = &mut self.all[place];
             let Some(living) = &mut name.living else { return Ok(()) };
             let partition = random.random_range(0..living.partitions.len());
-            let request = next_batch(&name.name, living, partition);
+            let request = next_batch(&name.called, living, partition);
             if other.send::<ProduceRequest>(9, &request).is_err() {
                 break;
             }
         }
-        let name = &mut self.names[place];
+        let name = &mut self.all[place];
         name.open = Open::Delete;
-        let code = client.remove_topic(&name.name)?;
+        let code = client.remove_topic(&name.called)?;
         name.open = Open::Nothing;
         if code == code::NONE {
             self.deleted += 1;
             name.living = None;
         } else {
-            self.violations.push(format!("{}: deleting it was answered with {code}", name.name));
+            self.violations.push(format!("{}: deleting it was answered with {code}", name.called));
         }
         Ok(())
     }
 
     fn produce(&mut self, client: &mut Client, place: usize, random: &mut StdRng) -> io::Result<()> {
-        let name = &mut self.names[place];
+        let name = &mut self.all[place];
         let Some(living) = &mut name.living else { return Ok(()) };
         let partition = random.random_range(0..living.partitions.len());
         let first = living.partitions[partition].1;
-        let request = next_batch(&name.name, living, partition);
+        let request = next_batch(&name.called, living, partition);
         let answer = client.try_call::<ProduceRequest>(9, &request)?;
         let answer = &answer.responses[0].partition_responses[0];
         let is_right = answer.error_code == code::NONE && answer.base_offset == first as i64;
@@ -229,7 +229,7 @@ impl Names {
         if !is_right {
             self.violations.push(format!(
                 "{}-{partition}: batch {first} was answered with {} at {}",
-                name.name, answer.error_code, answer.base_offset
+                name.called, answer.error_code, answer.base_offset
             ));
         }
         Ok(())

@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
 /// What happens to the broker in one round, and what it is fed.
+#[expect(clippy::struct_excessive_bools, reason = "each is a throw of its own")]
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// Seed of what the loads draw themselves.
@@ -80,12 +81,11 @@ impl Kill {
     }
 
     fn words(&self) -> String {
-        let starts: String = self
-            .at_starts
-            .iter()
-            .map(|after| format!(", again {} ms into the start", after.as_millis()))
-            .collect();
-        format!("kill at {} ms{starts}, start on {}", self.after.as_millis(), self.cores)
+        let mut words = format!("kill at {} ms", self.after.as_millis());
+        for after in &self.at_starts {
+            words.extend([", again ", &after.as_millis().to_string(), " ms into the start"]);
+        }
+        words + ", start on " + self.cores
     }
 }
 

@@ -84,11 +84,10 @@ impl Summary {
         starts.sort_unstable();
         let at =
             |percent: usize| starts.get((starts.len() * percent / 100).min(starts.len().saturating_sub(1)));
-        format!(
+        let mut words = format!(
             "{} rounds, {} kills ({} of them in the middle of a start), {} clean stops\n\
              {} records acknowledged, {} committed offsets, {} topics made under load, {} segments read by Kafka\n\
-             ready again after {:?} ms (p50), {:?} ms (p99), {:?} ms (worst)\n\
-             violations: {}{}",
+             ready again after {} ms (p50), {} ms (p99), {} ms (worst)\nviolations: {}",
             self.rounds,
             self.kills,
             self.kills_at_start,
@@ -100,9 +99,12 @@ impl Summary {
             at(50).unwrap_or(&0),
             at(99).unwrap_or(&0),
             starts.last().unwrap_or(&0),
-            self.violations.len(),
-            self.kept.iter().map(|dir| format!("\nkept: {}", dir.display())).collect::<String>()
-        )
+            self.violations.len()
+        );
+        for dir in &self.kept {
+            words.extend(["\nkept: ", &dir.to_string_lossy()]);
+        }
+        words
     }
 }
 
