@@ -16,6 +16,7 @@ mod group_load;
 mod group_tools;
 mod hostile;
 mod idempotence;
+mod integrity;
 mod kafka_tools;
 mod kill_rounds;
 mod list_offsets;
