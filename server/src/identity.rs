@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The file's name.
 const FILE: &str = "meta.properties";
+/// What a directory holds that was served before.
+const DATA: &str = "thalweg-journal";
 /// It is never longer.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
@@ -33,6 +35,12 @@ pub enum IdentityError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// It is gone, and the data are not: a new one would make them another cluster's.
+    #[error("{}: it is missing, and there are data beside it: put it back, from a backup or as it was (version=1, cluster.id, node.id)", path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
     },
     /// Another broker's data.
     #[error("{}: these data are of node {found}, this is node {own}: set node.id={found}, or give this broker another log.dirs", path.display())]
@@ -83,6 +91,9 @@ pub fn open(config: &Config) -> Result<String, IdentityError> {
     for directory in &config.log_dirs {
         let path = Path::new(directory).join(FILE);
         let Some(meta) = read(&path, config.node_id)? else {
+            if path.with_file_name(DATA).exists() {
+                return Err(IdentityError::Missing { path });
+            }
             missing.push(path);
             continue;
         };
@@ -178,6 +189,18 @@ mod tests {
         assert_eq!(open(&config(&[new.path(), old.path()], "1")).unwrap(), id);
         let text = std::fs::read_to_string(new.path().join(FILE)).unwrap();
         assert!(text.contains(&format!("cluster.id={id}\n")) && text.contains("version=1\n"), "{text}");
+    }
+
+    #[test]
+    fn data_whose_file_is_gone_get_no_new_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&[directory.path()], "1");
+        let id = open(&config).unwrap();
+        std::fs::create_dir(directory.path().join(DATA)).unwrap();
+        assert_eq!(open(&config).unwrap(), id);
+        std::fs::remove_file(directory.path().join(FILE)).unwrap();
+        let refused = open(&config).unwrap_err().to_string();
+        assert!(refused.contains("meta.properties: it is missing"), "{refused}");
     }
 
     #[test]

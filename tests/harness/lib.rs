@@ -9,6 +9,7 @@ pub mod client;
 pub mod conversation;
 pub mod driver;
 pub mod kafka_tools;
+pub mod kill;
 pub mod probe;
 pub mod process;
 pub mod programs;

@@ -114,6 +114,8 @@ pub(crate) struct PartitionLog {
     pub(crate) fault: Option<String>,
     /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
     pub(crate) is_detached: bool,
+    /// Blocks are being reserved, and files made for them, so many times at once.
+    pub(crate) reservations: u32,
     /// Journals of earlier starts tell of it.
     pub(crate) is_older: bool,
     /// In the queue of logs with something to commit.
@@ -192,6 +194,7 @@ impl PartitionLog {
             segments,
             pins: Pins::default(),
             is_detached: fault.is_some(),
+            reservations: 0,
             is_older: false,
             fault,
             queued: false,

@@ -108,6 +108,8 @@ impl<D: Disk> Directory<D> {
                 Admission::Ready => break,
                 Admission::Reserve { base, end } => {
                     if let Err(error) = self.reserve(log, base, end).await {
+                        // A log that was deleted meanwhile has no place for blocks: no fault of the disk.
+                        self.refuse_fault(log)?;
                         return Err(no_room(log_id, &error).into());
                     }
                 }

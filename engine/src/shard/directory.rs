@@ -257,6 +257,9 @@ impl<D: Disk> Directory<D> {
         };
         let mode = if write { OpenMode::Write } else { OpenMode::Read };
         let file = Rc::new(self.disk.open(&path, mode).await?);
+        if !write {
+            still_there(log)?; // a deletion waits for writers, not for readers
+        }
         Ok(self.keep_open((log_id, base, write), file))
     }
 
@@ -327,6 +330,15 @@ impl<D: Disk> Directory<D> {
         open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
+    /// Makes the names in a log's directory durable. A log that was deleted meanwhile may have none any more: there was
+    /// nothing to sync, and the disk is well.
+    async fn sync_own_names(&self, log: &SharedLog, directory: &Path) -> io::Result<()> {
+        match self.disk.sync_directory(directory).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && log.borrow().is_detached => Err(error),
+            outcome => outcome.inspect_err(|error| self.fail("syncing names", error)),
+        }
+    }
+
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
     async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
@@ -350,6 +362,8 @@ impl<D: Disk> Directory<D> {
 
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
+        still_there(log)?;
+        let _reservation = Reservation::begin(log);
         let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
@@ -372,8 +386,9 @@ impl<D: Disk> Directory<D> {
                 self.claim_directory(log).await?;
             }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
-            self.sync_names(Path::new(&directory)).await?;
+            self.sync_own_names(log, Path::new(&directory)).await?;
             self.sync_root().await?;
+            still_there(log)?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }
@@ -440,6 +455,27 @@ impl<D: Disk> Directory<D> {
             }
         }
     }
+}
+
+/// Counts as a writer of the log while it lives: a deletion waits for it.
+struct Reservation(SharedLog);
+
+impl Reservation {
+    fn begin(log: &SharedLog) -> Self {
+        log.borrow_mut().reservations += 1;
+        Self(Rc::clone(log))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.borrow_mut().reservations -= 1;
+    }
+}
+
+/// A log that was deleted while one of its files was opened: its name may be another log's by now, and the file, too.
+fn still_there(log: &SharedLog) -> io::Result<()> {
+    if log.borrow().is_detached { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
 }
 
 async fn file_is_shorter<F: DiskFile>(file: &F, end: FilePos) -> io::Result<bool> {

@@ -156,7 +156,7 @@ impl<D: Disk> Engine<D> {
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         let is_written = || {
             let log = log.borrow();
-            log.writing || log.removing || log.indexing || log.has_run_in_flight()
+            log.writing || log.removing || log.indexing || log.reservations > 0 || log.has_run_in_flight()
         };
         while is_written() && directory.keeper.stopped().is_none() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;

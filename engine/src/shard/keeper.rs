@@ -181,13 +181,44 @@ impl Keeper {
     }
 
     async fn make_listed<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<JournalFile> {
+        self.take_turn(disk).await;
+        let result = self.make_alone(disk, bytes_min).await;
+        self.turn_served.fetch_add(1, Ordering::SeqCst);
+        result
+    }
+
+    async fn take_turn<D: Disk>(&self, disk: &D) {
         let turn = self.turn_next.fetch_add(1, Ordering::SeqCst);
         while self.turn_served.load(Ordering::SeqCst) != turn {
             disk.sleep(std::time::Duration::from_millis(1)).await;
         }
-        let result = self.make_alone(disk, bytes_min).await;
+    }
+
+    /// A journal of this start holds its first table, synced: from now on the manifest says that such a journal must be
+    /// there. The first shard to come writes it.
+    ///
+    /// # Errors
+    /// Those of the disk; a full one only leaves it unsaid.
+    pub(crate) async fn note_served<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        if self.files().manifest.served_counter == self.start.counter {
+            return Ok(());
+        }
+        self.take_turn(disk).await;
+        let mut manifest = self.files().manifest.clone();
+        let outcome = if manifest.served_counter == self.start.counter {
+            Ok(())
+        } else {
+            manifest.served_counter = self.start.counter;
+            disk.replace_small(&manifest_path(), manifest.encode(), true).await
+        };
+        if outcome.is_ok() {
+            self.files().manifest.served_counter = self.start.counter;
+        }
         self.turn_served.fetch_add(1, Ordering::SeqCst);
-        result
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Free files that are too short for the table of today make room for the new one.

@@ -46,6 +46,8 @@ impl<D: Disk> Directory<D> {
         } else {
             self.write_table(table).await?;
         }
+        // Before more files are made, which takes longer than a start should.
+        self.keeper.note_served(&self.disk).await?;
         if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
             self.lap_wanted.set();
         }
