@@ -2,6 +2,7 @@
 
 use super::keeper::Keeper;
 use super::read::PageRead;
+use super::roster::KnownRoom;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
@@ -18,7 +19,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -154,6 +155,12 @@ pub(crate) struct Directory<D: Disk> {
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
+    /// What the file system said of its room.
+    pub(super) known_room: Cell<Option<KnownRoom>>,
+    /// When it was last told that the disk is full.
+    pub(super) full_told: Cell<Option<Instant>>,
+    /// It stopped, and its logs here know it.
+    pub(crate) is_fenced: Cell<bool>,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }
@@ -197,6 +204,9 @@ impl<D: Disk> Directory<D> {
 
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
+        if !self.is_fenced.replace(true) {
+            EngineStats::add(&self.stats.directories_stopped, 1);
+        }
         let reason = self.keeper.stopped().unwrap_or_default();
         for log in self.logs.borrow().values() {
             log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
@@ -207,7 +217,6 @@ impl<D: Disk> Directory<D> {
                 Item::Control { done, .. } | Item::Barrier(done) => done.set(),
             }
         }
-        EngineStats::set(&self.stats.directories_stopped, 1);
         self.memory_freed.set();
         self.space_freed.set();
     }
@@ -307,7 +316,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
-    async fn sync_names(&self, path: &Path) -> io::Result<()> {
+    pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }

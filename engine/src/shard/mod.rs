@@ -14,6 +14,7 @@ mod names;
 mod read;
 mod recovery;
 mod rescue;
+mod roster;
 mod settings;
 mod signal;
 mod start;
@@ -35,5 +36,5 @@ pub use api::{
 pub use engine::Engine;
 pub use recovery::RecoveryError;
 pub use settings::EngineSettings;
-pub use start::{Recovered, Share, StartError, recover};
+pub use start::{Recovered, Share, StartError, recover, recover_without};
 pub use stats::{EngineStats, Latency};

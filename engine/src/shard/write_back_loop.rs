@@ -8,7 +8,7 @@ use super::api::LogError;
 use super::directory::{Directory, Item, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up, is_full};
 use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
 use crate::segment::Stage;
@@ -312,7 +312,7 @@ impl<D: Disk> Directory<D> {
         match index {
             // Not synced: an index that does not check is built again, as is one that a full disk had no room for.
             Some((path, bytes)) => match self.disk.replace_small(&path, bytes, false).await {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                Err(error) if is_full(&error) => Ok(()),
                 outcome => outcome,
             },
             None => Ok(()),

@@ -35,6 +35,8 @@ pub(super) struct Machine {
     pub(super) steps_left: usize,
     /// Owners that cannot make logs.
     pub(super) broken: Vec<ShardId>,
+    /// Log directories that do not work.
+    pub(super) directories_stopped: Vec<String>,
     pub(super) settings: BTreeMap<LogId, Setting>,
 }
 
@@ -44,7 +46,9 @@ pub(super) struct FakeStore(pub(super) Rc<RefCell<Machine>>);
 impl FakeStore {
     pub(super) fn on(disk: Disk, steps_left: usize) -> Self {
         let (staged, broken, settings) = (disk.records.clone(), Vec::new(), BTreeMap::new());
-        Self(Rc::new(RefCell::new(Machine { disk, staged, steps_left, broken, settings })))
+        let directories_stopped = Vec::new();
+        let machine = Machine { disk, staged, steps_left, broken, directories_stopped, settings };
+        Self(Rc::new(RefCell::new(machine)))
     }
 
     /// One touch of the device; after the last one nothing ever resolves.
@@ -91,6 +95,10 @@ impl Store for FakeStore {
             each(&record);
         }
         Ok(())
+    }
+
+    fn directories_stopped(&self) -> Vec<String> {
+        self.0.borrow().directories_stopped.clone()
     }
 
     async fn logs(&self) -> Result<Vec<FoundLog>, StoreError> {
