@@ -45,6 +45,9 @@ pub struct LogSettings {
     pub retention_ms: Option<u64>,
     /// `file.delete.delay.ms`: how long a segment's file stays after the segment is gone.
     pub file_delete_delay_ms: u64,
+    /// A clean stop leaves the active segment its reserved blocks, as a kill does: what the next start has to write needs no
+    /// room then. For a log that nobody reads from its files.
+    pub keeps_blocks: bool,
 }
 
 impl Default for LogSettings {
@@ -64,6 +67,7 @@ impl Default for LogSettings {
             retention_bytes: None,
             retention_ms: None,
             file_delete_delay_ms: 60_000,
+            keeps_blocks: false,
         }
     }
 }

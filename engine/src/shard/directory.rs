@@ -7,7 +7,7 @@ use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
@@ -365,8 +365,17 @@ impl<D: Disk> Directory<D> {
             drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
-        if file_is_shorter(&*file, end).await? {
-            file.reserve(end.as_u64()).await?;
+        if file_is_shorter(&*file, end).await?
+            && let Err(error) = file.reserve(end.as_u64()).await
+        {
+            // What an earlier start reserved, or this time in part, may do for the next batch: the caller looks again.
+            let there = FilePos::new(aligned_down(file.bytes().await?));
+            let known = log.borrow().segment(base).map_or(FilePos::ZERO, |segment| segment.reserved_end);
+            if !is_full(&error) || there <= known {
+                return Err(error);
+            }
+            log.borrow_mut().on_reserved(base, there);
+            return Ok(());
         }
         log.borrow_mut().on_reserved(base, end);
         Ok(())

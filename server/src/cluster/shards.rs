@@ -36,7 +36,7 @@ fn no_producer() -> ProducerFields {
 }
 
 fn settings() -> LogSettings {
-    LogSettings { batch_bytes_max: METADATA_BATCH_BYTES_MAX, ..LogSettings::default() }
+    LogSettings { batch_bytes_max: METADATA_BATCH_BYTES_MAX, keeps_blocks: true, ..LogSettings::default() }
 }
 
 fn stopped(error: &impl ToString) -> StoreError {

@@ -115,6 +115,7 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         retention_bytes: limit("retention.bytes")?,
         retention_ms: limit("retention.ms")?,
         file_delete_delay_ms: texts.number("file.delete.delay.ms")? as u64,
+        keeps_blocks: false,
     })
 }
 
