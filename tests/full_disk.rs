@@ -9,8 +9,12 @@ use harness::skip::skip_test;
 use harness::verbs::{code, produce_request, text, topic_name};
 use harness::{Broker, Client};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::{DeleteRecordsRequest, FindCoordinatorRequest, GroupId, OffsetCommitRequest, ProduceRequest};
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, FindCoordinatorRequest, GroupId, OffsetCommitRequest, ProduceRequest,
+};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -86,7 +90,8 @@ fn produce_until_taken(client: &mut Client, topic: &str, number: usize) {
 fn numbers(client: &mut Client, topic: &str, start: i64) -> std::ops::Range<usize> {
     let read = client.read_from(topic, 0, start);
     let values = records::values(&read);
-    let numbers: Vec<usize> = values.iter().map(|value| value.trim_start_matches('-').parse().unwrap()).collect();
+    let numbers: Vec<usize> =
+        values.iter().map(|value| value.trim_start_matches('-').parse().unwrap()).collect();
     let (first, count) = (numbers.first().copied().unwrap_or(0), numbers.len());
     assert!(numbers.iter().copied().eq(first..first + count), "{numbers:?}");
     assert!(read.iter().all(|record| record.offset >= start));
@@ -96,7 +101,8 @@ fn numbers(client: &mut Client, topic: &str, start: i64) -> std::ops::Range<usiz
 /// Commits an offset of a group; the error code.
 fn commit(client: &mut Client, group: &str, topic: &str, offset: i64) -> i16 {
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
-    let topic = OffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
+    let topic =
+        OffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
     let request = OffsetCommitRequest::default()
         .with_group_id(GroupId(text(group)))
         .with_generation_id_or_member_epoch(-1)
@@ -149,7 +155,11 @@ fn a_disk_that_is_full_refuses_producers_serves_everybody_else_and_comes_back_by
         let fine = |code: &i16| *code == code::NONE || code::COORDINATOR_COMES.contains(code);
         assert!(told.iter().all(fine), "{told:?}");
         assert_eq!(numbers(&mut client, "fat", 0), 0..next);
-        assert_eq!(Scrape::of(http).sum("thalweg_directories_stopped", &[]), 0.0, "a full disk is not broken");
+        assert_eq!(
+            Scrape::of(http).sum("thalweg_directories_stopped", &[]),
+            0.0,
+            "a full disk is not broken"
+        );
 
         // Somebody else frees what they took.
         disk.make_room();
@@ -317,7 +327,10 @@ fn a_disk_that_turns_read_only_ends_a_broker_that_has_no_other_and_nothing_ackno
         let mut client = broker.client();
         for (topic, acknowledged) in topics.iter().zip(acknowledged) {
             let there = numbers(&mut client, topic, 0);
-            assert!(there.start == 0 && there.end >= acknowledged, "{topic}: {there:?}, {acknowledged} acknowledged");
+            assert!(
+                there.start == 0 && there.end >= acknowledged,
+                "{topic}: {there:?}, {acknowledged} acknowledged"
+            );
             client.produce(topic, 0, &Batch::numbered(there.end, 1, 100));
         }
     });
@@ -335,13 +348,17 @@ fn a_device_whose_writes_fail_stops_its_directory_and_loses_nothing() {
         let mut client = broker.client();
         let acknowledged = produce_until_broken_large(&mut client, "t");
         assert!(acknowledged > 5, "{system}: {acknowledged}");
+        eprintln!("{system}: {acknowledged} acknowledged");
         assert_eq!(broker.wait_for_end().code(), Some(1));
         disk.unmount();
         disk.mend_device(800);
         disk.mount().unwrap();
         broker.start_again(None);
         let there = numbers(&mut broker.client(), "t", 0);
-        assert!(there.start == 0 && there.end >= acknowledged, "{system}: {there:?}, {acknowledged} acknowledged");
+        assert!(
+            there.start == 0 && there.end >= acknowledged,
+            "{system}: {there:?}, {acknowledged} acknowledged"
+        );
     }
 }
 

@@ -246,7 +246,11 @@ fn a_directory_that_lacks_a_journal_file_or_says_rubbish_is_left_out() {
         fs::rename(&aside, &file).unwrap();
         broker.start_again(None);
         let mut client = broker.client();
-        assert!((0..6).all(|partition| client.read_from("t", partition, 0).len() == 10), "{}", file.display());
+        assert!(
+            (0..6).all(|partition| client.read_from("t", partition, 0).len() == 10),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -309,13 +313,17 @@ fn kafkas_tool_shows_a_directory_that_does_not_work() {
     take_away(&dirs[1]);
     broker.start_again(None);
     for release in harness::kafka_tools::RELEASES {
-        let Some(mut shell) = harness::tool_shell::ToolShell::start(release, &broker.address()) else { continue };
+        let Some(mut shell) = harness::tool_shell::ToolShell::start(release, &broker.address()) else {
+            continue;
+        };
         let said = shell.run("log-dirs", &["--describe"]);
         let json = said.lines.iter().find(|line| line.starts_with('{')).expect("a line of JSON");
         let told: serde_json::Value = serde_json::from_str(json).unwrap();
         let told = told["brokers"][0]["logDirs"].as_array().unwrap().clone();
         let of = |dir: &Path| told.iter().find(|one| one["logDir"] == dir.to_str().unwrap()).unwrap().clone();
-        assert!(of(&dirs[0])["error"].is_null() && !of(&dirs[0])["partitions"].as_array().unwrap().is_empty());
+        assert!(
+            of(&dirs[0])["error"].is_null() && !of(&dirs[0])["partitions"].as_array().unwrap().is_empty()
+        );
         let error = of(&dirs[1])["error"].to_string();
         assert!(error.contains("KafkaStorageException"), "{release}: {error}");
     }

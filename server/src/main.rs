@@ -262,7 +262,7 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
 
 /// How soon a log directory that stopped is told to everybody. Promises do not wait for it: no answer leaves once it has
 /// stopped.
-const DIRECTORIES_LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
+const DIRECTORIES_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
 /// Has everybody know when a log directory stops: whoever waits for its logs, and who asks where partitions are. The
 /// broker ends with the last one, as Kafka's does: it could answer nothing but errors.

@@ -162,7 +162,10 @@ impl Broker {
         let before = self.log_text().len();
         let command = self.thalweg(None);
         let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let readers = [follow(child.stdout.take().expect("a pipe"), &self.log), follow(child.stderr.take().expect("a pipe"), &self.log)];
+        let readers = [
+            follow(child.stdout.take().expect("a pipe"), &self.log),
+            follow(child.stderr.take().expect("a pipe"), &self.log),
+        ];
         self.child = Some(child);
         let status = self.wait_for_end();
         readers.into_iter().for_each(|reader| reader.join().expect("a log can be read"));

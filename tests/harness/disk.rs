@@ -89,7 +89,13 @@ impl LoopDisk {
     /// What `mount` says.
     pub fn mount(&self) -> Result<(), String> {
         let options = if self.system == FileSystem::Ext4 { "loop,errors=remount-ro" } else { "loop" };
-        run("mount", &["-o", options, text(&self.image), text(&self.mount)]).map(drop)
+        run("mount", &["-o", options, text(&self.image), text(&self.mount)])?;
+        if self.memory.is_none() {
+            return Ok(());
+        }
+        // The loop driver calls a write that its file took in part a success. Page by page there is no part.
+        let pages = format!("/sys/block/{}/queue/max_sectors_kb", self.device());
+        fs::write(&pages, "4").map_err(|error| format!("{pages}: {error}"))
     }
 
     /// Takes it down, as soon as nobody uses it any more.
@@ -119,7 +125,8 @@ impl LoopDisk {
     /// # Panics
     /// If it cannot be written for another reason than its end.
     pub fn fill_up(&self, left_bytes: u64) {
-        let mut filler = File::options().create(true).append(true).open(self.filler()).expect("a name has room");
+        let mut filler =
+            File::options().create(true).append(true).open(self.filler()).expect("a name has room");
         for piece_bytes in [1 << 20, 4096] {
             let piece = vec![1; piece_bytes];
             while self.free_bytes() >= left_bytes + piece_bytes as u64 || left_bytes == 0 {
@@ -152,7 +159,8 @@ impl LoopDisk {
         match self.system {
             FileSystem::Ext4 => {
                 let device = self.device();
-                fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "a test").expect("ext4 can be hurt");
+                fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "a test")
+                    .expect("ext4 can be hurt");
             }
             FileSystem::Xfs => {
                 run("xfs_io", &["-x", "-c", "shutdown", text(&self.mount)]).expect("XFS can be shut down");

@@ -47,6 +47,9 @@ impl Client {
     pub fn place_of(&mut self, topic: &str, partition: i32) -> usize {
         let key = (topic.to_string(), partition);
         let places = self.places();
-        places.iter().position(|place| place.partitions.contains_key(&key)).expect("the partition lies somewhere")
+        places
+            .iter()
+            .position(|place| place.partitions.contains_key(&key))
+            .expect("the partition lies somewhere")
     }
 }

@@ -172,7 +172,8 @@ impl Disk for DmaDisk {
     }
 
     async fn free_bytes(&self) -> io::Result<u64> {
-        let room = |path: PathBuf| Ok(rustix::fs::statvfs(path).map(|found| found.f_bavail * found.f_frsize)?);
+        let room =
+            |path: PathBuf| Ok(rustix::fs::statvfs(path).map(|found| found.f_bavail * found.f_frsize)?);
         self.blocking(Path::new(""), room).await
     }
 

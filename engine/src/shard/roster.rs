@@ -101,7 +101,10 @@ pub(super) fn found_twice<'a>(
     }
     let twice = places.into_iter().filter(|(_, places)| places.len() > 1);
     let fault = |places: Vec<&str>| {
-        format!("it is in {}: take the wrong directory out of log.dirs and start again", places.join(" and in "))
+        format!(
+            "it is in {}: take the wrong directory out of log.dirs and start again",
+            places.join(" and in ")
+        )
     };
     twice.map(|(log_id, places)| (log_id, fault(places))).collect()
 }

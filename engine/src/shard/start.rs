@@ -173,7 +173,8 @@ impl Recovered {
     /// Gives each log to its owner.
     pub fn split(self, shard_count: usize, owner: impl Fn(&LogIdentity) -> usize) -> Vec<Share> {
         let roster = Roster::new(self.directories.iter().map(|directory| directory.logs.len()).collect());
-        let share = |shard| Share { shard, shard_count, directories: Vec::new(), roster: Arc::clone(&roster) };
+        let share =
+            |shard| Share { shard, shard_count, directories: Vec::new(), roster: Arc::clone(&roster) };
         let mut shares: Vec<Share> = (0..shard_count).map(share).collect();
         for directory in self.directories {
             for share in &mut shares {

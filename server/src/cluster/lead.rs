@@ -271,7 +271,8 @@ impl<S: Store> Lead<S> {
     /// looks for itself, and the metadata log may be among what stopped.
     pub(super) async fn take_offline(&self) -> Result<usize, StoreError> {
         let logs = self.store.logs().await?;
-        let lost = logs.into_iter().filter(|log| log.fault.is_some()).map(|log| log.identity.log_id).collect();
+        let lost =
+            logs.into_iter().filter(|log| log.fault.is_some()).map(|log| log.identity.log_id).collect();
         let count = {
             let mut state = self.state.borrow_mut();
             state.staged.take_offline(&lost);

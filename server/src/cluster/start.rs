@@ -204,7 +204,10 @@ async fn complete<S: Store>(lead: &Lead<S>, started: &mut ClusterStarted) -> Res
         // What seems to be missing may be there: nothing is made a second time.
         let waiting = image.creating.len() + image.topics().filter(|topic| topic.is_growing()).count();
         if waiting > 0 {
-            tracing::error!(waiting, "topics that a stop cut short are completed once all log directories work");
+            tracing::error!(
+                waiting,
+                "topics that a stop cut short are completed once all log directories work"
+            );
         }
         return Ok(());
     }

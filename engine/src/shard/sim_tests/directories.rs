@@ -106,7 +106,8 @@ async fn append_to_all(
     for log in 1..=LOGS {
         for _ in 0..3 {
             let engine = engines[owner(log)].clone();
-            let (promised, busy, mut random) = (Rc::clone(&promised), Rc::clone(&busy), Random::new(random.next_u64()));
+            let (promised, busy, mut random) =
+                (Rc::clone(&promised), Rc::clone(&busy), Random::new(random.next_u64()));
             simulation.spawn(async move {
                 for _ in 0..8 {
                     let value_bytes = [100, 9_000, 100_000][random.below(3) as usize];
@@ -159,7 +160,10 @@ fn fail_one(seed: u64) {
                 }
                 Some(error) => panic!("log {log}: {error}"),
             }
-            assert_eq!(engines[owner(*log)].bounds(LogId([*log; 16])).is_err(), has_stopped && places[log] == failing);
+            assert_eq!(
+                engines[owner(*log)].bounds(LogId([*log; 16])).is_err(),
+                has_stopped && places[log] == failing
+            );
         }
         // What is new goes where a disk works.
         create(&engines, 100).await;
@@ -254,6 +258,32 @@ fn a_directory_that_lacks_a_journal_file_is_left_out_and_none_is_refused_where_a
         let now = Timestamp(super::model::NOW);
         let refused = recover_without(&disks, &settings_of_all(), BTreeMap::new(), SHARDS, now).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("disk0")));
+    });
+}
+
+#[test]
+fn a_log_that_is_in_two_directories_is_served_from_neither() {
+    run(6, async |_, disks| {
+        // Each alone, as if the other were not there.
+        for lone in 0..2 {
+            let absent =
+                (0..DISKS).filter(|disk| *disk != lone).map(|disk| (disk, "away".to_owned())).collect();
+            let engines = start(&disks, recovered(&disks, absent).await).await;
+            create(&engines, 1).await;
+            create(&engines, 10 + lone as u8).await;
+            for engine in engines {
+                engine.stop().await.unwrap();
+            }
+        }
+        let engines = start(&disks, recovered(&disks, BTreeMap::new()).await).await;
+        let told = engines[owner(1)].bounds(LogId([1; 16])).unwrap_err().to_string();
+        assert!(told.contains("it is in disk0 and in disk1"), "{told}");
+        for log in [10, 11] {
+            append(&engines[owner(log)], log, 100).await.unwrap();
+        }
+        for engine in engines {
+            engine.stop().await.unwrap();
+        }
     });
 }
 
