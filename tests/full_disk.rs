@@ -1,4 +1,5 @@
 //! Full, read-only and failing disks, for real: small file systems of their own, ext4 and XFS.
+#![expect(clippy::float_cmp, reason = "these numbers are counts, which are exact")]
 
 use harness::broker::{Against, free_port};
 use harness::disk::{FileSystem, LoopDisk};

@@ -1,4 +1,5 @@
 //! Several log directories: partitions are spread over them, and one that does not work takes away its own and no other.
+#![expect(clippy::float_cmp, reason = "these numbers are counts, which are exact")]
 
 use harness::broker::{Against, free_port};
 use harness::disk::{FileSystem, LoopDisk};
