@@ -79,10 +79,11 @@ fn produce_until_full(client: &mut Client, topic: &str, mut number: usize) -> us
 }
 
 /// Tries as a client does that was refused with a retriable error.
-fn produce_until_taken(client: &mut Client, topic: &str, number: usize) {
+fn produce_until_taken(disk: &LoopDisk, client: &mut Client, topic: &str, number: usize) {
     let start = Instant::now();
     while client.try_produce(topic, 0, batch(number)).error_code != code::NONE {
-        assert!(start.elapsed() < BACK_WITHIN, "there is room and it does not come back");
+        let free_bytes = disk.free_bytes();
+        assert!(start.elapsed() < BACK_WITHIN, "{free_bytes} B are free and it does not come back");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -147,6 +148,7 @@ fn a_disk_that_is_full_refuses_producers_serves_everybody_else_and_comes_back_by
         for number in 0..40 {
             client.produce("victim", 0, &Batch::numbered(number, 1, VALUE_BYTES));
         }
+        disk.fill_up(disk.free_bytes() - (60 << 20)); // of somebody else, who makes room later
         let mut next = produce_until_full(&mut client, "fat", 0);
         disk.fill_up(0);
         let mut told = Vec::new();
@@ -165,26 +167,26 @@ fn a_disk_that_is_full_refuses_producers_serves_everybody_else_and_comes_back_by
         // Somebody else frees what they took.
         disk.make_room();
         disk.fill_up(30 << 20);
-        produce_until_taken(&mut client, "fat", next);
+        produce_until_taken(&disk, &mut client, "fat", next);
         next = produce_until_full(&mut client, "fat", next + 1);
         disk.fill_up(0);
 
         // A topic is deleted.
         assert_eq!(client.delete_topic("victim"), code::NONE);
-        produce_until_taken(&mut client, "fat", next);
+        produce_until_taken(&disk, &mut client, "fat", next);
         next = produce_until_full(&mut client, "fat", next + 1);
         disk.fill_up(0);
 
         // Records are deleted.
         let start = next as i64 / 2;
         delete_records(&mut client, "fat", start);
-        produce_until_taken(&mut client, "fat", next);
+        produce_until_taken(&disk, &mut client, "fat", next);
         next = produce_until_full(&mut client, "fat", next + 1);
         disk.fill_up(0);
 
         // Retention.
         client.set_config("fat", "retention.bytes", "33554432");
-        produce_until_taken(&mut client, "fat", next);
+        produce_until_taken(&disk, &mut client, "fat", next);
         next += 1;
         client.set_config("fat", "retention.bytes", "-1"); // the start stays where it is from now on
         thread::sleep(Duration::from_millis(500));
@@ -222,7 +224,7 @@ fn a_broker_killed_on_a_full_disk_starts_on_it_and_has_all_that_it_acknowledged(
         }
         disk.make_room();
         delete_records(&mut broker.client(), "fat", next as i64 / 2);
-        produce_until_taken(&mut broker.client(), "fat", next);
+        produce_until_taken(&disk, &mut broker.client(), "fat", next);
     });
 }
 
@@ -251,7 +253,7 @@ fn a_start_needs_no_free_block_after_a_clean_stop_either() {
         disk.make_room();
         let mut client = broker.client();
         client.create_topic("t", 1);
-        produce_until_taken(&mut client, "t", 0);
+        produce_until_taken(&disk, &mut client, "t", 0);
     });
 }
 
