@@ -151,8 +151,8 @@ impl Broker {
         };
         let begun = Instant::now(); // not before: the first command builds the broker
         let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        follow(child.stdout.take().expect("a pipe"), &self.log);
-        follow(child.stderr.take().expect("a pipe"), &self.log);
+        drop(follow(child.stdout.take().expect("a pipe"), &self.log));
+        drop(follow(child.stderr.take().expect("a pipe"), &self.log));
         self.child = Some(child);
         begun
     }
@@ -185,6 +185,45 @@ impl Broker {
             thread::sleep(Duration::from_millis(20));
         }
         Ok(begun.elapsed())
+    }
+
+    /// Starts the stopped or killed broker, which must refuse: the log of that start.
+    ///
+    /// # Panics
+    /// If it runs, or does not end with code 1.
+    pub fn start_refused(&mut self) -> String {
+        assert!(self.child.is_none(), "the broker runs already");
+        let before = self.log_text().len();
+        let command = self.thalweg(None);
+        let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let readers = [
+            follow(child.stdout.take().expect("a pipe"), &self.log),
+            follow(child.stderr.take().expect("a pipe"), &self.log),
+        ];
+        self.child = Some(child);
+        let status = self.wait_for_end();
+        readers.into_iter().for_each(|reader| reader.join().expect("a log can be read"));
+        let log = self.log_text().split_off(before);
+        assert_eq!(status.code(), Some(1), "{log}");
+        log
+    }
+
+    /// Gives the broker another value of a setting, from its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_string(), value.to_string()));
+    }
+
+    /// Waits until the broker has logged this.
+    ///
+    /// # Panics
+    /// If it does not within 20 seconds.
+    pub fn wait_for_line(&self, line: &str) {
+        let start = Instant::now();
+        while !self.log_text().contains(line) {
+            assert!(start.elapsed() < STOP_WITHIN, "no line {line:?} in {}", self.log_text());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGTERM; the broker must end cleanly with exit code 0.
@@ -420,7 +459,7 @@ fn tail_of(text: &str, start: usize) -> String {
 }
 
 /// Copies a pipe into the log file until it ends.
-fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) {
+fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) -> thread::JoinHandle<()> {
     let mut file = File::options().create(true).append(true).open(log).expect("the log can be written");
     thread::spawn(move || {
         let mut buffer = [0; 8192];
@@ -429,7 +468,7 @@ fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) {
                 return;
             }
         }
-    });
+    })
 }
 
 /// `target/<profile>/thalweg`, built.

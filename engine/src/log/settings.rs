@@ -48,6 +48,9 @@ pub struct LogSettings {
     pub file_delete_delay_ms: u64,
     /// `thalweg.durability.*`, `flush.messages`, `flush.ms`.
     pub durability: Durability,
+    /// A clean stop leaves the active segment its reserved blocks, as a kill does: what the next start has to write needs no
+    /// room then. For a log that nobody reads from its files.
+    pub keeps_blocks: bool,
 }
 
 impl Default for LogSettings {
@@ -68,6 +71,7 @@ impl Default for LogSettings {
             retention_ms: None,
             file_delete_delay_ms: 60_000,
             durability: Durability::default(),
+            keeps_blocks: false,
         }
     }
 }

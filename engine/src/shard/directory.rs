@@ -4,11 +4,12 @@ use super::keeper::Keeper;
 use super::lazy::Timetable;
 use super::pages::PageRead;
 use super::scrub::Scrub;
+use super::roster::KnownRoom;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
@@ -20,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -168,6 +169,12 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
     pub(crate) scrub: Scrub,
+    /// What the file system said of its room.
+    pub(super) known_room: Cell<Option<KnownRoom>>,
+    /// When it was last told that the disk is full.
+    pub(super) full_told: Cell<Option<Instant>>,
+    /// It stopped, and its logs here know it.
+    pub(crate) is_fenced: Cell<bool>,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }
@@ -217,6 +224,9 @@ impl<D: Disk> Directory<D> {
 
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
+        if !self.is_fenced.replace(true) {
+            EngineStats::add(&self.stats.directories_stopped, 1);
+        }
         let reason = self.keeper.stopped().unwrap_or_default();
         self.tell_lost();
         for log in self.logs.borrow().values() {
@@ -228,7 +238,6 @@ impl<D: Disk> Directory<D> {
                 Item::Control { done, .. } | Item::Barrier(done) => done.set(),
             }
         }
-        EngineStats::set(&self.stats.directories_stopped, 1);
         self.memory_freed.set();
         self.space_freed.set();
     }
@@ -340,7 +349,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
-    async fn sync_names(&self, path: &Path) -> io::Result<()> {
+    pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }
@@ -393,8 +402,17 @@ impl<D: Disk> Directory<D> {
             drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
-        if file_is_shorter(&*file, end).await? {
-            file.reserve(end.as_u64()).await?;
+        if file_is_shorter(&*file, end).await?
+            && let Err(error) = file.reserve(end.as_u64()).await
+        {
+            // What an earlier start reserved, or this time in part, may do for the next batch: the caller looks again.
+            let there = FilePos::new(aligned_down(file.bytes().await?));
+            let known = log.borrow().segment(base).map_or(FilePos::ZERO, |segment| segment.reserved_end);
+            if !is_full(&error) || there <= known {
+                return Err(error);
+            }
+            log.borrow_mut().on_reserved(base, there);
+            return Ok(());
         }
         log.borrow_mut().on_reserved(base, end);
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Cold: touched when a journal file is begun or freed, never by an append.
 
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode, is_full};
 use crate::journal::{JournalFile, Manifest, StartId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,15 @@ impl Keeper {
         })
     }
 
+    /// Of a directory that this start cannot use: it has stopped before it began.
+    pub(crate) fn absent(reason: &str, shard_count: usize) -> Arc<Self> {
+        let start = StartId { counter: 0, random: [0; 16] };
+        let keeper = Self::new(start, Manifest::default(), Vec::new(), &[], shard_count, 0, 0);
+        keeper.stopped.store(true, Ordering::SeqCst);
+        reason.clone_into(&mut keeper.reason.lock().unwrap_or_else(PoisonError::into_inner));
+        keeper
+    }
+
     fn files(&self) -> std::sync::MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +112,11 @@ impl Keeper {
             tracing::error!(reason, "log directory stopped: restart the broker once the disk is well");
             reason.clone_into(&mut first);
         }
+    }
+
+    /// This start never used the directory: what is in it nobody knows.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.start.counter == 0 // starts count from 1
     }
 
     /// Why the directory stopped, if it did.
@@ -173,7 +187,7 @@ impl Keeper {
     async fn make<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<Option<JournalFile>> {
         self.files().making += 1;
         let made = self.make_listed(disk, bytes_min).await;
-        let is_full = matches!(&made, Err(error) if error.kind() == io::ErrorKind::StorageFull);
+        let is_full = made.as_ref().is_err_and(is_full);
         let mut files = self.files();
         files.making -= 1;
         files.is_full = is_full;

@@ -153,7 +153,7 @@ keys! {
         "listeners" listeners: Vec<String> = vec!["PLAINTEXT://127.0.0.1:9092".to_owned()], Any, Now; "Where clients connect: NAME://HOST:PORT, several separated by commas. An empty host is every address."
         "advertised.listeners" advertised_listeners: Vec<String> = Vec::new(), Any, Now; "What clients are told to connect to, by listener name. A listener that is not named here tells its own host, or this machine's name if it listens on every address."
         "listener.security.protocol.map" listener_security_protocol_map: Vec<String> = Vec::new(), Any, Now; "NAME:PROTOCOL pairs for listeners whose name is no protocol. PLAINTEXT is served; SSL and SASL are refused."
-        "log.dirs" log_dirs: Vec<String> = vec!["data".to_owned()], Any, Now; "Directories for data, separated by commas; log.dir is taken too. Relative to the directory the broker is started in."
+        "log.dirs" log_dirs: Vec<String> = vec!["data".to_owned()], Any, Now; "Directories for data, separated by commas; log.dir is taken too. Relative to the directory the broker is started in. New partitions go to the one with the fewest, passing over those that do not work or have no room; one that does not work takes its own partitions offline, the others serve. One may be added, put elsewhere in the list, or taken out: its partitions are offline then, and served again once it is back."
         "thalweg.cores" thalweg_cores: CoreSet = CoreSet::All, Any, Now; "Cores to run on: a number, or a list of CPUs such as 0,2-3 (one CPU: 3,). Empty is every CPU the process may use. --cores sets it too."
         "thalweg.http.listener" thalweg_http_listener: String = "127.0.0.1:9644".to_owned(), Any, Now; "HOST:PORT of /metrics, /health and /ready; none turns it off."
     }

@@ -132,6 +132,7 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         retention_ms: limit("retention.ms")?,
         file_delete_delay_ms: texts.number("file.delete.delay.ms")? as u64,
         durability: durability(texts)?,
+        keeps_blocks: false,
     })
 }
 

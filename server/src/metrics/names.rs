@@ -102,7 +102,7 @@ metric_table! {
     Counter "thalweg_cache_misses_total" "Pages not found in the cache.", |shard, out| out.value(&[], shard.engine.cache_misses_total.load(Relaxed));
     Gauge "thalweg_partitions_online" "Logs served: partitions of topics, also internal ones, and the log of the metadata.", |shard, out| out.value(&[], shard.engine.logs_online.load(Relaxed));
     Gauge "thalweg_partitions_offline" "Logs fenced or offline, which are not served.", |shard, out| out.value(&[], shard.engine.logs_offline.load(Relaxed));
-    Gauge "thalweg_directories_stopped" "Log directories that stopped after a failed write or sync.", |shard, out| out.value(&[], shard.engine.directories_stopped.load(Relaxed));
+    Gauge "thalweg_directories_stopped" "Log directories that stopped after a failed write or sync, or could not be used at the start. Every core tells the same ones: take the largest.", |shard, out| out.value(&[], shard.engine.directories_stopped.load(Relaxed));
 }
 
 /// All metrics, in the order they are printed.
@@ -115,8 +115,8 @@ pub fn reference() -> String {
     let mut out = String::from(
         "# Metrics\n\n\
          `GET /metrics` on `thalweg.http.listener` (127.0.0.1:9644) answers Prometheus' text format. Every metric has the label\n\
-         `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work\n\
-         and 503 once a log directory has stopped, `/ready` 200 while clients are served.\n\n\
+         `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work,\n\
+         and says `degraded` once a log directory has stopped; `/ready` answers 200 while clients are served.\n\n\
          Worth an alarm: `thalweg_directories_stopped`, `thalweg_partitions_offline`, `thalweg_rot_found_total`,\n\
          `thalweg_scrub_failures_total` and `thalweg_panics_total` above 0; `thalweg_reads_repeated_total` that grows;\n\
          `thalweg_unsynced_age_seconds` above what a client may wait; and `thalweg_scrub_pass_age_seconds` above twice\n\

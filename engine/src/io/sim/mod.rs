@@ -392,6 +392,10 @@ impl Disk for SimDisk {
         }
     }
 
+    async fn free_bytes(&self) -> io::Result<u64> {
+        self.request(5, |world| Ok(world.storage_bytes_max.saturating_sub(world.storage_bytes()))).await
+    }
+
     async fn sleep(&self, duration: Duration) {
         self.0.simulation.sleep(duration).await;
     }

@@ -4,6 +4,7 @@
 //! again: `THALWEG_SIM_SEED=17 cargo test -p thalweg-engine sim_tests`; more of them: `THALWEG_SIM_SEEDS=5000`.
 
 mod deletion;
+mod directories;
 mod elders;
 mod life;
 mod lookups;
