@@ -162,8 +162,10 @@ fn leave_out(
     absent: &mut BTreeMap<usize, String>,
     first_error: &mut Option<IdentityError>,
 ) -> Result<(), IdentityError> {
-    let is_own_trouble =
-        matches!(error, IdentityError::File { .. } | IdentityError::Damaged { .. } | IdentityError::Missing { .. });
+    let is_own_trouble = matches!(
+        error,
+        IdentityError::File { .. } | IdentityError::Damaged { .. } | IdentityError::Missing { .. }
+    );
     if !is_own_trouble {
         return Err(error);
     }

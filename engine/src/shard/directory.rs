@@ -3,8 +3,8 @@
 use super::keeper::Keeper;
 use super::lazy::Timetable;
 use super::pages::PageRead;
-use super::scrub::Scrub;
 use super::roster::KnownRoom;
+use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;

@@ -11,8 +11,8 @@ mod lookups;
 mod model;
 mod order;
 mod panics;
-mod sweep;
 mod promise;
+mod sweep;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;
