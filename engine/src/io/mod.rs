@@ -19,7 +19,7 @@ pub use rouse::Rouser;
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Unit of every write: device blocks are never smaller than 512 B, and 4096 B is what file systems use.
@@ -27,6 +27,17 @@ pub const BLOCK_BYTES: usize = 4096;
 
 /// The largest single read or write handed to the device; larger ones are cut.
 pub const IO_BYTES_MAX: usize = 1 << 20;
+
+/// The disk has no room, or the process none of its quota: nothing is broken.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The process has no descriptors or no memory for a request, or a lock was not given up: nothing is said of the disk.
+pub(crate) fn is_own_limit(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock)
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +50,9 @@ pub enum OpenMode {
     Create,
 }
 
+/// Names in a directory, in order, with `true` for directories.
+pub type Names = Vec<(String, bool)>;
+
 /// One log directory: files by paths relative to it, and the clock and tasks its loops need.
 pub trait Disk: Clone + 'static {
     /// An open file.
@@ -48,7 +62,9 @@ pub trait Disk: Clone + 'static {
     /// process to let go of it (its writes may still be in flight).
     fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
     /// Names in a directory, with `true` for directories.
-    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Vec<(String, bool)>>>;
+    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Names>>;
+    /// `list` for many directories at once, in their order: a start looks into thousands.
+    fn list_all(&self, paths: Vec<PathBuf>) -> impl Future<Output = Vec<io::Result<Names>>>;
     /// Makes a directory; it may exist already.
     fn create_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Makes the names in a directory durable.
@@ -61,13 +77,16 @@ pub trait Disk: Clone + 'static {
     fn remove_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Reads a small file whole; `bytes_max` bounds it.
     fn read_small(&self, path: &Path, bytes_max: usize) -> impl Future<Output = io::Result<Vec<u8>>>;
-    /// Replaces a small file atomically: temporary file, sync, rename, and with `durable` the directory's sync.
+    /// Replaces a small file atomically: temporary file, sync, rename, and with `durable` the directory's sync. A durable
+    /// one of about the same length needs no free block from its second time on, where the file system can exchange names.
     fn replace_small(
         &self,
         path: &Path,
         bytes: Vec<u8>,
         durable: bool,
     ) -> impl Future<Output = io::Result<()>>;
+    /// Bytes that this process may still take on the directory's file system.
+    fn free_bytes(&self) -> impl Future<Output = io::Result<u64>>;
     /// Sleeps on the executor's clock.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
     /// The executor's clock.

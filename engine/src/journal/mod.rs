@@ -5,21 +5,25 @@
 mod chain;
 mod codec;
 mod commit;
+mod heads;
 mod manifest;
 mod replay;
 mod rescue;
 mod space;
 mod state;
 
-pub(crate) use chain::{Replayed, replay_files};
+pub(crate) use chain::{Replayed, needs_elders, replay_files};
 pub(crate) use codec::{Put, Take};
+#[cfg(test)]
+pub(crate) use commit::read_commit;
 #[cfg(feature = "sim")]
 pub(crate) use commit::reseal;
 pub(crate) use commit::{
     COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
 };
 #[cfg(test)]
-pub(crate) use commit::{Commit, front_bytes, read_commit};
+pub(crate) use commit::{Commit, front_bytes};
+pub(crate) use heads::{FileHead, Need, needed_files};
 pub(crate) use manifest::{JournalFile, Manifest};
 pub(crate) use replay::{JournalEnd, Outcome, RecoveredLog, RecoveredPiece, Replay};
 pub(crate) use rescue::{RESCUE_SHARD, Rescued, encode_rescue};

@@ -6,7 +6,7 @@ use crate::log::{Epochs, LogIdentity, Producers};
 use crate::segment::{IndexEntry, Stage};
 use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One segment of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct LogState {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
+    /// Offsets below it may have been given out before their sync; 0 is none.
+    pub(crate) ceiling: Offset,
     pub(crate) segments: Vec<SegmentState>,
 }
 
@@ -44,6 +46,7 @@ impl LogState {
             leader_epoch,
             epochs: Epochs::default(),
             producers: Producers::default(),
+            ceiling: Offset::ZERO,
             segments: Vec::new(),
         }
     }
@@ -53,7 +56,7 @@ impl LogState {
         let topic = self.identity.topic.as_bytes();
         out.u8(VERSION).bytes(&self.identity.topic_id).i32(self.identity.partition);
         out.u16(topic.len() as u16).bytes(topic);
-        out.i64(self.log_start.as_i64()).i32(self.leader_epoch.0);
+        out.i64(self.log_start.as_i64()).i32(self.leader_epoch.0).i64(self.ceiling.as_i64());
         self.epochs.encode(&mut out);
         self.producers.encode(&mut out);
         out.u32(self.segments.len() as u32);
@@ -81,11 +84,13 @@ impl LogState {
         let identity = LogIdentity { log_id, topic_id, topic, partition };
         let log_start = Offset::from_wire(take.i64()?)?;
         let leader_epoch = LeaderEpoch(take.i32()?);
+        let ceiling = Offset::from_wire(take.i64()?)?;
         let epochs = Epochs::decode(&mut take)?;
         let producers = Producers::decode(&mut take)?;
         let count = take.count(53)?;
         let segments = (0..count).map(|_| decode_segment(&mut take)).collect::<Option<Vec<_>>>()?;
-        Some(Self { identity, log_start, leader_epoch, epochs, producers, segments })
+        let state = Self { identity, log_start, leader_epoch, epochs, producers, ceiling, segments };
+        take.0.is_empty().then_some(state)
     }
 }
 

@@ -1,10 +1,51 @@
-//! Rolling, and what a state says of batches that no commit carries.
+//! Rolling, and what a state says of batches that no commit carries; where a log stands, for tests that end badly.
 
 use super::*;
 use crate::batch::{
     BatchBuilder, CheckRules, Codec, Origin, ProducerFields, TargetCompression, TimestampType, check,
 };
 use crate::units::LogId;
+
+impl PartitionLog {
+    /// The epoch of this producer and the sequence that its next batch must have, if it is known.
+    pub(crate) fn newest_sequence(&self, producer_id: i64) -> Option<(i16, i32)> {
+        self.producers.newest(producer_id)
+    }
+
+    /// Where it stands, for a test that ended badly.
+    pub(crate) fn describe(&self) -> String {
+        use std::fmt::Write;
+        let mut text = format!(
+            "\n  {} {:?} fault {:?} queued {} writing {} run {} reserving {} state {} turns {} pins {:?}",
+            self.identity.topic,
+            self.bounds,
+            self.fault,
+            self.queued,
+            self.writing,
+            self.run.is_some(),
+            self.reserving,
+            self.state_wanted,
+            self.turns.len(),
+            self.pins,
+        );
+        for segment in self.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
+            let _ = write!(
+                text,
+                "\n    {} {:?} memory {} (from {}) written {} durable {} planned {} staged {} reserved {}",
+                segment.base,
+                segment.stage,
+                segment.tail.memory_bytes(),
+                segment.tail.memory_start(),
+                segment.tail.written_end(),
+                segment.tail.durable_end(),
+                segment.tail.planned_end(),
+                segment.tail.staged_end(),
+                segment.reserved_end
+            );
+        }
+        text
+    }
+}
 
 const NOW: Timestamp = Timestamp(2_000_000_000_000);
 

@@ -162,6 +162,13 @@ impl Producers {
         self.by_id.retain(|_, producer| producer.seen >= horizon);
     }
 
+    /// A producer's epoch and the sequence that its next batch must have.
+    #[cfg(test)]
+    pub(crate) fn newest(&self, producer_id: i64) -> Option<(i16, i32)> {
+        let producer = self.by_id.get(&producer_id)?;
+        Some((producer.epoch, producer.batches.back()?.sequence_end))
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.by_id.len()
     }

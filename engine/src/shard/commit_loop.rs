@@ -3,19 +3,16 @@
 //! One commit is in flight; while it is at the device the next one fills by itself. A commit is never raced, timed
 //! out or dropped: the outcome of a cancelled write is unknown.
 
-use super::directory::{Current, Directory, Item, SharedLog};
-use super::keeper::journal_path;
+use super::directory::{Directory, Item, SharedLog};
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
-use crate::io::{Disk, DiskFile, OpenMode};
-use crate::journal::{
-    COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit, encode_older,
-};
-use crate::log::{Part, PartitionLog, WriteBack};
+use crate::io::{Disk, DiskFile};
+use crate::journal::{COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit};
+use crate::log::{Part, PartitionLog, Urgency, WriteBack};
 use crate::units::{LogId, Offset};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Logs whose large runs may be under way at once.
 const RUNS_MAX: usize = 4;
@@ -25,12 +22,12 @@ const WITNESS_DELAY: Duration = Duration::from_millis(200);
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// One entry of the commit that is being made.
-struct Carried {
-    entry: Entry,
-    source: Source,
+pub(super) struct Carried {
+    pub(super) entry: Entry,
+    pub(super) source: Source,
 }
 
-enum Source {
+pub(super) enum Source {
     /// Bytes of a log's tail.
     Log {
         log: SharedLog,
@@ -66,42 +63,43 @@ impl Drop for Load {
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn commit_loop(self: Rc<Self>) {
-        let mut witness_due = false;
+        let mut witness_at: Option<Instant> = None;
         loop {
-            if self.queue.borrow().is_empty() {
+            self.queue_due();
+            let idle = self.queue.borrow().is_empty();
+            let witness = idle && witness_at.is_some_and(|at| at <= self.disk.now());
+            if idle {
                 let rests =
                     self.runs.get() == 0 && !self.upkeep.is_under_way() && self.lap_loop_done.is_done();
                 if self.closing.get() && rests {
                     break;
-                }
-                if witness_due {
-                    self.witness_or_wait().await;
-                } else {
-                    self.commit_wanted.wait().await;
                 }
             }
             if self.keeper.stopped().is_some() {
                 self.fence_all();
                 break;
             }
-            witness_due = self.queue.borrow().is_empty();
-            if let Err(error) = self.commit_once(witness_due).await {
+            if idle && !witness {
+                self.rest_until(witness_at.into_iter().chain(self.timetable.first()).min()).await;
+                continue;
+            }
+            if let Err(error) = self.commit_once(witness).await {
                 self.fail("journal", &error);
                 break;
             }
             // A commit of nothing but a witness needs no further witness.
-            witness_due = !witness_due;
+            witness_at = (!witness).then(|| self.disk.now() + WITNESS_DELAY);
             self.disk.yield_now().await;
         }
         self.commit_loop_done.set();
     }
 
-    async fn witness_or_wait(&self) {
+    /// Until something is queued, or it is time.
+    async fn rest_until(&self, time: Option<Instant>) {
         let wanted = self.commit_wanted.wait();
-        let idle = async {
-            self.disk.sleep(WITNESS_DELAY).await;
-        };
-        futures_lite::future::or(wanted, idle).await;
+        let Some(time) = time else { return wanted.await };
+        let pause = time.saturating_duration_since(self.disk.now());
+        futures_lite::future::or(wanted, self.disk.sleep(pause)).await;
     }
 
     async fn commit_once(self: &Rc<Self>, witness: bool) -> io::Result<()> {
@@ -124,25 +122,29 @@ impl<D: Disk> Directory<D> {
             self.fence_all();
             return Ok(());
         }
+        let mut has_batches = false;
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {
                 let mut borrowed = log.borrow_mut();
                 if !borrowed.is_detached {
-                    let before = borrowed.unsynced_bytes();
+                    has_batches |= matches!(part, Part::Data { .. } | Part::Run { .. });
+                    let before = borrowed.unanswered_bytes();
                     borrowed.on_durable(part, file);
+                    self.note_mode(&mut borrowed);
                     if matches!(part, Part::Run { .. }) {
                         self.note_releasable(&mut borrowed);
                     }
                     if matches!(part, Part::Roll { .. }) {
                         self.lap_wanted.set(); // the segment before it can be completed and read by others
                     }
-                    self.count_synced(before - borrowed.unsynced_bytes(), start_ms);
-                    if borrowed.wants_commit() {
-                        let log_id = borrowed.identity.log_id;
-                        self.enqueue(log_id, &mut borrowed);
-                    }
+                    self.count_synced(before - borrowed.unanswered_bytes(), start_ms);
+                    let log_id = borrowed.identity.log_id;
+                    self.want_commit(log_id, &mut borrowed);
                 }
             }
+        }
+        if has_batches && self.memory.bytes.get() > self.settings.tail_memory_bytes {
+            self.lap_wanted.set(); // what waits for memory asked before this was synced
         }
         Ok(())
     }
@@ -205,6 +207,7 @@ impl<D: Disk> Directory<D> {
         let Some(log) = self.log(log_id) else { return };
         let mut borrowed = log.borrow_mut();
         borrowed.queued = false;
+        self.unschedule(log_id, &mut borrowed);
         if borrowed.is_detached {
             return;
         }
@@ -219,10 +222,13 @@ impl<D: Disk> Directory<D> {
             load.payload_bytes += payload_bytes;
             load.carried.push(Carried { entry, source: Source::Log { log: Rc::clone(&log), part } });
         }
-        let waits = borrowed.wants_commit();
-        if waits {
-            borrowed.queued = true;
-            self.queue.borrow_mut().push_back(Item::Log(log_id));
+        match borrowed.urgency(self.settings.commit_bytes_max as u64) {
+            Some(Urgency::At(due)) if due > self.disk.now() => self.schedule(log_id, &mut borrowed, due),
+            Some(_) => {
+                borrowed.queued = true;
+                self.queue.borrow_mut().push_back(Item::Log(log_id));
+            }
+            None => {}
         }
         drop(borrowed);
         if let Some(run) = run {
@@ -233,7 +239,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Writes and syncs one commit; returns the file it stands in.
-    async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
+    pub(super) async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
         let (file, position, file_bytes, seq, head) = {
             let journal = self.journal.borrow();
             let current =
@@ -290,99 +296,10 @@ impl<D: Disk> Directory<D> {
         Ok(Room::Rest(rest.saturating_sub(commit_bytes(1, 0) as u64))) // the mark of a clean stop fits always
     }
 
-    fn commit_bytes_worst(&self) -> u64 {
+    pub(super) fn commit_bytes_worst(&self) -> u64 {
         let settings = &self.settings;
         let payload_bytes = settings.commit_bytes_max + settings.state_bytes_max;
         commit_bytes(settings.commit_entries_max, payload_bytes) as u64
-    }
-
-    /// Begins a journal file with the table of all logs; `false` when there is none to be had now, since the disk is
-    /// full.
-    pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<bool> {
-        let table = self.table();
-        let table_bytes: u64 = table.iter().map(|(_, bytes)| *bytes as u64).sum();
-        // At least half of a file is for what comes after its table.
-        let bytes_min = 2 * table_bytes + self.commit_bytes_worst();
-        let Some(taken) = self.keeper.take(&self.disk, bytes_min, self.free_kept()).await? else {
-            return Ok(false);
-        };
-        let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::Write).await?);
-        {
-            let mut journal = self.journal.borrow_mut();
-            let seq = FileSeq(journal.file_seq_next);
-            journal.file_seq_next += 1;
-            journal.current = Some(Current { file, position: 0, bytes: taken.bytes, seq });
-            journal.used.push_back((seq, taken));
-            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-        }
-        for (carried, _) in table {
-            self.write(&carried, carried.iter().map(Carried::payload_bytes).sum()).await?;
-        }
-        if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
-            self.lap_wanted.set();
-        }
-        let directory = Rc::clone(self);
-        self.spawn_counted(true, async move {
-            // Without it appends wait for write-back instead.
-            match directory
-                .keeper
-                .make_ahead(&directory.disk, bytes_min, directory.shard_count as usize)
-                .await
-            {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::warn!("the disk is full: the journal gets no further file");
-                    directory.lap_wanted.set();
-                }
-                Err(error) => directory.fail("making a journal file", &error),
-            }
-        });
-        Ok(true)
-    }
-
-    /// The commits of a table, each with its length: the states of all logs, then the entries that make it count.
-    fn table(&self) -> Vec<(Vec<Carried>, usize)> {
-        // A log that recovery fenced is not in the table: the rescue says what is known of it.
-        let logs = self.logs.borrow();
-        let states = logs.values().filter(|log| !log.borrow().is_detached).map(|log| {
-            let log = log.borrow();
-            let entry = Entry { log_id: log.identity.log_id, ..Entry::control(EntryKind::State) };
-            (entry, log.state().encode())
-        });
-        let mut journal = self.journal.borrow_mut();
-        let needs_old = self.keeper.needs_old();
-        journal
-            .deleted
-            .retain(|deleted| deleted.is_rescued || deleted.has_directory || (deleted.is_older && needs_old));
-        let gone = journal.deleted.iter().map(|deleted| {
-            (Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) }, Vec::new())
-        });
-        // Which earlier journals still count stands at the head of every file, since the first file goes one day.
-        let (kind, older) = if journal.needs_old {
-            (EntryKind::Older, encode_older(&journal.older))
-        } else {
-            (EntryKind::OldDone, encode_older(&journal.rescues))
-        };
-        let end = [
-            (Entry::control(EntryKind::TableEnd), Vec::new()),
-            (Entry { position: self.shard_count, ..Entry::control(kind) }, older),
-        ];
-        let mut commits = Vec::new();
-        let (mut carried, mut payload_bytes) = (Vec::new(), 0);
-        for (entry, payload) in states.chain(gone).chain(end) {
-            if payload_bytes + payload.len() > self.settings.commit_bytes_max
-                || carried.len() >= self.settings.commit_entries_max
-            {
-                let bytes = commit_bytes(carried.len(), payload_bytes);
-                commits.push((std::mem::take(&mut carried), bytes));
-                payload_bytes = 0;
-            }
-            payload_bytes += payload.len();
-            carried.push(Carried { entry, source: Source::Owned(payload) });
-        }
-        let bytes = commit_bytes(carried.len(), payload_bytes);
-        commits.push((carried, bytes));
-        commits
     }
 
     /// The mark of a clean stop, the journal's last entry.
@@ -430,7 +347,7 @@ impl<D: Disk> Directory<D> {
 }
 
 impl Carried {
-    fn payload_bytes(&self) -> usize {
+    pub(super) fn payload_bytes(&self) -> usize {
         match &self.source {
             Source::Owned(bytes) => bytes.len(),
             Source::Log { part, .. } => part_bytes(part),
@@ -451,7 +368,7 @@ fn part_bytes(part: &Part) -> usize {
         Part::Rest { range, .. } => 8 + (range.end.as_u64() - range.start.as_u64()) as usize,
         Part::Run { list, .. } => list.len(),
         Part::State(state) => state.len(),
-        Part::Roll { .. } => 0,
+        Part::Roll { .. } | Part::Ceiling { .. } => 0,
     }
 }
 
@@ -465,7 +382,7 @@ fn fill_part(log: &PartitionLog, part: &Part, target: &mut [u8]) {
         }
         Part::Run { list, .. } => target.copy_from_slice(list),
         Part::State(state) => target.copy_from_slice(state),
-        Part::Roll { .. } => {}
+        Part::Roll { .. } | Part::Ceiling { .. } => {}
     }
 }
 
@@ -483,6 +400,7 @@ fn entry_of(log_id: LogId, part: &Part) -> (Entry, usize) {
         Part::Rest { base, range, .. } => (EntryKind::Rest, *base, range.start.as_u64(), Offset::ZERO),
         Part::Roll { base, end, next } => (EntryKind::Roll, *base, end.as_u64(), *next),
         Part::State(_) => (EntryKind::State, Offset::ZERO, 0, Offset::ZERO),
+        Part::Ceiling { end } => (EntryKind::Ceiling, Offset::ZERO, 0, *end),
     };
     let entry =
         Entry { kind, log_id, segment_base: base.as_i64(), position, offset_end: offset_end.as_i64() };

@@ -1,13 +1,15 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
 use super::keeper::Keeper;
+use super::lazy::Timetable;
 use super::pages::PageRead;
+use super::roster::KnownRoom;
 use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
@@ -19,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -42,11 +44,20 @@ pub(crate) struct Current<D: Disk> {
     pub(crate) seq: FileSeq,
 }
 
+/// A journal file that is not free.
+#[derive(Debug)]
+pub(crate) struct UsedFile {
+    pub(crate) seq: FileSeq,
+    pub(crate) file: JournalFile,
+    /// Sequence of its first commit.
+    pub(crate) first: u64,
+}
+
 /// The shard's own journal.
 pub(crate) struct Journal<D: Disk> {
     pub(crate) current: Option<Current<D>>,
     /// Files in use, oldest first; the last one is the current.
-    pub(crate) used: VecDeque<(FileSeq, JournalFile)>,
+    pub(crate) used: VecDeque<UsedFile>,
     pub(crate) head: CommitHead,
     pub(crate) file_seq_next: u64,
     /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.
@@ -138,6 +149,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) shard_count: u64,
     pub(crate) logs: RefCell<FxHashMap<LogId, SharedLog>>,
     pub(crate) queue: RefCell<VecDeque<Item>>,
+    /// Logs that can wait, each with when it must be in the queue.
+    pub(crate) timetable: Timetable,
     pub(crate) journal: RefCell<Journal<D>>,
     pub(crate) commit_wanted: Signal,
     pub(crate) lap_wanted: Rc<Signal>,
@@ -168,6 +181,12 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
     pub(crate) scrub: Scrub,
+    /// What the file system said of its room.
+    pub(super) known_room: Cell<Option<KnownRoom>>,
+    /// When it was last told that the disk is full.
+    pub(super) full_told: Cell<Option<Instant>>,
+    /// It stopped, and its logs here know it.
+    pub(crate) is_fenced: Cell<bool>,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }
@@ -194,6 +213,12 @@ impl<D: Disk> Directory<D> {
         if self.journal.borrow().used.len() > 1 { self.shard_count as usize } else { 0 }
     }
 
+    /// Files of its own that this shard keeps though no log needs their bytes: the one at work, and the one before it for
+    /// its table's sake, unless there is no other to begin next.
+    pub(crate) fn files_kept(&self) -> usize {
+        if self.available() == 0 { 1 } else { 2 }
+    }
+
     /// Puts a log into the queue for the next commit, once.
     pub(crate) fn enqueue(&self, log_id: LogId, log: &mut PartitionLog) {
         if !log.queued {
@@ -211,7 +236,11 @@ impl<D: Disk> Directory<D> {
 
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
+        if !self.is_fenced.replace(true) {
+            EngineStats::add(&self.stats.directories_stopped, 1);
+        }
         let reason = self.keeper.stopped().unwrap_or_default();
+        self.tell_lost();
         for log in self.logs.borrow().values() {
             log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
         }
@@ -221,7 +250,6 @@ impl<D: Disk> Directory<D> {
                 Item::Control { done, .. } | Item::Barrier(done) => done.set(),
             }
         }
-        EngineStats::set(&self.stats.directories_stopped, 1);
         self.give_up_memory();
         self.memory.freed.set();
         self.space_freed.set();
@@ -251,6 +279,9 @@ impl<D: Disk> Directory<D> {
         };
         let mode = if write { OpenMode::Write } else { OpenMode::Read };
         let file = Rc::new(self.disk.open(&path, mode).await?);
+        if !write {
+            still_there(log)?; // a deletion waits for writers, not for readers
+        }
         Ok(self.keep_open((log_id, base, write), file))
     }
 
@@ -321,6 +352,15 @@ impl<D: Disk> Directory<D> {
         open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
+    /// Makes the names in a log's directory durable. A log that was deleted meanwhile may have none any more: there was
+    /// nothing to sync, and the disk is well.
+    async fn sync_own_names(&self, log: &SharedLog, directory: &Path) -> io::Result<()> {
+        match self.disk.sync_directory(directory).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && log.borrow().is_detached => Err(error),
+            outcome => outcome.inspect_err(|error| self.fail("syncing names", error)),
+        }
+    }
+
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
     pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
@@ -344,10 +384,13 @@ impl<D: Disk> Directory<D> {
 
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
+        still_there(log)?;
+        let _reservation = Reservation::begin(log);
         let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
-            let is_first = base == Offset::ZERO; // every log begins there, and only once
+            // Mostly at offset 0; above it where a crash took all that the log had answered.
+            let is_first = log.segments.first().is_some_and(|first| first.base == base);
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
             (
                 log.identity.log_id,
@@ -365,14 +408,24 @@ impl<D: Disk> Directory<D> {
                 self.claim_directory(log).await?;
             }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
-            self.sync_names(Path::new(&directory)).await?;
+            self.sync_own_names(log, Path::new(&directory)).await?;
             self.sync_root().await?;
+            still_there(log)?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
-        if file_is_shorter(&*file, end).await? {
-            file.reserve(end.as_u64()).await?;
+        if file_is_shorter(&*file, end).await?
+            && let Err(error) = file.reserve(end.as_u64()).await
+        {
+            // What an earlier start reserved, or this time in part, may do for the next batch: the caller looks again.
+            let there = FilePos::new(aligned_down(file.bytes().await?));
+            let known = log.borrow().segment(base).map_or(FilePos::ZERO, |segment| segment.reserved_end);
+            if !is_full(&error) || there <= known {
+                return Err(error);
+            }
+            log.borrow_mut().on_reserved(base, there);
+            return Ok(());
         }
         log.borrow_mut().on_reserved(base, end);
         Ok(())
@@ -403,6 +456,9 @@ impl<D: Disk> Directory<D> {
         }
         if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
+            if self.memory.bytes.get() > self.settings.tail_memory_bytes / 2 {
+                self.queue_early();
+            }
             if self.memory.bytes.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }
@@ -445,6 +501,27 @@ impl<D: Disk> Directory<D> {
             }
         }
     }
+}
+
+/// Counts as a writer of the log while it lives: a deletion waits for it.
+struct Reservation(SharedLog);
+
+impl Reservation {
+    fn begin(log: &SharedLog) -> Self {
+        log.borrow_mut().reservations += 1;
+        Self(Rc::clone(log))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.borrow_mut().reservations -= 1;
+    }
+}
+
+/// A log that was deleted while one of its files was opened: its name may be another log's by now, and the file, too.
+fn still_there(log: &SharedLog) -> io::Result<()> {
+    if log.borrow().is_detached { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
 }
 
 async fn file_is_shorter<F: DiskFile>(file: &F, end: FilePos) -> io::Result<bool> {

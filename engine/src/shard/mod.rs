@@ -12,16 +12,19 @@ mod engine;
 mod indexes;
 mod journal_reader;
 mod keeper;
+mod lazy;
 mod names;
 mod pages;
 mod read;
 mod recovery;
 mod rescue;
+mod roster;
 mod scrub;
 mod settings;
 mod signal;
 mod start;
 mod stats;
+mod table;
 mod upkeep;
 mod write_back_loop;
 
@@ -39,7 +42,8 @@ pub use api::{
     TimedOffset,
 };
 pub use engine::Engine;
+pub use lazy::{EarlyLogs, EarlyTopic};
 pub use recovery::RecoveryError;
 pub use settings::EngineSettings;
-pub use start::{Recovered, Share, StartError, recover};
+pub use start::{Recovered, Share, StartError, recover, recover_without};
 pub use stats::{EngineStats, Latency};

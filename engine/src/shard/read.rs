@@ -190,7 +190,7 @@ impl<D: Disk> Directory<D> {
             }
             match cursor.gathered.view(cursor.at, cursor.offset) {
                 View::Batch(located) if located.end > limit => {
-                    return Err(cursor.corrupt("a batch passes the durable end"));
+                    return Err(cursor.corrupt("a batch passes the end of what may be read"));
                 }
                 View::Batch(located) if !Self::is_of_its_epoch(log, &located) => {
                     return Err(cursor.corrupt("a batch has another leader epoch than its place"));
@@ -315,13 +315,13 @@ impl<D: Disk> Directory<D> {
         known.is_none_or(|known| known.0 == located.header.partition_leader_epoch)
     }
 
-    /// Batches of the segment end here at the latest: what is durable.
+    /// Batches of the segment end here at the latest: what is durable, or may be read before it is.
     fn readable_end(log: &SharedLog, base: Offset) -> Result<FilePos, Trouble> {
         let log = log.borrow();
-        log.segment(base).map(|segment| segment.tail.durable_end()).ok_or(Trouble::Gone)
+        log.segment(base).map(|segment| log.readable_end(segment)).ok_or(Trouble::Gone)
     }
 
-    /// Gathers bytes up to `end` or the last durable one: pages below what is in memory, then memory.
+    /// Gathers bytes up to `end` or the last one that may be read: pages below what is in memory, then memory.
     async fn gather(
         self: &Rc<Self>,
         log: &SharedLog,

@@ -5,10 +5,10 @@
 //! fast as the disk goes when there is none.
 
 use super::api::LogError;
-use super::directory::{Directory, Item, SharedLog};
+use super::directory::{Directory, Item, SharedLog, UsedFile};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up, is_full};
 use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
 use crate::segment::Stage;
@@ -106,22 +106,25 @@ impl<D: Disk> Directory<D> {
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
                 self.dirty_bytes() > dirty_max || self.memory.bytes.get() > self.settings.tail_memory_bytes;
-            let cut = {
+            let (cut, may_free) = {
                 let journal = self.journal.borrow();
+                let may_free = journal.needs_old || journal.used.len() > self.files_kept();
                 let half = journal.used.len() / 2;
-                match journal.used.get(half.saturating_sub(1)) {
+                let cut = match journal.used.get(half.saturating_sub(1)) {
                     _ if journal.needs_old => Some(FileSeq(0)),
-                    _ if dirty => journal.used.back().map(|(seq, _)| *seq),
-                    Some((seq, _)) if short && journal.used.len() > 1 => Some(*seq),
+                    _ if dirty => journal.used.back().map(|used| used.seq),
+                    Some(used) if short && journal.used.len() > 1 => Some(used.seq),
                     _ => None,
+                };
+                (cut, may_free)
+            };
+            // Early enough: what no log needs any more can go as soon as another file is begun.
+            let mut logs = cut.map(|cut| self.logs_pinning(cut)).unwrap_or_default();
+            if logs.is_empty() && (cut.is_none() || !may_free) {
+                logs = self.logs_to_seal();
+                if logs.is_empty() {
+                    return Ok(true);
                 }
-            };
-            let logs = match cut {
-                Some(cut) => self.logs_pinning(cut),
-                None => self.logs_to_seal(),
-            };
-            if logs.is_empty() && cut.is_none() {
-                return Ok(true);
             }
             let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
@@ -314,7 +317,7 @@ impl<D: Disk> Directory<D> {
         match index {
             // Not synced: an index that does not check is built again, as is one that a full disk had no room for.
             Some((path, bytes)) => match self.disk.replace_small(&path, bytes, false).await {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                Err(error) if is_full(&error) => Ok(()),
                 outcome => outcome,
             },
             None => Ok(()),
@@ -374,23 +377,20 @@ impl<D: Disk> Directory<D> {
                 encode_older(&journal.rescues)
             };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            if self.commit_control(entry, rescues).await.is_ok() {
+            // Twice: who cannot read it would ask for files that are in other use by then.
+            let (first, second) =
+                (self.commit_control(entry, rescues.clone()), self.commit_control(entry, rescues));
+            if let (Ok(()), Ok(())) = futures_lite::future::zip(first, second).await {
                 self.keeper.old_done();
             }
         }
-        let mut journal = self.journal.borrow_mut();
-        while journal.used.len() > 1 {
-            let needed =
-                journal.used.front().is_some_and(|(seq, _)| oldest.is_some_and(|oldest| oldest <= *seq));
-            if needed {
-                break;
-            }
-            if let Some((_, file)) = journal.used.pop_front() {
-                self.keeper.free(file);
-            }
+        while self.journal.borrow().used.len() > self.files_kept() {
+            let mut journal = self.journal.borrow_mut();
+            let is_free = |used: &mut UsedFile| oldest.is_none_or(|oldest| oldest > used.seq);
+            let Some(freed) = journal.used.pop_front_if(is_free) else { break };
+            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
+            self.keeper.free(freed.file);
         }
-        EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-        drop(journal);
         self.space_freed.set();
         self.commit_wanted.set();
     }
@@ -400,9 +400,12 @@ impl<D: Disk> Directory<D> {
     /// The last lap of a clean stop: everything durable, full blocks written back, the last blocks padded, files cut
     /// to their data, a checkpoint of all logs, the mark.
     pub(crate) async fn stop(self: &Rc<Self>) -> Result<(), String> {
+        self.stop_early_answers();
         self.barrier_until_empty().await;
         let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
-        let outcome = self.stop_orderly(&logs).await;
+        // Of a directory that stopped the fate of the last commit is unknown: what it says of runs beyond the logs' ends in
+        // memory must stay as it is, or the next start finds the commit and not the bytes.
+        let outcome = if self.keeper.stopped().is_some() { Ok(()) } else { self.stop_orderly(&logs).await };
         if let Err(error) = &outcome {
             self.fail("the stop", error); // the other shards are told before they commit more
         }
@@ -446,21 +449,30 @@ impl<D: Disk> Directory<D> {
     /// Writes the padded last block of the active segment and cuts the file to its data, so that others can read it
     /// to the end. The journal still holds those bytes: the next start counts on them, not on this.
     async fn write_last_block(self: &Rc<Self>, log: &SharedLog) -> io::Result<()> {
-        let planned = {
+        let (planned, keeps_blocks) = {
             let log = log.borrow();
             let active = log
                 .segments
                 .last()
                 .filter(|segment| !log.is_detached && segment.tail.durable_end() > FilePos::ZERO);
-            active.map(|active| WriteBack {
+            let planned = active.map(|active| WriteBack {
                 base: active.base,
                 range: active.tail.plan_write_back(true),
                 seal: false,
-            })
+            });
+            (planned, log.settings.keeps_blocks)
         };
         let Some(planned) = planned else { return Ok(()) };
-        self.write_segment(log, &planned, None).await?;
         let file = self.segment_file(log, planned.base, true).await?;
+        if file.bytes().await? == planned.range.end.as_u64() {
+            // An earlier stop has done it, and nothing came since. On a full disk ext4 refuses to write the block in which
+            // a file was cut.
+            return Ok(());
+        }
+        self.write_segment(log, &planned, None).await?;
+        if keeps_blocks {
+            return Ok(());
+        }
         file.cut(planned.range.end.as_u64()).await?;
         file.sync().await
     }

@@ -17,14 +17,14 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use world::{InFlight, Inode, World};
@@ -271,7 +271,7 @@ impl Disk for SimDisk {
         Ok(SimFile { disk: self.clone(), inode, handle })
     }
 
-    async fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+    async fn list(&self, path: &Path) -> io::Result<Names> {
         self.request(20, |world| {
             let inode = world.find(path)?;
             let names = world.names(inode)?;
@@ -280,16 +280,22 @@ impl Disk for SimDisk {
         .await
     }
 
+    async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
+        let mut lists = Vec::with_capacity(paths.len());
+        for path in &paths {
+            lists.push(self.list(path).await);
+        }
+        lists
+    }
+
     async fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.request(20, |world| world.create_directory(path)).await
     }
 
     async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().await;
-        let (inode, change_end) = {
-            let world = self.0.world.borrow();
-            (world.find(path)?, world.begin_sync_directory())
-        };
+        // It is opened by its name first, which may be gone by then.
+        let found = self.request(20, |world| Ok((world.find(path)?, world.begin_sync_directory())));
+        let (inode, change_end) = found.await?;
         self.latency(200).await;
         let fails = self.0.faults.borrow().sync_fails;
         if self.chance(fails) {
@@ -360,6 +366,10 @@ impl Disk for SimDisk {
             Some(parent) if durable => self.sync_directory(parent).await,
             _ => Ok(()),
         }
+    }
+
+    async fn free_bytes(&self) -> io::Result<u64> {
+        self.request(5, |world| Ok(world.storage_bytes_max.saturating_sub(world.storage_bytes()))).await
     }
 
     async fn sleep(&self, duration: Duration) {

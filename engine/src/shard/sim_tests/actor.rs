@@ -57,6 +57,7 @@ impl Broker {
                 true
             }
             36 => self.lead(at),
+            37 => self.change_mode(at, random),
             _ => self.append(at, random).await,
         }
     }
@@ -118,11 +119,19 @@ impl Broker {
         self.engine(log.id()).lead(log.id(), LeaderEpoch(log.leader_epoch)).is_ok()
     }
 
+    /// The topic gets another durability mode while it is written.
+    fn change_mode(&self, at: usize, random: &mut Random) -> bool {
+        let log = &mut self.logs.borrow_mut()[at];
+        log.change_mode(random);
+        happened::mark("durability modes changed");
+        self.engine(log.id()).configure(log.id(), log.settings.clone()).is_ok()
+    }
+
     /// `DeleteRecords`, up to somewhere below what was acknowledged.
     async fn remove_records(&self, at: usize, random: &mut Random) -> bool {
         let (log_id, start) = {
             let log = &mut self.logs.borrow_mut()[at];
-            let start = random.below(log.acked_end as u64 + 1) as i64;
+            let start = random.below(log.acked_end.max(log.seen_end) as u64 + 1) as i64;
             log.start_max = log.start_max.max(start);
             (log.id(), start)
         };
@@ -165,15 +174,30 @@ impl Broker {
             }
         };
         assert!(!staged.duplicate, "a new batch is taken for an old one");
-        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, drawn);
+        let now = self.simulation.clock();
+        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, drawn, now);
         let broker = self.clone();
-        let answer = async move { broker.wait_durable(at, log_id, staged.offset_end).await };
+        let is_durable = origin == Origin::Coordinator || random.below(2) == 0;
+        let answer = async move {
+            broker.wait_answerable(at, log_id, staged.offset_end).await;
+            if is_durable {
+                broker.wait_durable(at, log_id, staged.offset_end).await;
+            }
+        };
         if random.below(3) == 0 {
             answer.await;
         } else {
             self.spawn(format!("log {at} to {}", staged.offset_end), answer);
         }
         true
+    }
+
+    async fn wait_answerable(&self, at: usize, log_id: LogId, end: Offset) {
+        match self.engine(log_id).answerable(log_id, end).await {
+            Ok(()) => self.logs.borrow_mut()[at].answered(end.as_i64()),
+            Err(error) if self.logs.borrow()[at].being == Being::Live => self.refused(log_id, &error),
+            Err(_) => {}
+        }
     }
 
     async fn wait_durable(&self, at: usize, log_id: LogId, end: Offset) {
@@ -198,7 +222,7 @@ impl Broker {
         match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
             Ok(staged) => {
                 assert_eq!((staged.base_offset.as_i64(), staged.duplicate), (base, true), "stored twice");
-                self.wait_durable(at, log_id, staged.offset_end).await;
+                self.wait_answerable(at, log_id, staged.offset_end).await;
                 true
             }
             Err(error) => {

@@ -95,12 +95,23 @@ async fn start(disks: &[SimDisk], plan: &Plan) -> Option<(Vec<Engine<SimDisk>>, 
             let files: Vec<_> = disks.iter().map(SimDisk::files).collect();
             panic!("recovery after {:?}: {error}, files {files:?}", plan.hurt.what)
         }
-        Ok(_) if plan.hurt.refused => panic!("nobody noticed: {}", plan.hurt.what),
+        // The other directory would be served; here that is the end of the life.
+        Ok(recovered) if plan.hurt.refused => {
+            assert!(!recovered.absent.is_empty(), "nobody noticed: {}", plan.hurt.what);
+            happened::mark("starts refused or failed");
+            return None;
+        }
+        Ok(recovered) if !recovered.absent.is_empty() => {
+            assert!(may_fail, "left out after {:?}: {:?}", plan.hurt.what, recovered.absent);
+            happened::mark("starts refused or failed");
+            return None;
+        }
         Ok(recovered) => recovered,
     };
     if plan.twice {
         let first = recovered.describe();
         recovered = match recover(disks, &plan.settings, shard_count, now).await {
+            Ok(recovered) if !recovered.absent.is_empty() && may_fail => return None,
             Ok(recovered) => recovered,
             Err(error) if may_fail => return drop_refused(error),
             Err(error) => panic!("the same recovery again: {error}"),
@@ -144,12 +155,12 @@ impl Broker {
         let stored = self.engine(log_id).stored_logs().into_iter();
         let directory = stored.filter(|log| log.identity.log_id == log_id).map(|log| log.directory).next();
         let stopped = self.engine(log_id).directories_stopped();
-        directory.map_or(!stopped.is_empty(), |directory| stopped.contains(&directory))
+        directory.map_or(!stopped.is_empty(), |directory| stopped.contains_key(&directory))
     }
 
     /// Only a directory that stopped may refuse, or one that has no room for a segment.
     pub(super) fn refused(&self, log_id: LogId, error: &impl std::fmt::Debug) {
-        let full = format!("{error:?}").contains("no blocks for its segment");
+        let full = format!("{error:?}").contains("Full {");
         let is_stopped = self.is_stopped(log_id);
         let is_full = self.plan.ending == Ending::Full;
         assert!(
@@ -183,14 +194,18 @@ impl Broker {
 
     fn stop(&self) {
         for (shard, engine) in self.engines.iter().enumerate() {
-            let (engine, plan) = (engine.clone(), Rc::clone(&self.plan));
+            let (engine, plan, logs) = (engine.clone(), Rc::clone(&self.plan), Rc::clone(&self.logs));
             self.spawn(format!("stop of shard {shard}"), async move {
                 let stopped = engine.stop().await;
+                if stopped.is_ok() {
+                    let of_shard = |log: &&mut ModelLog| owner(log.id(), plan.shard_count) == shard;
+                    logs.borrow_mut().iter_mut().filter(of_shard).for_each(|log| log.is_rested = true);
+                }
                 let faulty = plan.ending == Ending::Fault;
                 assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?} ({})", plan.hurt.what);
                 let directories = engine.directories_stopped();
                 let expected = |directory: &usize| faulty && *directory == plan.faulty;
-                assert!(directories.iter().all(expected), "directories {directories:?} stopped");
+                assert!(directories.keys().all(expected), "directories {directories:?} stopped");
                 if faulty && !directories.is_empty() && plan.settings.directories.len() > 1 {
                     happened::mark("directories that stopped beside one that went on");
                 }
@@ -238,10 +253,11 @@ impl Broker {
         assert!(being != Being::Lost, "log {at} lost bytes and is served again");
         assert_eq!((bounds.durable_end, bounds.high_watermark), (bounds.log_end, bounds.log_end));
         engine.configure(log_id, settings).unwrap();
+        let records_end = engine.records_end(log_id).map(Offset::as_i64);
         let log = &mut self.logs.borrow_mut()[at];
         log.being = Being::Live;
-        log.recovered(bounds.log_end.as_i64());
         log.starts_at(bounds.log_start.as_i64());
+        log.recovered(|id| engine.newest_sequence(log_id, id), records_end, bounds.log_end.as_i64());
         // It rises after an unclean stop; the broker keeps it elsewhere.
         assert!(bounds.leader_epoch.0 <= log.leader_epoch);
         log.leader_epoch += i32::from(random.below(3) == 0);
@@ -290,7 +306,7 @@ impl Broker {
     fn compare_bounds(&self) {
         for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live && !log.hurt) {
             let bounds = self.engine(log.id()).bounds(log.id()).unwrap();
-            assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.end(), log.end()));
+            assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.next, log.next));
         }
     }
 
@@ -384,16 +400,15 @@ impl Broker {
         match found {
             Some(found) => {
                 let offset = found.offset.as_i64();
-                assert!(
-                    offset >= wanted && offset <= wanted.max(start),
-                    "{name}: {wanted} is found at {offset}"
-                );
+                // In a gap the next record is found.
+                let first = log.record_from(wanted.max(start)).unwrap_or(i64::MAX);
+                assert!(offset >= wanted && offset <= first, "{name}: {wanted} is found at {offset}");
                 assert_eq!(found.timestamp.0 - NOW, offset, "{name}: its time");
                 assert_eq!(Some(found.leader_epoch), log.epoch_at(offset), "{name}: its epoch");
             }
             None => assert!(wanted < start, "{name}: {wanted} is found nowhere"),
         }
-        if wanted >= start {
+        if wanted >= start && log.record_from(wanted) == Some(wanted) {
             let found = engine.epoch_at(log_id, Offset::new(wanted)).unwrap();
             assert_eq!(found, log.epoch_at(wanted), "{name}: the epoch of {wanted}");
         }

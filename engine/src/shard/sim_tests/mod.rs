@@ -7,6 +7,8 @@
 
 mod actor;
 mod damage;
+mod deletion;
+mod directories;
 mod elders;
 mod found;
 mod happened;
@@ -17,6 +19,9 @@ mod model;
 mod order;
 mod plan;
 mod planted;
+mod panics;
+mod promise;
+mod sweep;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;

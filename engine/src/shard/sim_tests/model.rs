@@ -1,12 +1,13 @@
 //! What must be true of the logs whatever happened to the disk: a list of batches per log, and how much was promised.
 
-use super::happened;
+use super::{happened, promise};
 use crate::batch::{BatchBuilder, BatchHeader, Codec, Origin, ProducerFields, crc_matches};
 use crate::io::sim::Random;
-use crate::log::{LogIdentity, LogSettings};
+use crate::log::{Durability, DurabilityMode, LogIdentity, LogSettings};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 pub(super) const NOW: i64 = crate::io::sim::WALL_START_MS as i64;
 
@@ -45,6 +46,10 @@ pub(super) struct ModelBatch {
     pub(super) leader_epoch: i32,
     shape: Shape,
     producer: ProducerFields,
+    /// What its log promised when it was staged, and when that was.
+    pub(super) durability: Durability,
+    pub(super) staged: Duration,
+    pub(super) answered: bool,
 }
 
 /// One log.
@@ -60,10 +65,16 @@ pub(super) struct ModelLog {
     /// Batches that a crash took back: others of their lengths come in their places.
     taken_back: VecDeque<Shape>,
     pub(super) leader_epoch: i32,
-    /// Below it everything was acknowledged.
+    /// Below it everything was acknowledged as durable.
     pub(super) acked_end: i64,
-    /// The greatest high watermark that anybody saw.
+    /// The greatest high watermark that anybody saw, or end of a batch that was answered.
     pub(super) seen_end: i64,
+    /// The offset that the next record gets: above the last batch where a crash left a gap.
+    pub(super) next: i64,
+    /// It once had a weaker mode.
+    was_weak: bool,
+    /// The broker stopped cleanly since the log was last recovered.
+    pub(super) is_rested: bool,
     /// Records below it were removed, and that was acknowledged.
     pub(super) start_acked: i64,
     /// Nobody asked for more to be removed.
@@ -85,8 +96,10 @@ impl ModelLog {
             retention_bytes: (random.below(4) == 0).then_some(150_000),
             retention_ms: (random.below(6) == 0).then_some(4_000),
             file_delete_delay_ms: random.below(2) * 3_000,
+            durability: promise::random(random),
             ..LogSettings::default()
         };
+        let was_weak = !of_coordinator && settings.durability.mode != DurabilityMode::Media;
         Self {
             identity,
             settings: if of_coordinator {
@@ -103,6 +116,9 @@ impl ModelLog {
             leader_epoch: 0,
             acked_end: 0,
             seen_end: 0,
+            next: 0,
+            was_weak,
+            is_rested: false,
             start_acked: 0,
             start_max: 0,
         }
@@ -114,6 +130,28 @@ impl ModelLog {
 
     pub(super) fn end(&self) -> i64 {
         self.batches.last().map_or(0, |batch| batch.offset_end)
+    }
+
+    /// The topic gets another durability mode; a coordinator's keeps its own.
+    pub(super) fn change_mode(&mut self, random: &mut Random) {
+        if self.origin == Origin::Client {
+            self.settings.durability = promise::random(random);
+            self.was_weak |= self.settings.durability.mode != DurabilityMode::Media;
+        }
+    }
+
+    /// A producer was told that its batch is there.
+    pub(super) fn answered(&mut self, end: i64) {
+        self.seen_end = self.seen_end.max(end);
+        if let Ok(at) = self.batches.binary_search_by_key(&end, |batch| batch.offset_end) {
+            self.batches[at].answered = true;
+        }
+    }
+
+    /// The first record at or after `offset`.
+    pub(super) fn record_from(&self, offset: i64) -> Option<i64> {
+        let place = self.batches.partition_point(|batch| batch.offset_end <= offset);
+        self.batches.get(place).map(|batch| batch.base.max(offset))
     }
 
     fn next_shape(&self, random: &mut Random) -> Shape {
@@ -198,8 +236,9 @@ impl ModelLog {
         Some((batch.records.clone(), batch.base))
     }
 
-    pub(super) fn staged(&mut self, base: Offset, offset_end: Offset, drawn: Drawn) {
-        assert_eq!(base.as_i64(), self.end(), "{}: offsets are continuous", self.identity.topic);
+    pub(super) fn staged(&mut self, base: Offset, offset_end: Offset, drawn: Drawn, now: Duration) {
+        assert_eq!(base.as_i64(), self.next, "{}: offsets are continuous", self.identity.topic);
+        self.next = offset_end.as_i64();
         let Drawn { records, shape, producer } = drawn;
         self.batches.push(ModelBatch {
             base: base.as_i64(),
@@ -208,6 +247,9 @@ impl ModelLog {
             leader_epoch: self.leader_epoch,
             shape,
             producer,
+            durability: self.settings.durability.clone(),
+            staged: now,
+            answered: false,
         });
     }
 
@@ -258,15 +300,42 @@ impl ModelLog {
         self.start_acked = start;
     }
 
-    /// Recovery found the log up to `end`: what was promised is there, and what is gone was promised to nobody.
-    pub(super) fn recovered(&mut self, end: i64) {
-        let name = &self.identity.topic;
-        assert!(end >= self.acked_end, "{name}: acknowledged to {}, recovered to {end}", self.acked_end);
-        assert!(end >= self.seen_end, "{name}: seen to {}, recovered to {end}", self.seen_end);
-        assert!(end <= self.end(), "{name}: staged to {}, recovered to {end}", self.end());
-        let kept = self.batches.partition_point(|batch| batch.base < end);
-        self.taken_back = self.batches.drain(kept..).map(|batch| batch.shape).collect();
-        assert_eq!(self.end(), end, "{name}: it ends inside a batch");
-        self.acked_end = end;
+    /// Recovery knows of so many records of each producer (`newest`: its epoch and next sequence), holds records up to
+    /// `records_end` (`None`: all that it knew of were removed), and goes on at `next`: what was promised is there, and no
+    /// offset that somebody saw comes again.
+    pub(super) fn recovered(
+        &mut self,
+        newest: impl Fn(i64) -> Option<(i16, i32)>,
+        records_end: Option<i64>,
+        next: i64,
+    ) {
+        let name = self.identity.topic.clone();
+        let is_known = |batch: &ModelBatch| {
+            let ProducerFields { producer_id, producer_epoch, base_sequence } = batch.producer;
+            if producer_id < 0 {
+                return batch.offset_end <= records_end.unwrap_or(self.start_acked);
+            }
+            let sequence_end = base_sequence + (batch.offset_end - batch.base) as i32;
+            newest(producer_id).is_some_and(|newest| newest >= (producer_epoch, sequence_end))
+        };
+        let kept = self.batches.iter().position(|batch| !is_known(batch)).unwrap_or(self.batches.len());
+        let mut lost = self.batches.split_off(kept);
+        let end = self.end();
+        assert!(records_end.is_none_or(|known| known == end), "{name}: {records_end:?}, not {end}");
+        self.taken_back = lost.iter().map(|batch| batch.shape).collect();
+        lost.retain(|batch| batch.offset_end > self.start_acked); // the others were removed
+        assert!(next >= self.seen_end, "{name}: seen to {}, goes on at {next}", self.seen_end);
+        assert!(next >= end, "{name}: it ends at {end} and goes on at {next}");
+        let is_promised = lost.iter().any(|batch| batch.offset_end <= self.acked_end);
+        assert!(!is_promised, "{name}: acknowledged to {}, found to {end}", self.acked_end);
+        promise::check_lost(&name, &lost);
+        let is_gap = next > end && next > self.next;
+        assert!(!is_gap || self.was_weak, "{name}: a gap to {next}, and it was always synced");
+        assert!(!is_gap || !self.is_rested, "{name}: a gap to {next} after a clean stop");
+        assert!(lost.is_empty() || !self.is_rested, "{name}: a clean stop lost something");
+        self.is_rested = false;
+        self.next = next;
+        self.acked_end = end.max(self.start_acked);
+        self.seen_end = next;
     }
 }
