@@ -103,19 +103,18 @@ impl<D: Disk> Directory<D> {
                 self.memory.freed.wait().await;
                 continue;
             }
-            if self.holds_back(log, &batch) {
-                self.progress(log).await;
+            let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
+            if let Admission::Reserve { base, end } = admission {
+                if let Err(error) = self.reserve(log, base, end).await {
+                    return Err(self.not_reserved(log, &error));
+                }
                 continue;
             }
-            let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
-            match admission {
-                Admission::Ready => break,
-                Admission::Reserve { base, end } => {
-                    if let Err(error) = self.reserve(log, base, end).await {
-                        return Err(self.not_reserved(log, &error));
-                    }
-                }
+            // Only now: a log with a ceiling has a directory, whatever becomes of what was to follow.
+            if !self.holds_back(log, &batch) {
+                break;
             }
+            self.progress(log).await;
         }
         let stored = {
             let mut log = log.borrow_mut();

@@ -59,6 +59,8 @@ impl<D: Disk> Directory<D> {
                     outcome.slices = slices;
                     return Ok(outcome);
                 }
+                // The segment expired under the reader, and the offset did not: it lies in the gap behind it.
+                Err(Trouble::Gone) if Self::may_be_read(log, offset) => continue,
                 Err(trouble) => return Err(self.trouble(log, &trouble, read.offset)),
             }
             // Nothing of this segment is left at or after the offset: the next one has it.
@@ -67,6 +69,11 @@ impl<D: Disk> Directory<D> {
             offset = next.max(offset);
         }
         Ok(outcome)
+    }
+
+    fn may_be_read(log: &SharedLog, offset: Offset) -> bool {
+        let log = log.borrow();
+        !log.is_detached && offset >= log.bounds().log_start
     }
 
     fn trouble(&self, log: &SharedLog, trouble: &Trouble, offset: Offset) -> ReadError {

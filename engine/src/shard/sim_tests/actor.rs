@@ -74,7 +74,8 @@ impl Broker {
         let log_id = identity.log_id;
         match self.engine(log_id).create(identity, settings, LeaderEpoch(0)).await {
             Ok(()) => {
-                self.logs.borrow_mut()[at].being = Being::Live;
+                let log = &mut self.logs.borrow_mut()[at];
+                (log.being, log.is_found) = (Being::Live, true);
                 true
             }
             Err(error) => {

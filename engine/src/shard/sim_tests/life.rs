@@ -199,7 +199,7 @@ impl Broker {
                 let stopped = engine.stop().await;
                 if stopped.is_ok() {
                     let of_shard = |log: &&mut ModelLog| owner(log.id(), plan.shard_count) == shard;
-                    logs.borrow_mut().iter_mut().filter(of_shard).for_each(|log| log.is_rested = true);
+                    logs.borrow_mut().iter_mut().filter(of_shard).for_each(|log| log.is_rested = log.is_found);
                 }
                 let faulty = plan.ending == Ending::Fault;
                 assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?} ({})", plan.hurt.what);
@@ -229,6 +229,7 @@ impl Broker {
         let (log_id, settings, being) = {
             let log = &mut self.logs.borrow_mut()[at];
             log.hurt = self.plan.hurt.logs.contains(&log.id());
+            log.is_found = false;
             (log.id(), log.settings.clone(), log.being)
         };
         let engine = self.engine(log_id);
@@ -269,10 +270,12 @@ impl Broker {
     fn lose(&self, at: usize, reason: &str) {
         let log = &mut self.logs.borrow_mut()[at];
         let (hurt, rotten) = (&self.plan.hurt, self.plan.rotten);
-        let is_known = log.being == Being::Lost || log.hurt || rotten;
+        let is_known = log.is_lost || log.hurt || rotten;
         assert!(is_known, "log {at} is offline after {:?}: {reason}", hurt.what);
         happened::mark("logs fenced by name");
-        if hurt.is_lasting || rotten {
+        // Also one whose deletion was asked for and did not come through.
+        log.is_lost |= hurt.is_lasting || rotten;
+        if log.is_lost {
             log.being = Being::Lost;
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct ModelLog {
     pub(super) being: Being,
     /// Its files were damaged before this life: what it serves is right all the same.
     pub(super) hurt: bool,
+    /// Bytes of it are gone for good.
+    pub(super) is_lost: bool,
     pub(super) batches: Vec<ModelBatch>,
     /// Batches that a crash took back: others of their lengths come in their places.
     taken_back: VecDeque<Shape>,
@@ -73,7 +75,9 @@ pub(super) struct ModelLog {
     pub(super) next: i64,
     /// It once had a weaker mode.
     was_weak: bool,
-    /// The broker stopped cleanly since the log was last recovered.
+    /// This life's recovery found it, and it is served.
+    pub(super) is_found: bool,
+    /// The life before found it and stopped cleanly.
     pub(super) is_rested: bool,
     /// Records below it were removed, and that was acknowledged.
     pub(super) start_acked: i64,
@@ -111,6 +115,7 @@ impl ModelLog {
             codec: if of_coordinator { Codec::None } else { codec },
             being: Being::Creating,
             hurt: false,
+            is_lost: false,
             batches: Vec::new(),
             taken_back: VecDeque::new(),
             leader_epoch: 0,
@@ -118,6 +123,7 @@ impl ModelLog {
             seen_end: 0,
             next: 0,
             was_weak,
+            is_found: false,
             is_rested: false,
             start_acked: 0,
             start_max: 0,
@@ -198,7 +204,7 @@ impl ModelLog {
 
     fn build(&self, shape: Shape, producer: ProducerFields, salt: u64) -> Bytes {
         let Shape { value_bytes, record_count } = shape;
-        let base = self.end();
+        let base = self.next;
         // Packed, the largest ones unfold to more than is looked at on the spot.
         let value_bytes = if self.codec == Codec::None { value_bytes } else { value_bytes * 3 };
         let mut builder = BatchBuilder::new(self.codec);
@@ -331,9 +337,9 @@ impl ModelLog {
         promise::check_lost(&name, &lost);
         let is_gap = next > end && next > self.next;
         assert!(!is_gap || self.was_weak, "{name}: a gap to {next}, and it was always synced");
-        assert!(!is_gap || !self.is_rested, "{name}: a gap to {next} after a clean stop");
+assert!(!is_gap || !self.is_rested, "{name}: a gap to {next} after a clean stop");
         assert!(lost.is_empty() || !self.is_rested, "{name}: a clean stop lost something");
-        self.is_rested = false;
+        (self.is_found, self.is_rested) = (true, false);
         self.next = next;
         self.acked_end = end.max(self.start_acked);
         self.seen_end = next;
