@@ -23,7 +23,8 @@ struct Span {
     number: usize,
     key: Key,
     commits: Vec<(usize, Commit)>,
-    /// Sequences that were synced once and do not check.
+    /// The first sequence of each gap: what was synced once and does not check. Only the first, since a head that lies
+    /// could make a gap of any length.
     lost: Vec<u64>,
     head_lost: bool,
 }
@@ -118,7 +119,7 @@ fn parse_file(number: usize, bytes: &[u8]) -> Option<Span> {
             }
             Err(Fault::Absent | Fault::TableLost) => match find_later(rest, key, expected) {
                 Some((skip, sequence)) => {
-                    span.lost.extend(expected..sequence);
+                    span.lost.push(expected);
                     at += skip;
                     expected = sequence;
                 }
@@ -213,7 +214,7 @@ fn apply_chain(
     let mut expected = None;
     for span in spans {
         let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
-        lost.extend((expected.unwrap_or(span.first())..span.first()).filter(|lost| accepted(*lost)));
+        lost.extend(expected.filter(|expected| *expected < span.first() && accepted(*expected)));
         expected = Some(span.end());
         replay.begin_file(span.number, span.first(), span.head_lost);
         for (at, commit) in span.commits.iter().filter(|(_, commit)| accepted(commit.head.sequence)) {
