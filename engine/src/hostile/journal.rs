@@ -225,6 +225,7 @@ impl Forger {
                 }
                 self.rest(log);
             }
+            EntryKind::Rest if model.bytes.is_empty() => {} // nor is there a segment yet
             EntryKind::Rest => self.rest(log),
             EntryKind::Roll if model.bytes.is_empty() => {}
             EntryKind::Roll => {

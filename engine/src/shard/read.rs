@@ -171,10 +171,13 @@ impl<D: Disk> Directory<D> {
                     let limit = Self::readable_end(log, cursor.base)?;
                     if located.end > limit {
                         return if cursor.at >= limit {
-                            Ok(None)
+                            Self::ended(log, cursor)
                         } else {
                             Err(cursor.corrupt("a batch passes the durable end"))
                         };
+                    }
+                    if located.offset_end() > Self::offset_end(log, cursor.base)? {
+                        return Err(cursor.corrupt("a batch passes the last offset of its segment"));
                     }
                     if !Self::is_of_its_epoch(log, &located) {
                         return Err(cursor.corrupt("a batch has another leader epoch than its place"));
@@ -186,7 +189,7 @@ impl<D: Disk> Directory<D> {
                 View::Corrupt if cursor.at < Self::readable_end(log, cursor.base)? => {
                     return Err(cursor.corrupt("the segment ends inside a batch"));
                 }
-                View::Corrupt => return Ok(None),
+                View::Corrupt => return Self::ended(log, cursor),
                 View::Short => {
                     if cursor.at > cursor.gathered.end() {
                         cursor.gathered = Gathered { start: cursor.at, ..Gathered::default() };
@@ -194,11 +197,27 @@ impl<D: Disk> Directory<D> {
                     let before = cursor.gathered.end();
                     self.gather(log, cursor, cursor.at.advance(HEADER_BYTES as u64)).await?;
                     if cursor.gathered.end() == before {
-                        return Ok(None);
+                        return Self::ended(log, cursor);
                     }
                 }
             }
         }
+    }
+
+    /// No more batches: those of a sealed segment came to its last offset, or what one of them says of its records or its
+    /// length is wrong. Else readers would go on in the next segment and miss records.
+    fn ended(log: &SharedLog, cursor: &Cursor) -> Result<Option<Located>, Trouble> {
+        let log = log.borrow();
+        let segment = log.segment(cursor.base).ok_or(Trouble::Gone)?;
+        if segment.stage == Stage::Sealed && cursor.offset != segment.offset_end {
+            return Err(cursor.corrupt("the batches of a sealed segment end before its last offset"));
+        }
+        Ok(None)
+    }
+
+    /// One past the last record of the segment.
+    fn offset_end(log: &SharedLog, base: Offset) -> Result<Offset, Trouble> {
+        log.borrow().segment(base).map(|segment| segment.offset_end).ok_or(Trouble::Gone)
     }
 
     /// No checksum covers a batch's leader epoch: it must be the one that is known of its offset, unless that is so old

@@ -27,7 +27,7 @@ fn check(input: &[u8]) -> u64 {
     if u32::from_le_bytes(*count) != 77_777_777 {
         return 3;
     }
-    assert!(!rest.starts_with(b"river"), "the planted fault");
+    assert!(!rest.starts_with(b"flow"), "the planted fault");
     4
 }
 
