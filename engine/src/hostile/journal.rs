@@ -435,7 +435,7 @@ mod tests {
         assert!(outcome.logs.iter().all(|log| log.fault.is_some()), "a lie was believed");
     }
 
-    /// Found by fuzzing: each number of the gap was noted, which takes all memory that there is.
+    /// Found by an input of the fuzz target: each number of the gap was noted, which takes all memory that there is.
     #[test]
     fn a_gap_of_any_length_in_the_sequences_of_a_journal_takes_no_memory() {
         let mut forger = Forger::new();
@@ -446,7 +446,7 @@ mod tests {
         replay_files(&forger.files, &mut Replay::new(NOW));
     }
 
-    /// Found by fuzzing: memory was reserved for all that the state claimed.
+    /// Memory was reserved for all that the state claimed.
     #[test]
     fn a_state_that_claims_a_tail_of_any_length_fences_its_log_and_takes_no_memory() {
         let mut forger = Forger::new();
@@ -458,7 +458,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: sums with their lengths passed the largest number.
+    /// Sums with their lengths passed the largest number.
     #[test]
     fn entries_beyond_any_file_fence_their_log() {
         for kind in [EntryKind::Data, EntryKind::Rest, EntryKind::Run] {
@@ -466,7 +466,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: the first raise of its start would have ended the shard.
+    /// The first raise of its start would have ended the shard.
     #[test]
     fn a_state_that_starts_behind_its_end_fences_its_log() {
         let mut forger = Forger::new();

@@ -182,8 +182,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: with a right checksum, they led readers past what they looked for, and bytes behind the last
-    /// entry were passed over.
+    /// With a right checksum they led readers past what they looked for, and bytes behind the last entry were passed over.
     #[test]
     fn entries_out_of_order_or_beyond_their_segment_and_bytes_left_over_are_no_index() {
         let of = |batches: &[u64]| Index::of(batches.iter().map(|batch| entry(*batch * 100)).collect());

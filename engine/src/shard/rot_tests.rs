@@ -269,15 +269,13 @@ fn a_batch_that_lies_about_its_last_offset_fences_its_log_and_makes_no_reader_mi
     let sound = std::fs::read(&file).unwrap();
     let length = super::tests::batch(0, VALUE_BYTES).len();
     let first: i64 = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-    for (batch, byte) in [(0, 23), (0, 26), (3, 23), (3, 26)] {
+    for batch in [0, 3] {
         let mut bad = sound.clone();
-        bad[batch * length + byte] ^= 2;
+        bad[batch * length + 23] ^= 2;
         std::fs::write(&file, &bad).unwrap();
         live(directory.path(), move |engine, _| async move {
             let found = read_at(&engine, 1, first + batch as i64).await;
-            let next = read_at(&engine, 1, first + batch as i64 + 1).await;
-            assert!(found.is_err() || next.is_err(), "{batch}, {byte}: {found:?}, {next:?}");
-            assert!(byte == 26 || matches!(found, Err(ReadError::Corrupt { .. })), "{batch}: {found:?}");
+            assert!(matches!(found, Err(ReadError::Corrupt { .. })), "{batch}: {found:?}");
             assert!(is_offline(&engine, 1));
             engine.stop().await.unwrap();
         });
