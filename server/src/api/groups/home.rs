@@ -23,7 +23,7 @@ use thalweg_engine::units::LogId;
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How often the image is looked at for topics that came or went.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Kafka has no text for this but that of the error code.
 const UNKNOWN_KEY_TYPE: &str = "This most likely occurs because of a request being malformed by the client library or the \
