@@ -111,11 +111,8 @@ fn damage(choices: &mut Choices<'_>, bytes: &mut Vec<u8>) {
 fn damaged(written: &Written, bytes: &[u8]) {
     let (start, shard, sequence) = written.expected();
     let right = read_commit(bytes, Some((start, shard, sequence)));
-    for found in [&right, &read_commit(bytes, None), &read_first_commit(bytes)] {
-        if let Ok(found) = found {
-            is_what_was_written(written, found, bytes);
-        }
-    }
+    let found = [&right, &read_commit(bytes, None), &read_first_commit(bytes)];
+    found.into_iter().flatten().for_each(|found| is_what_was_written(written, found, bytes));
     let others = [
         (StartId { counter: start.counter + 1, ..start }, shard, sequence),
         (start, shard + 1, sequence),

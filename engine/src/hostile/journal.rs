@@ -157,7 +157,7 @@ impl Forger {
         let payload_bytes = entries.iter().map(|(_, payload)| payload.len()).sum();
         let mut bytes = vec![0; commit_bytes(planned.len(), payload_bytes)];
         encode_commit(&mut bytes, self.head, &planned, |number, target| {
-            target.copy_from_slice(&entries[number].1)
+            target.copy_from_slice(&entries[number].1);
         });
         self.head.known_synced = self.head.sequence;
         self.head.sequence = self.head.sequence.wrapping_add(1);
