@@ -27,7 +27,10 @@ fn check(input: &[u8]) -> u64 {
     if u32::from_le_bytes(*count) != 77_777_777 {
         return 3;
     }
-    assert!(!rest.starts_with(b"flow"), "the planted fault");
+    assert!(
+        rest.first_chunk().map(|word| u32::from_le_bytes(*word)) != Some(0x776f_6c66),
+        "the planted fault"
+    );
     4
 }
 
