@@ -15,6 +15,7 @@ mod group_load;
 mod group_tools;
 mod hostile;
 mod idempotence;
+mod integrity;
 mod kafka_tools;
 mod list_offsets;
 mod listeners;

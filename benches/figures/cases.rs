@@ -90,6 +90,7 @@ pub(crate) fn batches(
         let value = |name: &str| loops[name].as_f64().unwrap_or(f64::NAN);
         let produced = Produced {
             mb_per_s: f64::NAN,
+            records_per_s: f64::NAN,
             batches_per_s: value("batches_per_s"),
             p50_us: value("p50_us"),
             p99_us: value("p99_us"),

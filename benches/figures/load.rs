@@ -1,10 +1,16 @@
 //! The raw loops and the load generator as processes: run, wait, read the JSON they print.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often a run is looked at from outside.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The load generator takes signals from this age on.
+const LISTENS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Where the binaries are and where their files go.
 #[derive(Clone, Debug)]
@@ -22,11 +28,37 @@ pub(crate) struct Bench {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Produced {
     pub(crate) mb_per_s: f64,
+    pub(crate) records_per_s: f64,
     pub(crate) batches_per_s: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
     pub(crate) max_us: f64,
+}
+
+impl Produced {
+    fn of(value: &Value) -> io::Result<Self> {
+        told_no_failure(value)?;
+        let latency = &value["produce"]["latency"];
+        let rates = &value["produce"]["rates"];
+        let us = |name: &str| {
+            let known = latency["percentiles"].as_array().into_iter().flatten();
+            known
+                .filter(|known| known["name"] == name)
+                .find_map(|known| known["us"].as_f64())
+                .unwrap_or(f64::NAN)
+        };
+        let rate = |name: &str| rates[name].as_f64().unwrap_or(f64::NAN);
+        Ok(Self {
+            mb_per_s: rate("mb_per_s"),
+            records_per_s: rate("records_per_s"),
+            batches_per_s: rate("batches_per_s"),
+            p50_us: us("p50"),
+            p99_us: us("p99"),
+            p999_us: us("p99.9"),
+            max_us: latency["max_us"].as_f64().unwrap_or(f64::NAN),
+        })
+    }
 }
 
 impl Bench {
@@ -40,27 +72,20 @@ impl Bench {
 
     /// The load generator on CPU 1, to its end.
     pub(crate) fn produce(&self, port: u16, arguments: &[&str]) -> io::Result<Produced> {
-        let value = output_of(&mut self.producer(port, arguments))?;
-        let latency = &value["produce"]["latency"];
-        let rates = &value["produce"]["rates"];
-        let us = |name: &str| {
-            let known = latency["percentiles"].as_array().into_iter().flatten();
-            known
-                .filter(|known| known["name"] == name)
-                .find_map(|known| known["us"].as_f64())
-                .unwrap_or(f64::NAN)
-        };
-        if let Some(failure) = value["failures"].as_array().and_then(|failures| failures.first()) {
-            return Err(io::Error::other(format!("the load generator: {failure}")));
-        }
-        Ok(Produced {
-            mb_per_s: rates["mb_per_s"].as_f64().unwrap_or(f64::NAN),
-            batches_per_s: rates["batches_per_s"].as_f64().unwrap_or(f64::NAN),
-            p50_us: us("p50"),
-            p99_us: us("p99"),
-            p999_us: us("p99.9"),
-            max_us: latency["max_us"].as_f64().unwrap_or(f64::NAN),
-        })
+        let mut command = self.producer(port, arguments);
+        Produced::of(&output_of(command.args(["--json", "-"]))?)
+    }
+
+    /// The same; `look` is called ten times a second meanwhile.
+    pub(crate) fn produce_watched(
+        &self,
+        port: u16,
+        arguments: &[&str],
+        mut look: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Produced> {
+        let mut command = self.producer(port, arguments);
+        command.stdout(Stdio::null());
+        Produced::of(&self.watched(command, "produce.json", |_| look())?)
     }
 
     /// The load generator in the background; the caller ends it.
@@ -70,33 +95,71 @@ impl Bench {
 
     /// A run of `thalweg-loadgen group` on CPU 1 to its end, and its result; `look` is called ten times a second meanwhile.
     pub(crate) fn group(&self, port: u16, arguments: &[&str], mut look: impl FnMut()) -> io::Result<Value> {
-        let json = self.directory.join("group.json");
         let mut command = Command::new("taskset");
         command.args(["-c", "1"]).arg(self.binaries.join("thalweg-loadgen")).arg("group");
-        command.args(["--brokers", &format!("127.0.0.1:{port}"), "--json"]).arg(&json);
+        command.args(["--brokers", &format!("127.0.0.1:{port}")]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.spawn()?;
+        self.watched(command, "group.json", |_| {
+            look();
+            Ok(())
+        })
+    }
+
+    /// A run of `thalweg-loadgen consume` on what CPU 1 has left: the scheduler lets it run when no sender wants to. Ends
+    /// early, with the figures so far, once `is_over`.
+    pub(crate) fn consume_idly(
+        &self,
+        port: u16,
+        arguments: &[&str],
+        is_over: impl Fn() -> bool,
+    ) -> io::Result<Value> {
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0", "taskset", "-c", "1"]).arg(self.binaries.join("thalweg-loadgen"));
+        command.args(["consume", "--brokers", &format!("127.0.0.1:{port}")]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let (since, mut asked) = (Instant::now(), false);
+        self.watched(command, "consume.json", |child| {
+            // Not before it listens; and once, the second time it would end without a word.
+            if is_over() && !asked && since.elapsed() > LISTENS_WITHIN {
+                asked = true;
+                kill_process(Pid::from_child(child), Signal::INT)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs the load generator to its end, and its result, which goes through the file `name`.
+    fn watched(
+        &self,
+        mut command: Command,
+        name: &str,
+        mut look: impl FnMut(&Child) -> io::Result<()>,
+    ) -> io::Result<Value> {
+        let json = self.directory.join(name);
+        let mut child = command.arg("--json").arg(&json).spawn()?;
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            look();
-            std::thread::sleep(Duration::from_millis(100));
+            if let Err(error) = look(&child) {
+                child.kill()?;
+                child.wait()?;
+                return Err(error);
+            }
+            std::thread::sleep(LOOK_EVERY);
         };
-        let result = std::fs::read(&json)?;
+        let ended = || io::Error::other(format!("{command:?}: {status}"));
+        let result = std::fs::read(&json).map_err(|_| ended())?;
         std::fs::remove_file(&json)?;
         let value: Value = serde_json::from_slice(&result).map_err(io::Error::other)?;
-        match value["failures"].as_array().and_then(|failures| failures.first()) {
-            Some(failure) => Err(io::Error::other(format!("the load generator: {failure}"))),
-            None if !status.success() => Err(io::Error::other(format!("{command:?}: {status}"))),
-            None => Ok(value),
-        }
+        told_no_failure(&value)?;
+        if status.success() { Ok(value) } else { Err(ended()) }
     }
 
     fn producer(&self, port: u16, arguments: &[&str]) -> Command {
         let mut command = Command::new("taskset");
         command.args(["-c", "1"]).arg(self.binaries.join("thalweg-loadgen")).arg("produce");
-        command.args(["--brokers", &format!("127.0.0.1:{port}"), "--acks", "all", "--json", "-"]);
+        command.args(["--brokers", &format!("127.0.0.1:{port}"), "--acks", "all"]);
         command.args(arguments).stdin(Stdio::null());
         command
     }
@@ -118,6 +181,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
     rustix::fs::sync();
     Ok(())
+}
+
+/// The first thing that did not go as the load generator was asked.
+fn told_no_failure(value: &Value) -> io::Result<()> {
+    match value["failures"].as_array().and_then(|failures| failures.first()) {
+        Some(failure) => Err(io::Error::other(format!("the load generator: {failure}"))),
+        None => Ok(()),
+    }
 }
 
 fn output_of(command: &mut Command) -> io::Result<Value> {

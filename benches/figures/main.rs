@@ -7,18 +7,25 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report of a bench is what it prints")]
 
 mod cases;
+mod disk;
 mod groups;
 mod load;
+mod probe;
 mod process;
+mod recovery;
 mod table;
+mod upkeep;
 
 use clap::{Parser, ValueEnum};
 use load::Bench;
 use process::Program;
+use recovery::Sizes;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 use table::Table;
+use upkeep::{Plan, Upkeep};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
@@ -27,6 +34,8 @@ enum Case {
     Lonely,
     Starts,
     Groups,
+    Recovery,
+    Upkeep,
 }
 
 /// Runs raw loops and broker in turn and writes figures.md and figures.json.
@@ -35,7 +44,7 @@ struct Arguments {
     /// Longer runs and more rounds.
     #[arg(long)]
     full: bool,
-    /// Only these; may be given several times. `groups` runs only if it is named.
+    /// Only these; may be given several times. `groups`, `recovery` and `upkeep` run only if they are named.
     #[arg(long)]
     only: Vec<Case>,
     /// Rounds; 3, with --full 5.
@@ -47,6 +56,24 @@ struct Arguments {
     /// Seconds before that; 3, with --full 10.
     #[arg(long)]
     warm_up_s: Option<f64>,
+    /// Partitions of the case `recovery`; 200, with --full 10 000.
+    #[arg(long)]
+    partitions: Option<usize>,
+    /// Data of the case `recovery`, 10^9 bytes; may be given several times; 0.1 and 0.4, with --full 1 and 20.
+    #[arg(long)]
+    data_gb: Vec<f64>,
+    /// Seconds of light load before the kill of the case `recovery`; 2, with --full 65.
+    #[arg(long)]
+    rest_s: Option<f64>,
+    /// Seconds of idleness that are measured after the start of the case `recovery`; 5, with --full 20.
+    #[arg(long)]
+    idle_s: Option<f64>,
+    /// Backlog of the case `upkeep`, 10^9 bytes; 0.3, with --full 5.
+    #[arg(long)]
+    backlog_gb: Option<f64>,
+    /// Upkeep of the case `upkeep`; may be given several times; all of it if none is named.
+    #[arg(long)]
+    with: Vec<Upkeep>,
     /// Folder of the binaries.
     #[arg(long)]
     binaries: PathBuf,
@@ -70,42 +97,80 @@ struct Arguments {
     build: String,
 }
 
+impl Arguments {
+    fn by_profile<T>(&self, quick: T, full: T) -> T {
+        if self.full { full } else { quick }
+    }
+
+    /// The broker of this repository, and Kafka if its jars are there.
+    fn programs(&self) -> Vec<Program> {
+        let thalweg = Program::Thalweg { binary: self.binaries.join("thalweg"), settings: self.set.clone() };
+        let kafka = self.kafka.clone().map(|jars| Program::Kafka { jars });
+        std::iter::once(thalweg).chain(kafka).collect()
+    }
+
+    fn sizes(&self) -> Sizes {
+        let seconds = |given: Option<f64>, quick, full| {
+            Duration::from_secs_f64(given.unwrap_or(self.by_profile(quick, full)))
+        };
+        let data_gb = if self.data_gb.is_empty() {
+            self.by_profile(vec![0.1, 0.4], vec![1.0, 20.0])
+        } else {
+            self.data_gb.clone()
+        };
+        Sizes {
+            partition_count: self.partitions.unwrap_or(self.by_profile(200, 10_000)),
+            data_gb,
+            rest: seconds(self.rest_s, 2.0, 65.0),
+            idle: seconds(self.idle_s, 5.0, 20.0),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            backlog_gb: self.backlog_gb.unwrap_or(self.by_profile(0.3, 5.0)),
+            with: if self.with.is_empty() { Upkeep::value_variants().to_vec() } else { self.with.clone() },
+        }
+    }
+}
+
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let by_profile = |quick: f64, full: f64| if arguments.full { full } else { quick };
     let bench = Bench {
         binaries: arguments.binaries.clone(),
         directory: arguments.directory.clone(),
-        time_s: arguments.time_s.unwrap_or(by_profile(5.0, 30.0)),
-        warm_up_s: arguments.warm_up_s.unwrap_or(by_profile(3.0, 10.0)),
+        time_s: arguments.time_s.unwrap_or(arguments.by_profile(5.0, 30.0)),
+        warm_up_s: arguments.warm_up_s.unwrap_or(arguments.by_profile(3.0, 10.0)),
     };
     std::fs::create_dir_all(&bench.directory)?;
-    let rounds = arguments.rounds.unwrap_or(if arguments.full { 5 } else { 3 });
-    let broker = Program::Thalweg { binary: bench.binaries.join("thalweg"), settings: arguments.set.clone() };
+    let rounds = arguments.rounds.unwrap_or(arguments.by_profile(3, 5));
+    let programs = arguments.programs();
+    let broker = &programs[0];
     let mut conditions = conditions(&arguments, &bench, rounds);
-    let wanted = |case| arguments.only.is_empty() || arguments.only.contains(&case);
+    let is_named = |case| arguments.only.contains(&case);
+    let wanted = |case| arguments.only.is_empty() || is_named(case);
     let (mut table, port) = (Table::default(), arguments.port);
     if wanted(Case::Stream) {
-        cases::stream(&bench, &broker, port, rounds, &mut table)?;
+        cases::stream(&bench, broker, port, rounds, &mut table)?;
     }
     if wanted(Case::Batches) {
-        cases::batches(&bench, &broker, port, rounds, &mut table)?;
+        cases::batches(&bench, broker, port, rounds, &mut table)?;
     }
     if wanted(Case::Lonely) {
-        cases::lonely(&bench, &broker, port, rounds, &mut table)?;
+        cases::lonely(&bench, broker, port, rounds, &mut table)?;
     }
     if wanted(Case::Starts) {
-        let kafka = arguments.kafka.clone().map(|jars| Program::Kafka { jars });
-        let programs: Vec<Program> = std::iter::once(broker).chain(kafka).collect();
         cases::starts(&bench, &programs, port, rounds, &mut table)?;
     }
-    // Only when asked for: a round takes minutes.
-    if arguments.only.contains(&Case::Groups) {
-        let kafka = arguments.kafka.clone().map(|jars| Program::Kafka { jars });
-        let thalweg =
-            Program::Thalweg { binary: bench.binaries.join("thalweg"), settings: arguments.set.clone() };
-        let programs: Vec<Program> = std::iter::once(thalweg).chain(kafka).collect();
+    // Only when asked for: a round of these takes minutes.
+    if is_named(Case::Groups) {
         groups::groups(&bench, &programs, port, rounds, &mut table)?;
+    }
+    if is_named(Case::Recovery) {
+        recovery::recovery(&bench, &programs, port, rounds, &arguments.sizes(), &mut table)?;
+    }
+    if is_named(Case::Upkeep) {
+        upkeep::upkeep(&bench, &programs, port, rounds, &arguments.plan(), &mut table)?;
     }
     conditions.push(("load of the machine at the end", load_average()));
     table.write(&arguments.output, &conditions)?;

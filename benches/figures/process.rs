@@ -1,15 +1,23 @@
 //! The programs that are measured: started on fresh directories, asked until they answer, read from outside, ended.
 
+use crate::probe::{self, Asked, LATEST};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(120);
-const API_VERSIONS: i16 = 18;
-const LIST_OFFSETS: i16 = 2;
+/// Kafka takes minutes for thousands of partitions after a kill; one that ended is noticed at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
+const PAUSE: Duration = Duration::from_millis(2);
+/// A clean stop writes back what is in memory.
+const STOPPED_WITHIN: Duration = Duration::from_secs(120);
+/// How long a broker is watched that may refuse a key.
+const KEY_REFUSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Which broker.
 #[derive(Clone, Debug)]
@@ -39,35 +47,78 @@ impl Program {
 
     /// Starts on what is in `directory`, which may be empty.
     pub(crate) fn start(&self, directory: &Path, port: u16) -> io::Result<Broker> {
-        fs::create_dir_all(directory)?;
-        let http_port = port + 1;
-        let mut command = match self {
-            Self::Thalweg { binary, settings } => {
-                let mut command = Command::new(binary);
-                command.args(["--cores", "0,"]);
-                let data = directory.join("data");
-                command.args(["--set", &format!("listeners=PLAINTEXT://127.0.0.1:{port}")]);
-                command.args(["--set", &format!("log.dirs={}", data.display())]);
-                command.args(["--set", &format!("thalweg.http.listener=127.0.0.1:{http_port}")]);
-                for setting in settings {
-                    command.args(["--set", setting]);
-                }
-                command
+        spawn(self.command(directory, port, &[])?, directory, port)
+    }
+
+    /// The same with these settings besides, and all its threads on the first CPU from its first moment on.
+    pub(crate) fn start_pinned(
+        &self,
+        directory: &Path,
+        port: u16,
+        settings: &[(&str, &str)],
+    ) -> io::Result<Broker> {
+        let command = self.command(directory, port, settings)?;
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+        spawn(pinned, directory, port)
+    }
+
+    /// Whether it starts with these settings: a broker that does not know a key says so and ends.
+    pub(crate) fn knows(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<bool> {
+        let mut broker = self.start_pinned(directory, port, settings)?;
+        while broker.since.elapsed() < KEY_REFUSED_WITHIN {
+            if let Some(status) = broker.child.try_wait()? {
+                let told = fs::read_to_string(directory.join("broker.log"))?;
+                let is_refused = settings.iter().any(|(key, _)| told.contains(key));
+                return if is_refused { Ok(false) } else { Err(ended(status)) };
             }
-            Self::Kafka { jars } => kafka(jars, directory, port)?,
+            if probe::api_versions(port).is_ok() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(true)
+    }
+
+    fn command(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<Command> {
+        fs::create_dir_all(directory)?;
+        let (binary, own) = match self {
+            Self::Thalweg { binary, settings } => (binary, settings),
+            Self::Kafka { jars } => return kafka(jars, directory, port, settings),
         };
-        let log = File::options().create(true).append(true).open(directory.join("broker.log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let since = Instant::now();
-        Ok(Broker { child: command.spawn()?, port, http_port, since })
+        let mut command = Command::new(binary);
+        command.args(["--cores", "0,"]);
+        let data = directory.join("data");
+        command.args(["--set", &format!("listeners=PLAINTEXT://127.0.0.1:{port}")]);
+        command.args(["--set", &format!("log.dirs={}", data.display())]);
+        command.args(["--set", &format!("thalweg.http.listener=127.0.0.1:{}", port + 1)]);
+        for (key, value) in settings {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
+        // What was asked for by name wins.
+        for setting in own {
+            command.args(["--set", setting]);
+        }
+        Ok(command)
     }
 }
 
+fn spawn(mut command: Command, directory: &Path, port: u16) -> io::Result<Broker> {
+    let log = File::options().create(true).append(true).open(directory.join("broker.log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let since = Instant::now();
+    Ok(Broker { child: command.spawn()?, port, http_port: port + 1, since })
+}
+
+fn ended(status: ExitStatus) -> io::Error {
+    io::Error::other(format!("the broker ended: {status}; see its broker.log"))
+}
+
 /// Formats the directory if need be; the command that runs the broker.
-fn kafka(jars: &Path, directory: &Path, port: u16) -> io::Result<Command> {
+fn kafka(jars: &Path, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<Command> {
     let properties = directory.join("server.properties");
     let (data, controller) = (directory.join("data"), port + 1);
-    let text = format!(
+    let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\nlog.dirs={}\n\
@@ -75,6 +126,9 @@ fn kafka(jars: &Path, directory: &Path, port: u16) -> io::Result<Command> {
          transaction.state.log.min.isr=1\n",
         data.display()
     );
+    for (key, value) in settings {
+        let _ = writeln!(text, "{key}={value}");
+    }
     fs::write(&properties, text)?;
     let java = |heap: &[&str], class: &str| {
         let mut command = Command::new("java");
@@ -98,38 +152,30 @@ fn kafka(jars: &Path, directory: &Path, port: u16) -> io::Result<Command> {
 impl Broker {
     /// The time from its start to its first answer to ApiVersions.
     pub(crate) fn ready(&mut self) -> io::Result<Duration> {
-        let mut body = Vec::new();
-        head(&mut body, API_VERSIONS, 0);
-        self.ask_until(&body, |answer| answer.len() > 6 && answer[4..6] == [0, 0])
+        let port = self.port;
+        self.until(|| probe::api_versions(port))
     }
 
     /// The time from its start to the first answer that says where partition 0 of `topic` ends.
     pub(crate) fn serves(&mut self, topic: &str) -> io::Result<Duration> {
-        let mut body = Vec::new();
-        head(&mut body, LIST_OFFSETS, 1);
-        body.extend((-1_i32).to_be_bytes());
-        body.extend(1_i32.to_be_bytes());
-        body.extend((topic.len() as i16).to_be_bytes());
-        body.extend(topic.as_bytes());
-        body.extend(1_i32.to_be_bytes());
-        body.extend(0_i32.to_be_bytes());
-        body.extend((-1_i64).to_be_bytes());
-        // Correlation id, topics, name, partitions, index; then the error code.
-        let at = 4 + 4 + 2 + topic.len() + 4 + 4;
-        self.ask_until(&body, move |answer| answer.get(at..at + 2) == Some(&[0, 0]))
+        let (port, asked) = (self.port, [Asked { topic: topic.to_owned(), partition_end: 1 }]);
+        self.until(|| probe::offsets(port, &asked, LATEST).map(drop))
     }
 
-    fn ask_until(&mut self, body: &[u8], is_good: impl Fn(&[u8]) -> bool) -> io::Result<Duration> {
+    /// Asks again and again; the time from its start to the first answer that is good.
+    pub(crate) fn until(&mut self, mut question: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
+        let mut refused = None;
         while self.since.elapsed() < ANSWER_WITHIN {
-            if ask(self.port, body).is_ok_and(|answer| is_good(&answer)) {
-                return Ok(self.since.elapsed());
+            match question() {
+                Ok(()) => return Ok(self.since.elapsed()),
+                Err(error) => refused = Some(error),
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("the broker ended: {status}; see its broker.log")));
+                return Err(ended(status));
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(PAUSE);
         }
-        Err(io::Error::other("the broker did not answer in time; see its broker.log"))
+        Err(io::Error::other(format!("the broker did not answer in time: {refused:?}; see its broker.log")))
     }
 
     /// Processor time so far, all threads.
@@ -170,6 +216,46 @@ impl Broker {
         Some(values.sum())
     }
 
+    /// Bytes that it had the device read so far.
+    pub(crate) fn read_bytes(&self) -> io::Result<f64> {
+        let told = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let bytes = told.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse::<f64>().ok());
+        bytes.ok_or_else(|| io::Error::other("no read_bytes"))
+    }
+
+    /// The files that it has mapped or open and that lie outside of its own `directory`: its program and what that needs.
+    pub(crate) fn program_files(&self, directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let maps = fs::read_to_string(process.join("maps"))?;
+        let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+        let mut files: BTreeSet<PathBuf> = mapped.collect();
+        for entry in fs::read_dir(process.join("fd"))? {
+            // One that was closed meanwhile is no loss.
+            files.extend(fs::read_link(entry?.path()));
+        }
+        let own = directory.canonicalize()?;
+        let is_elsewhere =
+            |path: &Path| [Path::new("/proc"), Path::new("/sys"), &own].iter().any(|at| path.starts_with(at));
+        files.retain(|path| path.is_file() && !is_elsewhere(path));
+        Ok(files)
+    }
+
+    /// SIGTERM, and its clean end.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, Signal::TERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOPPED_WITHIN {
+            match self.child.try_wait()? {
+                // The JVM ends by the signal's number.
+                Some(status) if status.success() || status.code() == Some(128 + 15) => return Ok(()),
+                Some(status) => return Err(io::Error::other(format!("the broker stopped badly: {status}"))),
+                None => std::thread::sleep(PAUSE * 10),
+            }
+        }
+        Err(io::Error::other("the broker did not stop in time; see its broker.log"))
+    }
+
     /// SIGKILL, and its end.
     pub(crate) fn kill(mut self) -> io::Result<()> {
         self.child.kill()?;
@@ -182,26 +268,4 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn head(body: &mut Vec<u8>, api_key: i16, version: i16) {
-    body.extend(api_key.to_be_bytes());
-    body.extend(version.to_be_bytes());
-    body.extend(7_i32.to_be_bytes());
-    body.extend(7_i16.to_be_bytes());
-    body.extend(b"figures");
-}
-
-/// One request, one answer, on a connection of its own.
-fn ask(port: u16, body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(body);
-    socket.write_all(&frame)?;
-    let mut bytes = [0; 4];
-    socket.read_exact(&mut bytes)?;
-    let mut answer = vec![0; u32::from_be_bytes(bytes).min(1 << 20) as usize];
-    socket.read_exact(&mut answer)?;
-    Ok(answer)
 }

@@ -50,12 +50,25 @@ pub(crate) fn ratios(above: &[f64], below: &[f64]) -> Vec<f64> {
 /// All that was measured, in sections.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    sections: Vec<(String, Vec<Row>)>,
+    sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+struct Section {
+    title: String,
+    /// How it was measured, and what could not be.
+    conditions: Vec<String>,
+    rows: Vec<Row>,
 }
 
 impl Table {
     pub(crate) fn push(&mut self, title: &str, rows: Vec<Row>) {
-        self.sections.push((title.to_owned(), rows));
+        self.push_under(title, Vec::new(), rows);
+    }
+
+    /// With conditions that hold for this section alone.
+    pub(crate) fn push_under(&mut self, title: &str, conditions: Vec<String>, rows: Vec<Row>) {
+        self.sections.push(Section { title: title.to_owned(), conditions, rows });
     }
 
     pub(crate) fn markdown(&self, conditions: &[(&str, String)]) -> String {
@@ -63,8 +76,12 @@ impl Table {
         for (name, value) in conditions {
             let _ = writeln!(text, "- {name}: {value}");
         }
-        for (title, rows) in &self.sections {
-            let _ = writeln!(text, "\n{title}\n\n| figure | median | of the rounds | goal |\n|--|--|--|--|");
+        for Section { title, conditions, rows } in &self.sections {
+            let _ = writeln!(text, "\n{title}");
+            for (at, condition) in conditions.iter().enumerate() {
+                let _ = writeln!(text, "{}- {condition}", if at == 0 { "\n" } else { "" });
+            }
+            let _ = writeln!(text, "\n| figure | median | of the rounds | goal |\n|--|--|--|--|");
             for row in rows {
                 let rounds: Vec<String> = row.values.iter().map(|value| number(*value)).collect();
                 let goal = row.goal.as_ref().map_or(String::new(), |(goal, reached)| {
@@ -81,7 +98,7 @@ impl Table {
     fn json(&self, conditions: &[(&str, String)]) -> Value {
         let conditions: Map<String, Value> =
             conditions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        let sections = self.sections.iter().map(|(title, rows)| {
+        let sections = self.sections.iter().map(|Section { title, conditions, rows }| {
             let rows = rows.iter().map(|row| {
                 json!({
                     "name": row.name, "unit": row.unit, "median": row.median(), "rounds": row.values,
@@ -89,7 +106,7 @@ impl Table {
                     "reached": row.goal.as_ref().map(|(_, reached)| reached),
                 })
             });
-            json!({ "title": title, "rows": rows.collect::<Vec<_>>() })
+            json!({ "title": title, "conditions": conditions, "rows": rows.collect::<Vec<_>>() })
         });
         json!({ "conditions": conditions, "sections": sections.collect::<Vec<_>>() })
     }
@@ -129,5 +146,14 @@ mod tests {
             text.contains("| p99 over p99 | 1.60 | 1.20, 1.60, 1.70 | at most 1.5: **missed** |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn conditions_of_a_section_stand_between_its_title_and_its_table() {
+        let mut table = Table::default();
+        table.push_under("B", vec!["cold".to_owned(), "one core".to_owned()], vec![]);
+        let text = table.markdown(&[]);
+        assert!(text.contains("\nB\n\n- cold\n- one core\n\n| figure |"), "{text}");
+        assert_eq!(table.json(&[])["sections"][0]["conditions"][1], "one core");
     }
 }

@@ -19,10 +19,6 @@ const BATCHES: i64 = 24;
 const RECORDS_A_BATCH: i64 = 3;
 /// No answer takes more of the disk's steps: each request is two.
 const STEPS_MAX: u64 = 4000;
-/// Whether a read finds a byte that turned inside a batch, or a length that turned in the last batch of an answer. Offset,
-/// leader epoch and magic are checked in any case.
-const READS_CHECK_BATCHES: bool = false;
-
 /// The files, and what is in them.
 pub struct Stored {
     /// Every file of the disk.
@@ -47,6 +43,8 @@ pub struct Reader {
 pub enum Change {
     /// What a disk may do.
     Damage,
+    /// An index with a right checksum: what it says of times is believed, what it says of places is not.
+    Index,
     /// With right checksums: only whole batches in their places, and ends, are promised.
     Forgery,
 }
@@ -207,7 +205,7 @@ impl Stored {
             next = header.offset_end().as_i64();
             count += 1;
             match change {
-                Change::Damage => self.assert_stored(header.base_offset, stored),
+                Change::Damage | Change::Index => self.assert_stored(header.base_offset, stored),
                 Change::Forgery => {}
             }
         }
@@ -219,17 +217,10 @@ impl Stored {
 
     fn assert_stored(&self, base: i64, found: &[u8]) {
         let stored = self.batches.get(&base).expect("a batch begins there");
-        if READS_CHECK_BATCHES {
-            assert!(found == stored, "batch {base} is another one");
-        } else {
-            // What a reader goes by, but for the length: a wrong one is seen where the next batch is looked for, or by the
-            // checksum, which is then that of other bytes.
-            let fields = |batch: &[u8]| Some((batch.get(..8)?.to_vec(), batch.get(12..17)?.to_vec()));
-            assert_eq!(fields(found), fields(stored), "batch {base} has another header");
-        }
+        assert!(found == stored, "batch {base} is another one");
     }
 
-    /// The first record that is wanted, or another one that has the time it is said to have where an index was forged.
+    /// The first record that is wanted; where an index was forged, any that is.
     fn judge_time(
         &self,
         is_wanted: impl Fn(Timestamp) -> bool,
@@ -239,12 +230,16 @@ impl Stored {
         let Ok(found) = found else { return };
         let first = (0..BATCHES * RECORDS_A_BATCH).find(|offset| is_wanted(timestamp(*offset)));
         let found = found.map(|found| (found.offset.as_i64(), found.timestamp));
-        if change == Change::Damage && READS_CHECK_BATCHES {
-            assert_eq!(
-                found,
-                first.map(|offset| (offset, timestamp(offset))),
-                "another record has that time"
-            );
+        match change {
+            Change::Damage => {
+                let expected = first.map(|offset| (offset, timestamp(offset)));
+                assert_eq!(found, expected, "another record is the first of that time");
+            }
+            Change::Index => {
+                let is_right = |(offset, time)| time == timestamp(offset) && is_wanted(time);
+                assert!(found.is_none_or(is_right), "{found:?} has another time");
+            }
+            Change::Forgery => {}
         }
     }
 }

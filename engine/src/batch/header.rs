@@ -219,9 +219,33 @@ impl Fields<'_> {
 /// Reads every byte behind the checksum field. The base offset and the leader epoch are not covered.
 pub fn crc_matches(batch: &[u8]) -> bool {
     BatchHeader::read(batch).is_ok_and(|header| {
-        header.batch_bytes() == batch.len()
-            && batch.get(CRC_START..).is_some_and(|covered| crc32c::crc32c(covered) == header.crc)
+        let mut crc = BatchCrc::default();
+        crc.add(batch);
+        crc.matches(&header)
     })
+}
+
+/// The checksum of a batch whose bytes come in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BatchCrc {
+    bytes: usize,
+    crc: u32,
+}
+
+impl BatchCrc {
+    /// The next bytes, from the batch's first one on.
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        let skipped = CRC_START.saturating_sub(self.bytes);
+        if let Some(covered) = piece.get(skipped..) {
+            self.crc = crc32c::crc32c_append(self.crc, covered);
+        }
+        self.bytes += piece.len();
+    }
+
+    /// Whether all of the batch was added, and its bytes are those that the checksum in `header` was made of.
+    pub(crate) fn matches(&self, header: &BatchHeader) -> bool {
+        self.bytes == header.batch_bytes() && self.crc == header.crc
+    }
 }
 
 /// Walks stored batches that lie end to end, from header to header; no checksum is computed.

@@ -37,6 +37,7 @@ pub use build::{BatchBuilder, ProducerFields};
 pub use check::{CheckRules, CheckedBatch, Origin, TargetCompression, check, is_packed, is_remade};
 pub use codec::Codec;
 pub use error::{BatchError, RecordError};
+pub(crate) use header::BatchCrc;
 pub use header::{BatchHeader, BatchWalk, HEADER_BYTES, TimestampType, crc_matches, walk};
 pub use records::{Record, RecordHeaders, find_max_timestamp, find_timestamp, for_each_record};
 pub use unpack::UNPACKED_BYTES_MAX;

@@ -128,12 +128,21 @@ impl Forger {
         for log in 0..LOGS {
             if self.logs[usize::from(log)].is_live {
                 let payload = self.state(log).encode();
-                self.push(EntryKind::State, log, payload);
+                self.push(EntryKind::TableState, log, payload);
+                self.note_table();
             }
         }
         self.entries.push((Entry::control(EntryKind::TableEnd), Vec::new()));
+        self.note_table();
         self.entries.push((Entry { position: 1, ..Entry::control(EntryKind::Older) }, encode_older(&[])));
         self.end_commit();
+    }
+
+    /// Entries of a table name the commit with which it begins.
+    fn note_table(&mut self) {
+        if let Some((entry, _)) = self.entries.last_mut() {
+            entry.position = self.head.sequence;
+        }
     }
 
     fn push(&mut self, kind: EntryKind, log: u8, payload: Vec<u8>) {
@@ -168,8 +177,12 @@ impl Forger {
 
     /// One entry; with `lies` some of its fields are the fuzzer's own.
     fn entry(&mut self, kind: EntryKind, lies: u8, choices: &mut Choices<'_>) {
-        let log = choices.u8() % LOGS;
-        if lies == 0 {
+        let choice = choices.u8();
+        let log = choice % LOGS;
+        // A table's entry where no table is.
+        let is_stray = kind == EntryKind::State && choice & 0x80 != 0;
+        let kind = if is_stray { EntryKind::TableState } else { kind };
+        if lies == 0 && !is_stray {
             return self.honest(kind, log, choices);
         }
         self.is_sound = false;
@@ -269,7 +282,7 @@ impl Forger {
                 [&start.to_le_bytes()[..], &batch[..HEADER_BYTES]].concat()
             }
             EntryKind::Rest => self.logs[usize::from(log)].bytes.clone(),
-            EntryKind::Create | EntryKind::State => self.state(log).encode(),
+            EntryKind::Create | EntryKind::State | EntryKind::TableState => self.state(log).encode(),
             EntryKind::Older | EntryKind::OldDone => {
                 let elder = |choices: &mut Choices<'_>| {
                     let start = StartId { counter: u64::from(choices.u8() % 3), random: [5; 16] };
@@ -356,7 +369,7 @@ impl Forger {
 fn lie(kind: EntryKind, mut state: LogState, choices: &mut Choices<'_>) -> Vec<u8> {
     let form = choices.u8();
     match kind {
-        EntryKind::Create | EntryKind::State if form & 1 == 0 => {
+        EntryKind::Create | EntryKind::State | EntryKind::TableState if form & 1 == 0 => {
             let segment = SegmentState {
                 base: non_negative(choices),
                 stage: [Stage::Active, Stage::Sealing, Stage::Sealed][usize::from(form >> 1) % 3],

@@ -4,10 +4,14 @@
 //! miss -> probation (first in, first out) --asked for again--> protected (least recently used leaves)
 //! ```
 //! A page read once leaves from probation; only a page asked for twice displaces what others use. Owned by one shard.
+//! A page remembers which of its bytes were checked since the device gave them, so that each is checked once.
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
 
 /// Part of the budget that pages seen once may fill, in percent.
 const PROBATION_PERCENT: usize = 25;
@@ -19,8 +23,55 @@ pub(crate) struct PageKey {
     pub(crate) page: u64,
 }
 
-struct Page {
-    bytes: Bytes,
+/// Stretches of checked bytes that a page remembers: readers in order make one of them.
+const STRETCHES_MAX: usize = 8;
+
+/// What one reading of the device brought. Clones share what is known of it.
+#[derive(Clone)]
+pub(crate) struct Page {
+    pub(crate) bytes: Bytes,
+    pub(crate) checked: Rc<Checked>,
+}
+
+impl Page {
+    /// Bytes that nobody has looked at.
+    pub(crate) fn unchecked(bytes: Bytes) -> Self {
+        Self { bytes, checked: Rc::default() }
+    }
+}
+
+/// Which bytes of a page were part of a batch whose checksum was right.
+#[derive(Default)]
+pub(crate) struct Checked(RefCell<Vec<Range<usize>>>);
+
+impl Checked {
+    /// Whether all of `range` was checked.
+    pub(crate) fn covers(&self, range: &Range<usize>) -> bool {
+        self.0.borrow().iter().any(|known| known.start <= range.start && range.end <= known.end)
+    }
+
+    /// `range` was checked. When there are too many stretches the shortest is forgotten: it is checked again.
+    pub(crate) fn add(&self, range: Range<usize>) {
+        let mut known = self.0.borrow_mut();
+        let mut whole = range;
+        known.retain(|other| {
+            let touches = other.start <= whole.end && whole.start <= other.end;
+            if touches {
+                whole = whole.start.min(other.start)..whole.end.max(other.end);
+            }
+            !touches
+        });
+        known.push(whole);
+        if known.len() > STRETCHES_MAX
+            && let Some(shortest) = (0..known.len()).min_by_key(|at| known.get(*at).map_or(0, Range::len))
+        {
+            known.swap_remove(shortest);
+        }
+    }
+}
+
+struct Slot {
+    page: Page,
     protected: bool,
     order: u64,
 }
@@ -28,7 +79,7 @@ struct Page {
 /// Pages by key.
 pub(crate) struct PageCache {
     bytes_max: usize,
-    pages: FxHashMap<PageKey, Page>,
+    pages: FxHashMap<PageKey, Slot>,
     probation: BTreeMap<u64, PageKey>,
     protected: BTreeMap<u64, PageKey>,
     probation_bytes: usize,
@@ -54,46 +105,47 @@ impl PageCache {
     }
 
     /// The page, if it holds at least `bytes_min`; a second look protects it.
-    pub(crate) fn find(&mut self, key: PageKey, bytes_min: usize) -> Option<Bytes> {
-        let page = self.pages.get_mut(&key).filter(|page| page.bytes.len() >= bytes_min)?;
+    pub(crate) fn find(&mut self, key: PageKey, bytes_min: usize) -> Option<Page> {
+        let slot = self.pages.get_mut(&key).filter(|slot| slot.page.bytes.len() >= bytes_min)?;
         self.clock += 1;
-        let list = if page.protected { &mut self.protected } else { &mut self.probation };
-        list.remove(&page.order);
-        if !page.protected {
-            page.protected = true;
-            self.probation_bytes -= page.bytes.len();
-            self.protected_bytes += page.bytes.len();
+        let list = if slot.protected { &mut self.protected } else { &mut self.probation };
+        list.remove(&slot.order);
+        if !slot.protected {
+            slot.protected = true;
+            self.probation_bytes -= slot.page.bytes.len();
+            self.protected_bytes += slot.page.bytes.len();
         }
-        page.order = self.clock;
+        slot.order = self.clock;
         self.protected.insert(self.clock, key);
-        let found = page.bytes.clone();
+        let found = slot.page.clone();
         self.shrink();
         Some(found)
     }
 
     /// Whether the page is here, without counting as a look.
     pub(crate) fn holds(&self, key: PageKey, bytes_min: usize) -> bool {
-        self.pages.get(&key).is_some_and(|page| page.bytes.len() >= bytes_min)
+        self.pages.get(&key).is_some_and(|slot| slot.page.bytes.len() >= bytes_min)
     }
 
     /// Puts a page in, in place of an older, shorter reading of it.
-    pub(crate) fn insert(&mut self, key: PageKey, bytes: Bytes) {
+    pub(crate) fn insert(&mut self, key: PageKey, page: Page) {
         self.forget(key);
         self.clock += 1;
-        self.probation_bytes += bytes.len();
+        self.probation_bytes += page.bytes.len();
         self.probation.insert(self.clock, key);
-        self.pages.insert(key, Page { bytes, protected: false, order: self.clock });
+        self.pages.insert(key, Slot { page, protected: false, order: self.clock });
         self.shrink();
     }
 
-    fn forget(&mut self, key: PageKey) {
-        let Some(page) = self.pages.remove(&key) else { return };
-        if page.protected {
-            self.protected.remove(&page.order);
-            self.protected_bytes -= page.bytes.len();
+    /// The next reader of the page asks the device again.
+    pub(crate) fn forget(&mut self, key: PageKey) {
+        let Some(slot) = self.pages.remove(&key) else { return };
+        if slot.protected {
+            self.protected.remove(&slot.order);
+            self.protected_bytes -= slot.page.bytes.len();
         } else {
-            self.probation.remove(&page.order);
-            self.probation_bytes -= page.bytes.len();
+            self.probation.remove(&slot.order);
+            self.probation_bytes -= slot.page.bytes.len();
         }
     }
 
@@ -118,15 +170,19 @@ mod tests {
         PageKey { segment: 1, page }
     }
 
+    fn page(byte: u8, bytes: usize) -> Page {
+        Page::unchecked(Bytes::from(vec![byte; bytes]))
+    }
+
     #[test]
     fn a_long_scan_leaves_the_pages_that_are_asked_for_again() {
         let mut cache = PageCache::new(100 * PAGE);
-        for page in 0..50 {
-            cache.insert(key(page), Bytes::from(vec![1; PAGE]));
-            assert!(cache.find(key(page), PAGE).is_some());
+        for number in 0..50 {
+            cache.insert(key(number), page(1, PAGE));
+            assert!(cache.find(key(number), PAGE).is_some());
         }
-        for page in 1000..100_000 {
-            cache.insert(key(page), Bytes::from(vec![2; PAGE]));
+        for number in 1000..100_000 {
+            cache.insert(key(number), page(2, PAGE));
             assert!(cache.bytes() <= 100 * PAGE);
         }
         assert!((0..50).all(|page| cache.holds(key(page), PAGE)));
@@ -135,10 +191,35 @@ mod tests {
     #[test]
     fn a_longer_reading_takes_the_place_of_a_shorter_one() {
         let mut cache = PageCache::new(100 * PAGE);
-        cache.insert(key(1), Bytes::from(vec![1; 10]));
+        cache.insert(key(1), page(1, 10));
         assert!(cache.find(key(1), 11).is_none());
-        cache.insert(key(1), Bytes::from(vec![1; 20]));
+        cache.insert(key(1), page(1, 20));
         assert_eq!(cache.bytes(), 20);
         assert!(cache.find(key(1), 20).is_some());
+    }
+    #[test]
+    fn what_was_checked_of_a_page_is_known_as_long_as_its_bytes_are_the_same() {
+        let mut cache = PageCache::new(100 * PAGE);
+        cache.insert(key(1), page(1, 100));
+        let found = cache.find(key(1), 100).unwrap();
+        assert!(!found.checked.covers(&(0..1)));
+        for range in [0..10, 30..40, 10..20] {
+            found.checked.add(range);
+        }
+        let again = cache.find(key(1), 100).unwrap();
+        assert!(again.checked.covers(&(0..20)) && again.checked.covers(&(30..40)));
+        assert!(!again.checked.covers(&(0..21)) && !again.checked.covers(&(19..31)));
+        found.checked.add(20..30);
+        assert!(again.checked.covers(&(0..40)), "what touches is one stretch");
+        cache.insert(key(1), page(1, 200));
+        assert!(!cache.find(key(1), 200).unwrap().checked.covers(&(0..1)), "the device was asked anew");
+    }
+
+    #[test]
+    fn a_page_forgets_the_shortest_of_too_many_stretches() {
+        let checked = Checked::default();
+        (0..=STRETCHES_MAX).for_each(|at| checked.add(at * 100..at * 100 + 50 - at));
+        let covered = (0..=STRETCHES_MAX).filter(|at| checked.covers(&(at * 100..at * 100 + 1)));
+        assert_eq!(covered.collect::<Vec<_>>(), (0..STRETCHES_MAX).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,6 @@
 //! `Disk` on glommio: direct I/O for data, the blocking pool for names.
 
-use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
@@ -13,6 +13,11 @@ use std::time::{Duration, Instant};
 
 /// How long a file's lock may be held by a process that is being ended. Measured: 40-60 ms after kill -9.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Threads that list many directories: what is not in memory yet waits for the device, several at a time.
+const LISTERS: usize = 16;
+/// With fewer directories than this for each, a lister costs more than it brings.
+const LISTED_MIN: usize = 32;
 
 /// A log directory on this machine, seen from one executor.
 #[derive(Clone)]
@@ -60,6 +65,17 @@ impl DmaDisk {
     }
 }
 
+fn list(path: &Path) -> io::Result<Names> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let is_directory = entry.file_type()?.is_dir();
+        names.extend(entry.file_name().into_string().ok().map(|name| (name, is_directory)));
+    }
+    names.sort();
+    Ok(names)
+}
+
 async fn lock(file: &DmaFile) -> io::Result<()> {
     let start = Instant::now();
     loop {
@@ -90,18 +106,29 @@ impl Disk for DmaDisk {
         Ok(DmaDiskFile { file })
     }
 
-    async fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
-        self.blocking(path, |path| {
-            let mut names = Vec::new();
-            for entry in std::fs::read_dir(path)? {
-                let entry = entry?;
-                let is_directory = entry.file_type()?.is_dir();
-                names.extend(entry.file_name().into_string().ok().map(|name| (name, is_directory)));
-            }
-            names.sort();
-            Ok(names)
-        })
-        .await
+    async fn list(&self, path: &Path) -> io::Result<Names> {
+        self.blocking(path, |path| list(&path)).await
+    }
+
+    async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
+        let root = PathBuf::clone(&self.root);
+        let work = move || {
+            let mut lists: Vec<Option<io::Result<Names>>> = Vec::new();
+            lists.resize_with(paths.len(), || None);
+            let size = paths.len().div_ceil(LISTERS).max(LISTED_MIN);
+            std::thread::scope(|scope| {
+                for (paths, lists) in paths.chunks(size).zip(lists.chunks_mut(size)) {
+                    let root = &root;
+                    scope.spawn(move || {
+                        for (path, found) in paths.iter().zip(lists) {
+                            *found = Some(list(&root.join(path)));
+                        }
+                    });
+                }
+            });
+            lists.into_iter().flatten().collect()
+        };
+        glommio::executor().spawn_blocking(work).await
     }
 
     async fn create_directory(&self, path: &Path) -> io::Result<()> {

@@ -12,14 +12,14 @@ mod rouse;
 pub mod sim;
 
 pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_chunks};
-pub(crate) use cache::{PageCache, PageKey};
+pub(crate) use cache::{Checked, Page, PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;
 pub use rouse::Rouser;
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Unit of every write: device blocks are never smaller than 512 B, and 4096 B is what file systems use.
@@ -39,6 +39,9 @@ pub enum OpenMode {
     Create,
 }
 
+/// Names in a directory, in order, with `true` for directories.
+pub type Names = Vec<(String, bool)>;
+
 /// One log directory: files by paths relative to it, and the clock and tasks its loops need.
 pub trait Disk: Clone + 'static {
     /// An open file.
@@ -48,7 +51,9 @@ pub trait Disk: Clone + 'static {
     /// process to let go of it (its writes may still be in flight).
     fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
     /// Names in a directory, with `true` for directories.
-    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Vec<(String, bool)>>>;
+    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Names>>;
+    /// `list` for many directories at once, in their order: a start looks into thousands.
+    fn list_all(&self, paths: Vec<PathBuf>) -> impl Future<Output = Vec<io::Result<Names>>>;
     /// Makes a directory; it may exist already.
     fn create_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Makes the names in a directory durable.

@@ -67,11 +67,7 @@ pub(crate) struct Replayed {
 
 /// Applies the commits of these files (each a whole journal file's bytes) to `replay`.
 pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
-    let mut chains: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
-    for span in files.iter().enumerate().filter_map(|(number, bytes)| parse_file(number, bytes)) {
-        chains.entry(span.key).or_default().push(span);
-    }
-    chains.values_mut().for_each(cut_gaps);
+    let mut chains = chains_of(files);
     let (limits, is_trusted) = select(&mut chains, files);
     let mut replayed = Replayed { ends: Vec::new(), needed: Vec::new(), before: Vec::new(), unclean: false };
     let newest = chains.keys().filter(|key| key.1 != RESCUE_SHARD).map(|(start, _)| *start).max();
@@ -88,6 +84,23 @@ pub(crate) fn replay_files(files: &[Vec<u8>], replay: &mut Replay) -> Replayed {
         }
     }
     replayed
+}
+
+/// Whether journals of earlier starts count beside these of the newest.
+pub(crate) fn needs_elders(files: &[Vec<u8>]) -> bool {
+    let chains = chains_of(files);
+    let done: Vec<u64> =
+        chains.values().filter_map(|spans| old_done_of(spans, files)).map(|(count, _)| count).collect();
+    done.first().is_none_or(|shard_count| done.len() as u64 != *shard_count)
+}
+
+fn chains_of(files: &[Vec<u8>]) -> BTreeMap<Key, Vec<Span>> {
+    let mut chains: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
+    for span in files.iter().enumerate().filter_map(|(number, bytes)| parse_file(number, bytes)) {
+        chains.entry(span.key).or_default().push(span);
+    }
+    chains.values_mut().for_each(cut_gaps);
+    chains
 }
 
 /// Leaves the files of a journal that count: what lies before a gap was freed.
@@ -168,7 +181,13 @@ fn select(chains: &mut BTreeMap<Key, Vec<Span>>, files: &[Vec<u8>]) -> (BTreeMap
 
 /// Whether anything stands in a journal that comes after its first table.
 fn has_served(spans: &[Span]) -> bool {
-    let table = [EntryKind::State, EntryKind::TableEnd, EntryKind::Older, EntryKind::OldDone];
+    let table = [
+        EntryKind::State, // of journals before tables had a kind of their own
+        EntryKind::TableState,
+        EntryKind::TableEnd,
+        EntryKind::Older,
+        EntryKind::OldDone,
+    ];
     let mut commits = spans.iter().flat_map(|span| &span.commits);
     commits.any(|(_, commit)| {
         commit.entries.is_empty() || commit.entries.iter().any(|(entry, _)| !table.contains(&entry.kind))
@@ -201,6 +220,52 @@ fn old_done_of(spans: &[Span], files: &[Vec<u8>]) -> Option<(u64, Older)> {
     list_of(spans, files, EntryKind::OldDone)
 }
 
+/// Whether all that stood before in a journal is known at some place of it: then what its next table says is known.
+#[derive(Default)]
+struct Known {
+    /// A whole table stands before, and nothing was lost since.
+    is_whole: bool,
+    /// The place is inside the table that a file begins with.
+    in_table: bool,
+    /// Something of that table was lost.
+    table_lost: bool,
+}
+
+impl Known {
+    fn begin_file(&mut self) {
+        (self.in_table, self.table_lost) = (true, false);
+    }
+
+    /// Whether the commits from `lost` on, which are missing in front of `next`, were part of a table and nothing else,
+    /// and what it said is known. One that is missing at a table's end is the one that ends it.
+    fn covers(&self, lost: u64, next: &Commit) -> bool {
+        let is_of_table = match table_first(next) {
+            Some(first) => lost >= first,
+            None => lost + 1 == next.head.sequence,
+        };
+        self.is_whole && self.in_table && is_of_table
+    }
+
+    fn lose(&mut self, is_covered: bool) {
+        self.table_lost = true;
+        self.is_whole &= is_covered;
+    }
+
+    fn pass(&mut self, commit: &Commit) {
+        let end = commit.entries.iter().find(|(entry, _)| entry.kind == EntryKind::TableEnd);
+        let Some((end, _)) = end.filter(|_| self.in_table) else { return };
+        self.is_whole |= !self.table_lost;
+        self.in_table = end.offset_end != 0;
+        self.table_lost = false;
+    }
+}
+
+/// The sequence with which the table began that this commit is a part of.
+fn table_first(commit: &Commit) -> Option<u64> {
+    let is_of_table = |kind| matches!(kind, EntryKind::TableState | EntryKind::TableEnd);
+    commit.entries.iter().find(|(entry, _)| is_of_table(entry.kind)).map(|(entry, _)| entry.position)
+}
+
 fn apply_chain(
     files: &[Vec<u8>],
     key: Key,
@@ -211,18 +276,28 @@ fn apply_chain(
     let mut end = JournalEnd { start: key.0, shard: key.1, sequence: 0, clean: false };
     let accepted = |sequence: u64| limit.is_none_or(|limit| sequence <= limit);
     let last = spans.last().map_or(0, Span::end).saturating_sub(1);
-    let mut expected = None;
+    let (mut expected, mut known) = (None, Known::default());
     for span in spans {
+        let head = expected.unwrap_or(span.first());
         let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
-        lost.extend(expected.filter(|expected| *expected < span.first() && accepted(*expected)));
+        lost.extend((head < span.first() && accepted(head)).then_some(head));
         expected = Some(span.end());
-        replay.begin_file(span.number, span.first(), span.head_lost);
+        known.begin_file();
+        let is_head_known = span.commits.first().is_some_and(|(_, next)| known.covers(head, next));
+        replay.begin_file(span.number, span.first(), span.head_lost && !is_head_known);
         for (at, commit) in span.commits.iter().filter(|(_, commit)| accepted(commit.head.sequence)) {
             let sequence = commit.head.sequence;
             // In order: a later state may cover what was lost.
-            while let Some(before) = lost.first().copied().filter(|before| *before < sequence) {
-                lost.remove(&before);
-                replay.journal_lost(key.0, key.1, before);
+            let later = lost.split_off(&sequence);
+            let before = std::mem::replace(&mut lost, later);
+            if let Some(first) = before.first() {
+                let is_covered = known.covers(*first, commit);
+                known.lose(is_covered);
+                replay.table_lost();
+                before
+                    .iter()
+                    .filter(|_| !is_covered)
+                    .for_each(|lost| replay.journal_lost(key.0, key.1, *lost));
             }
             let whole = commit.entries.iter().all(|(_, payload)| payload.is_some());
             if sequence == last && !whole && limit.is_none() {
@@ -234,6 +309,7 @@ fn apply_chain(
             }
             let bytes = files.get(span.number).and_then(|bytes| bytes.get(*at..)).unwrap_or_default();
             replay.apply(commit, bytes);
+            known.pass(commit);
             end.sequence = sequence;
             end.clean = commit.entries.iter().any(|(entry, _)| entry.kind == EntryKind::CleanStop);
         }
@@ -246,3 +322,7 @@ fn apply_chain(
     }
     end
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

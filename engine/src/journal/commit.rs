@@ -57,7 +57,9 @@ pub(crate) enum EntryKind {
     Roll = 6,
     /// The log's whole state, in place of all that was said of it before.
     State = 7,
-    /// The table that a file begins with is complete: states of all logs of this shard stand before it.
+    /// The table that a file begins with is complete: states of all logs of this shard stand before it. `position` is the
+    /// sequence of the table's first commit, `segment_base` that of the oldest file in use; `offset_end` is 1 when the same
+    /// table follows once more.
     TableEnd = 8,
     /// Older journals and the last sequence of each that was accepted; `position` is the number of shards now.
     Older = 9,
@@ -68,10 +70,13 @@ pub(crate) enum EntryKind {
     OldDone = 11,
     /// The log must not be served; the payload says why. Stands in rescues only.
     Fence = 12,
+    /// One log's state in the table that a file begins with: what stands before that file says the same, so that one which
+    /// does not check is no loss to who read that. `position` is the sequence of the table's first commit.
+    TableState = 13,
 }
 
 impl EntryKind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Data,
         Self::Run,
         Self::Rest,
@@ -84,6 +89,7 @@ impl EntryKind {
         Self::CleanStop,
         Self::OldDone,
         Self::Fence,
+        Self::TableState,
     ];
 
     fn read(raw: u8) -> Option<Self> {

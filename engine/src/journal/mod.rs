@@ -5,19 +5,21 @@
 mod chain;
 mod codec;
 mod commit;
+mod heads;
 mod manifest;
 mod replay;
 mod rescue;
 mod space;
 mod state;
 
-pub(crate) use chain::{Replayed, replay_files};
+pub(crate) use chain::{Replayed, needs_elders, replay_files};
 pub(crate) use codec::{Put, Take};
 pub(crate) use commit::{
     COMMIT_BYTES_MAX, CommitHead, Entry, EntryKind, Planned, StartId, commit_bytes, encode_commit,
 };
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use commit::{Commit, Fault, read_commit, read_first_commit, reseal};
+pub(crate) use heads::{FileHead, Need, needed_files};
 pub(crate) use manifest::{JournalFile, Manifest};
 pub(crate) use replay::{JournalEnd, Outcome, RecoveredLog, RecoveredPiece, Replay};
 pub(crate) use rescue::{RESCUE_SHARD, Rescued, encode_rescue};

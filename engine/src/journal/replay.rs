@@ -141,8 +141,10 @@ impl Replay {
                 continue;
             }
             let log = self.logs.entry(entry.log_id).or_default();
+            let is_repeated =
+                entry.kind == EntryKind::TableState && log.state.is_some() && log.journal == journal;
             log.journal = journal;
-            if matches!(entry.kind, EntryKind::State | EntryKind::Create) {
+            if matches!(entry.kind, EntryKind::State | EntryKind::Create | EntryKind::TableState) {
                 log.state_sequence = commit.head.sequence;
             }
             let payload = payload.clone().and_then(|range| bytes.get(range));
@@ -154,6 +156,8 @@ impl Replay {
                         log.keep_bytes(entry, payload);
                     }
                 }
+                // The journal said the same before; what was wrong with the log stays wrong.
+                None if is_repeated => {}
                 None => log.fail(&format!("its entry in commit {} does not check", commit.head.sequence)),
             }
         }
@@ -166,6 +170,12 @@ impl Replay {
         for log in self.logs.values_mut().filter(|log| log.journal == (start, shard)) {
             log.fail(&format!("commit {sequence} of its journal is lost"));
         }
+    }
+
+    /// A commit of the table that the present file begins with is gone, and what stood before says the same: but who was
+    /// named in it is not known.
+    pub(crate) fn table_lost(&mut self) {
+        self.table_start = None;
     }
 
     /// What is known of every log.
@@ -199,7 +209,7 @@ impl Recovering {
             return Err(format!("its entry at {} lies beyond any file", entry.position));
         }
         match entry.kind {
-            EntryKind::Create | EntryKind::State => {
+            EntryKind::Create | EntryKind::State | EntryKind::TableState => {
                 let state = LogState::decode(entry.log_id, payload).ok_or("its state does not read")?;
                 self.take_state(state);
                 Ok(())

@@ -119,6 +119,8 @@ pub(crate) struct PartitionLog {
     pub(crate) writing: bool,
     /// Files of segments that are gone are being removed.
     pub(crate) removing: bool,
+    /// An index of a segment of it is being written anew.
+    pub(crate) indexing: bool,
     /// In the queue of logs with memory that may be let go.
     pub(crate) releasable: bool,
     /// Blocks are being reserved ahead.
@@ -185,6 +187,7 @@ impl PartitionLog {
             queued: false,
             writing: false,
             removing: false,
+            indexing: false,
             releasable: false,
             reserving: false,
             state_wanted: false,

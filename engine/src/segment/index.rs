@@ -5,6 +5,7 @@
 //! checksummed; it may always be thrown away and built again by walking the batches.
 
 use crate::units::{FilePos, Offset, Timestamp};
+use std::ops::Range;
 
 /// The most entries an index holds: 96 KiB of memory, and one entry for each page of the largest common segment.
 const ENTRIES_MAX: usize = 4096;
@@ -128,6 +129,33 @@ impl Index {
         (is_whole && is_in_order && is_inside).then_some(Self { entries, interval_bytes: 0 })
     }
 
+    /// Whether all entries may be places of a segment of `bytes` bytes that holds these offsets: what an index of other
+    /// bytes of the same length is not.
+    pub(crate) fn lies_within(&self, offsets: Range<Offset>, bytes: u64) -> bool {
+        let rises = |pair: &[IndexEntry]| match pair {
+            [one, other] => one.offset < other.offset && one.position < other.position,
+            _ => true,
+        };
+        let inside = |entry: &IndexEntry| offsets.contains(&entry.offset) && entry.position.as_u64() < bytes;
+        self.entries.iter().all(inside) && self.entries.windows(2).all(rises)
+    }
+
+    /// The entry for the batch at `position`, if there is one.
+    pub(crate) fn at(&self, position: FilePos) -> Option<IndexEntry> {
+        let at = self.entries.partition_point(|entry| entry.position < position);
+        self.entries.get(at).filter(|entry| entry.position == position).copied()
+    }
+
+    /// How many entries lie from `position` on.
+    pub(crate) fn count_from(&self, position: FilePos) -> usize {
+        self.entries.len() - self.entries.partition_point(|entry| entry.position < position)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> &[IndexEntry] {
+        &self.entries
+    }
+
     /// An index of these entries, in order.
     pub(crate) fn of(entries: Vec<IndexEntry>) -> Self {
         Self { entries, interval_bytes: 0 }
@@ -196,5 +224,18 @@ mod tests {
         longer.push(0);
         let checksum = crc32c::crc32c(&longer).to_le_bytes();
         assert!(!is_taken(&[&longer[..], &checksum].concat()));
+    }
+
+    #[test]
+    fn an_index_of_other_bytes_of_the_same_length_is_known_by_its_places() {
+        let mut index = Index::default();
+        (1..100).for_each(|batch| index.note(entry(batch * 5000), 4096));
+        let within = |start, end, bytes| index.lies_within(Offset::new(start)..Offset::new(end), bytes);
+        assert!(within(0, 4951, 495_001));
+        assert!(!within(51, 4951, 495_001) && !within(0, 4950, 495_001) && !within(0, 4951, 495_000));
+        let twice = Index::of(vec![entry(5000), entry(5000)]);
+        assert!(!twice.lies_within(Offset::ZERO..Offset::new(9999), 999_999));
+        assert_eq!(index.at(FilePos::new(10_000)), Some(entry(10_000)));
+        assert_eq!((index.at(FilePos::new(10_001)), index.count_from(FilePos::new(10_001))), (None, 97));
     }
 }

@@ -3,10 +3,12 @@
 mod index;
 mod reader;
 mod tail;
+mod walk;
 
 pub(crate) use index::{Index, IndexEntry};
 pub(crate) use reader::{Gathered, Located, View, trim};
 pub(crate) use tail::{Staging, Tail, TailBatch};
+pub(crate) use walk::{Step, Walk};
 
 use crate::units::{FilePos, Offset, Timestamp};
 use std::path::PathBuf;

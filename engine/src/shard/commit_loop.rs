@@ -3,14 +3,11 @@
 //! One commit is in flight; while it is at the device the next one fills by itself. A commit is never raced, timed
 //! out or dropped: the outcome of a cancelled write is unknown.
 
-use super::directory::{Current, Directory, Item, SharedLog};
-use super::keeper::journal_path;
+use super::directory::{Directory, Item, SharedLog};
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
-use crate::io::{Disk, DiskFile, OpenMode};
-use crate::journal::{
-    COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit, encode_older,
-};
+use crate::io::{Disk, DiskFile};
+use crate::journal::{COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit};
 use crate::log::{Part, PartitionLog, WriteBack};
 use crate::units::{LogId, Offset};
 use std::io;
@@ -25,12 +22,12 @@ const WITNESS_DELAY: Duration = Duration::from_millis(200);
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// One entry of the commit that is being made.
-struct Carried {
-    entry: Entry,
-    source: Source,
+pub(super) struct Carried {
+    pub(super) entry: Entry,
+    pub(super) source: Source,
 }
 
-enum Source {
+pub(super) enum Source {
     /// Bytes of a log's tail.
     Log {
         log: SharedLog,
@@ -233,7 +230,7 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Writes and syncs one commit; returns the file it stands in.
-    async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
+    pub(super) async fn write(&self, carried: &[Carried], payload_bytes: usize) -> io::Result<FileSeq> {
         let (file, position, file_bytes, seq, head) = {
             let journal = self.journal.borrow();
             let current =
@@ -285,99 +282,10 @@ impl<D: Disk> Directory<D> {
         Ok(Room::Rest(rest.saturating_sub(commit_bytes(1, 0) as u64))) // the mark of a clean stop fits always
     }
 
-    fn commit_bytes_worst(&self) -> u64 {
+    pub(super) fn commit_bytes_worst(&self) -> u64 {
         let settings = &self.settings;
         let payload_bytes = settings.commit_bytes_max + settings.state_bytes_max;
         commit_bytes(settings.commit_entries_max, payload_bytes) as u64
-    }
-
-    /// Begins a journal file with the table of all logs; `false` when there is none to be had now, since the disk is
-    /// full.
-    pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<bool> {
-        let table = self.table();
-        let table_bytes: u64 = table.iter().map(|(_, bytes)| *bytes as u64).sum();
-        // At least half of a file is for what comes after its table.
-        let bytes_min = 2 * table_bytes + self.commit_bytes_worst();
-        let Some(taken) = self.keeper.take(&self.disk, bytes_min, self.free_kept()).await? else {
-            return Ok(false);
-        };
-        let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::Write).await?);
-        {
-            let mut journal = self.journal.borrow_mut();
-            let seq = FileSeq(journal.file_seq_next);
-            journal.file_seq_next += 1;
-            journal.current = Some(Current { file, position: 0, bytes: taken.bytes, seq });
-            journal.used.push_back((seq, taken));
-            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-        }
-        for (carried, _) in table {
-            self.write(&carried, carried.iter().map(Carried::payload_bytes).sum()).await?;
-        }
-        if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
-            self.lap_wanted.set();
-        }
-        let directory = Rc::clone(self);
-        self.spawn_counted(true, async move {
-            // Without it appends wait for write-back instead.
-            match directory
-                .keeper
-                .make_ahead(&directory.disk, bytes_min, directory.shard_count as usize)
-                .await
-            {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::warn!("the disk is full: the journal gets no further file");
-                    directory.lap_wanted.set();
-                }
-                Err(error) => directory.fail("making a journal file", &error),
-            }
-        });
-        Ok(true)
-    }
-
-    /// The commits of a table, each with its length: the states of all logs, then the entries that make it count.
-    fn table(&self) -> Vec<(Vec<Carried>, usize)> {
-        // A log that recovery fenced is not in the table: the rescue says what is known of it.
-        let logs = self.logs.borrow();
-        let states = logs.values().filter(|log| !log.borrow().is_detached).map(|log| {
-            let log = log.borrow();
-            let entry = Entry { log_id: log.identity.log_id, ..Entry::control(EntryKind::State) };
-            (entry, log.state().encode())
-        });
-        let mut journal = self.journal.borrow_mut();
-        let needs_old = self.keeper.needs_old();
-        journal
-            .deleted
-            .retain(|deleted| deleted.is_rescued || deleted.has_directory || (deleted.is_older && needs_old));
-        let gone = journal.deleted.iter().map(|deleted| {
-            (Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) }, Vec::new())
-        });
-        // Which earlier journals still count stands at the head of every file, since the first file goes one day.
-        let (kind, older) = if journal.needs_old {
-            (EntryKind::Older, encode_older(&journal.older))
-        } else {
-            (EntryKind::OldDone, encode_older(&journal.rescues))
-        };
-        let end = [
-            (Entry::control(EntryKind::TableEnd), Vec::new()),
-            (Entry { position: self.shard_count, ..Entry::control(kind) }, older),
-        ];
-        let mut commits = Vec::new();
-        let (mut carried, mut payload_bytes) = (Vec::new(), 0);
-        for (entry, payload) in states.chain(gone).chain(end) {
-            if payload_bytes + payload.len() > self.settings.commit_bytes_max
-                || carried.len() >= self.settings.commit_entries_max
-            {
-                let bytes = commit_bytes(carried.len(), payload_bytes);
-                commits.push((std::mem::take(&mut carried), bytes));
-                payload_bytes = 0;
-            }
-            payload_bytes += payload.len();
-            carried.push(Carried { entry, source: Source::Owned(payload) });
-        }
-        let bytes = commit_bytes(carried.len(), payload_bytes);
-        commits.push((carried, bytes));
-        commits
     }
 
     /// The mark of a clean stop, the journal's last entry.
@@ -425,7 +333,7 @@ impl<D: Disk> Directory<D> {
 }
 
 impl Carried {
-    fn payload_bytes(&self) -> usize {
+    pub(super) fn payload_bytes(&self) -> usize {
         match &self.source {
             Source::Owned(bytes) => bytes.len(),
             Source::Log { part, .. } => part_bytes(part),

@@ -1,7 +1,8 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
 use super::keeper::Keeper;
-use super::read::PageRead;
+use super::pages::PageRead;
+use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
@@ -41,11 +42,20 @@ pub(crate) struct Current<D: Disk> {
     pub(crate) seq: FileSeq,
 }
 
+/// A journal file that is not free.
+#[derive(Debug)]
+pub(crate) struct UsedFile {
+    pub(crate) seq: FileSeq,
+    pub(crate) file: JournalFile,
+    /// Sequence of its first commit.
+    pub(crate) first: u64,
+}
+
 /// The shard's own journal.
 pub(crate) struct Journal<D: Disk> {
     pub(crate) current: Option<Current<D>>,
     /// Files in use, oldest first; the last one is the current.
-    pub(crate) used: VecDeque<(FileSeq, JournalFile)>,
+    pub(crate) used: VecDeque<UsedFile>,
     pub(crate) head: CommitHead,
     pub(crate) file_seq_next: u64,
     /// This shard may still need files of earlier starts: of these journals, accepted up to these sequences.
@@ -154,6 +164,7 @@ pub(crate) struct Directory<D: Disk> {
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
+    pub(crate) scrub: Scrub,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }
@@ -178,6 +189,12 @@ impl<D: Disk> Directory<D> {
     /// Free journal files that this shard leaves alone.
     pub(crate) fn free_kept(&self) -> usize {
         if self.journal.borrow().used.len() > 1 { self.shard_count as usize } else { 0 }
+    }
+
+    /// Files of its own that this shard keeps though no log needs their bytes: the one at work, and the one before it for
+    /// its table's sake, unless there is no other to begin next.
+    pub(crate) fn files_kept(&self) -> usize {
+        if self.available() == 0 { 1 } else { 2 }
     }
 
     /// Puts a log into the queue for the next commit, once.

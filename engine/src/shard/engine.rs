@@ -155,7 +155,7 @@ impl<D: Disk> Engine<D> {
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         let is_written = || {
             let log = log.borrow();
-            log.writing || log.removing || log.has_run_in_flight()
+            log.writing || log.removing || log.indexing || log.has_run_in_flight()
         };
         while is_written() && directory.keeper.stopped().is_none() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
@@ -364,6 +364,15 @@ impl<D: Disk> Engine<D> {
         }
     }
 
+    /// As a fault of ours would.
+    #[cfg(test)]
+    pub(crate) fn panic_in_a_loop(&self) {
+        for directory in &self.0.directories {
+            let work = async { unreachable!("the test wants a panic") };
+            directory.disk.spawn(false, super::start::guarded(Rc::clone(directory), work));
+        }
+    }
+
     /// Keeps write-back away from a log, and with it the journals that hold its bytes.
     #[cfg(test)]
     pub(crate) fn hold_back(&self, log_id: LogId) {
@@ -375,7 +384,7 @@ impl<D: Disk> Engine<D> {
     #[cfg(test)]
     pub(crate) fn journals(&self) -> Vec<std::path::PathBuf> {
         let journal = self.0.directories[0].journal.borrow();
-        journal.used.iter().map(|(_, file)| super::keeper::journal_path(*file)).collect()
+        journal.used.iter().map(|used| super::keeper::journal_path(used.file)).collect()
     }
 
     /// Where everybody stands, for a test that ended badly.

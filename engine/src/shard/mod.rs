@@ -6,23 +6,30 @@
 mod api;
 mod append;
 mod commit_loop;
+mod cursor;
 mod directory;
 mod engine;
+mod indexes;
 mod journal_reader;
 mod keeper;
 mod names;
+mod pages;
 mod read;
 mod recovery;
 mod rescue;
+mod scrub;
 mod settings;
 mod signal;
 mod start;
 mod stats;
+mod table;
 mod upkeep;
 mod write_back_loop;
 
 #[cfg(test)]
 mod rot_tests;
+#[cfg(test)]
+mod scrub_tests;
 #[cfg(test)]
 mod sim_tests;
 #[cfg(test)]

@@ -13,10 +13,9 @@ use super::directory::{Directory, SharedLog};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::journal::RecoveredLog;
 use crate::units::LogId;
-use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Ending of a directory whose log was deleted: its name before is the log's id.
 pub(super) const DELETED: &str = ".deleted";
@@ -24,8 +23,6 @@ pub(super) const DELETED: &str = ".deleted";
 const KEPT: &str = ".kept";
 /// Ending of the empty file that names a directory's log.
 const ID: &str = ".id";
-/// Directories that recovery looks into at once.
-const LOOKS_IN_FLIGHT: usize = 16;
 
 impl<D: Disk> Directory<D> {
     /// Makes the directory of a log that has no file yet, and says in it whose it is. Whatever stands there already and
@@ -130,25 +127,26 @@ pub(super) async fn look_into_directories<D: Disk>(
     logs: &mut [RecoveredLog],
     partitions: &BTreeSet<String>,
 ) -> BTreeSet<LogId> {
-    let faults = logs.iter().map(|log| async move {
-        let is_written = log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
-        if log.fault.is_some() || !is_written {
-            return None;
-        }
-        let name = super::recovery::directory_name(&log.state.identity);
-        if !partitions.contains(&name) {
-            return Some(format!("its directory {name} is missing: put it back and start again"));
-        }
-        let Ok(found) = disk.list(Path::new(&name)).await else {
-            return Some(format!("its directory {name} cannot be read"));
-        };
-        fault_of(log, &name, &found)
-    });
-    let faults: Vec<Option<String>> = stream::iter(faults).buffered(LOOKS_IN_FLIGHT).collect().await;
+    let is_written =
+        |log: &RecoveredLog| log.state.segments.iter().any(|segment| segment.written_end.as_u64() > 0);
     let mut faulty = BTreeSet::new();
-    for (log, fault) in logs.iter_mut().zip(faults) {
-        if let Some(fault) = fault {
-            log.fault = Some(fault);
+    let (mut looked_at, mut paths) = (Vec::new(), Vec::new());
+    for log in logs.iter_mut().filter(|log| log.fault.is_none() && is_written(log)) {
+        let name = super::recovery::directory_name(&log.state.identity);
+        if partitions.contains(&name) {
+            paths.push(PathBuf::from(&name));
+            looked_at.push((log, name));
+        } else {
+            log.fault = Some(format!("its directory {name} is missing: put it back and start again"));
+            faulty.insert(log.state.identity.log_id);
+        }
+    }
+    for ((log, name), found) in looked_at.into_iter().zip(disk.list_all(paths).await) {
+        log.fault = match found {
+            Ok(found) => fault_of(log, &name, &found),
+            Err(error) => Some(format!("its directory {name} cannot be read: {error}")),
+        };
+        if log.fault.is_some() {
             faulty.insert(log.state.identity.log_id);
         }
     }
@@ -176,11 +174,14 @@ pub(super) async fn remove_deleted<D: Disk>(
     names: Vec<String>,
     deleted: &[LogId],
 ) -> io::Result<Vec<String>> {
+    if deleted.is_empty() {
+        return Ok(names);
+    }
     let deleted: BTreeSet<String> = deleted.iter().map(LogId::to_string).collect();
     let (mut rest, mut removed) = (Vec::new(), Vec::new());
-    for name in names {
-        let found = disk.list(Path::new(&name)).await?;
-        match id_in(&found).filter(|id| deleted.contains(id)) {
+    let lists = disk.list_all(names.iter().map(PathBuf::from).collect()).await;
+    for (name, found) in names.into_iter().zip(lists) {
+        match id_in(&found?).filter(|id| deleted.contains(id)) {
             Some(id) => {
                 let aside = format!("{id}{DELETED}");
                 disk.rename(Path::new(&name), Path::new(&aside)).await?;

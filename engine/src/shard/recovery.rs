@@ -1,17 +1,18 @@
-//! Reads every journal of a directory and hands each log's tail to its present owner, in memory.
+//! Reads every journal of a directory that counts and hands each log's tail to its present owner, in memory.
 //!
 //! Whatever the number of cores now and then: each journal of each earlier start is read in the order it was written.
 //! Can be cut and repeated at any point: nothing but the start counter changes before the logs' owners write their
 //! first tables. Its time depends on the journals' size and the number of logs, never on the size of the data.
 
-use super::journal_reader::read_journal;
+use super::journal_reader::BegunJournal;
 use super::keeper::{JOURNAL_DIRECTORY, Keeper, manifest_path};
 use super::names::{is_deleted, is_kept, is_partition, look_into_directories, remove_deleted};
 use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
 use crate::journal::{
-    JournalEnd, JournalFile, Manifest, Outcome, RecoveredLog, Replay, Replayed, StartId, replay_files,
+    FileHead, JournalEnd, JournalFile, Manifest, Need, Outcome, RecoveredLog, Replay, Replayed, StartId,
+    needed_files, needs_elders, replay_files,
 };
 use crate::log::LogIdentity;
 use crate::units::{LogId, Timestamp};
@@ -106,10 +107,7 @@ pub(crate) async fn recover_directory<D: Disk>(
         .map(|(name, _)| name)
         .collect();
     let mut manifest = read_manifest(disk, directory, !partitions.is_empty()).await?;
-    let mut files = Vec::new();
-    for file in &manifest.files {
-        files.push(read_journal(disk, *file, directory).await?);
-    }
+    let files = read_journals(disk, &manifest, directory).await?;
     let mut replay = Replay::new(now);
     let Replayed { mut ends, mut needed, before, unclean } = replay_files(&files, &mut replay);
     drop(files);
@@ -153,6 +151,33 @@ pub(crate) async fn recover_directory<D: Disk>(
     let keeper = Keeper::new(start, manifest, old, rescue_files, shard_count, bytes, files_max);
     let rescue = rescue.map(|rescue| rescue.end);
     Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, rescue, unknown, unclean })
+}
+
+/// The bytes of every journal file, as the manifest lists them; none of one that nobody needs.
+async fn read_journals<D: Disk>(
+    disk: &D,
+    manifest: &Manifest,
+    directory: &str,
+) -> Result<Vec<Vec<u8>>, RecoveryError> {
+    let mut begun = Vec::new();
+    for file in &manifest.files {
+        begun.push(BegunJournal::open(disk, *file, directory).await?);
+    }
+    let heads: Vec<FileHead> = begun.iter().map(BegunJournal::head).collect();
+    let needs = needed_files(&heads);
+    let mut files = vec![Vec::new(); begun.len()];
+    for ((journal, file), _) in
+        begun.iter().zip(&mut files).zip(&needs).filter(|(_, need)| **need == Need::Always)
+    {
+        *file = journal.read().await?;
+    }
+    if needs.contains(&Need::UnlessDone) && needs_elders(&files) {
+        let elders = begun.iter().zip(&mut files).zip(&needs);
+        for ((journal, file), _) in elders.filter(|(_, need)| **need == Need::UnlessDone) {
+            *file = journal.read().await?;
+        }
+    }
+    Ok(files)
 }
 
 /// The directory of a log below its log directory.

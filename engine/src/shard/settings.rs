@@ -35,6 +35,10 @@ pub struct EngineSettings {
     pub retention_check_ms: u64,
     /// `log.initial.task.delay.ms`: the first look comes that long after the start.
     pub retention_delay_ms: u64,
+    /// Bytes that one shard's scrubber reads of its segments in a second; 0 turns it off.
+    pub scrub_bytes_per_s: u64,
+    /// From the start of one pass of the scrubber to that of the next. The first one begins after `retention_delay_ms`.
+    pub scrub_interval_ms: u64,
     /// Open files of segments on one shard, at most.
     pub open_files_max: usize,
 }
@@ -57,6 +61,8 @@ impl Default for EngineSettings {
             producers_max: 250_000,
             retention_check_ms: 300_000,
             retention_delay_ms: 30_000,
+            scrub_bytes_per_s: 16 << 20,
+            scrub_interval_ms: 7 * 86_400_000,
             open_files_max: 4096,
         }
     }

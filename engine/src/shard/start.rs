@@ -4,6 +4,7 @@ use super::directory::{Directory, Gates, Journal, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
 use super::recovery::{RecoveryError, recover_directory};
+use super::scrub::{Scrub, ScrubPace};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
@@ -141,9 +142,11 @@ impl<D: Disk> Engine<D> {
         let tail_memory = Rc::new(Cell::new(0));
         let segment_number = Rc::new(Cell::new(0));
         let gates = Rc::new(Gates::default());
+        let pace = ScrubPace::new(share.directories.len());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
             let upkeep = Upkeep::begin(disk.now(), &settings);
+            let scrub = Scrub::begin(disk.now(), &settings, directories.len(), &pace);
             let directory = Rc::new(Directory {
                 disk,
                 settings: Rc::clone(&settings),
@@ -174,6 +177,7 @@ impl<D: Disk> Engine<D> {
                 producers: Cell::new(0),
                 releasable: RefCell::default(),
                 upkeep,
+                scrub,
                 segment_number: Rc::clone(&segment_number),
             });
             adopt(&directory, own.logs);
@@ -217,7 +221,7 @@ fn first_journal<D: Disk>(
 }
 
 /// A panic in a loop stops the directory: an append that nobody will answer must not wait for ever.
-async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output = ()>) {
+pub(super) async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output = ()>) {
     use futures_lite::FutureExt;
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
         directory.fail("a loop of the engine panicked", &io::Error::other("see the log"));

@@ -63,6 +63,22 @@ stats! {
     removed_bytes_total,
     /// Bytes read from segments.
     read_bytes_total,
+    /// Places of segments that did not check and were read a second time.
+    reads_repeated_total,
+    /// Logs that were fenced because stored bytes did not check the second time either.
+    rot_found_total,
+    /// Indexes of sealed segments that were missing or wrong, built anew.
+    indexes_rebuilt_total,
+    /// Bytes that the scrubber read.
+    scrub_bytes_total,
+    /// Batches that the scrubber found right.
+    scrub_batches_total,
+    /// Passes of the scrubber through all logs of a directory.
+    scrub_passes_total,
+    /// Segments that the scrubber could not read.
+    scrub_failures_total,
+    /// Gauge: milliseconds since 1970 at which the scrubber had gone through every directory; 0 before that.
+    scrub_passed_ms,
     /// Pages found in the cache.
     cache_hits_total,
     /// Pages not found in the cache.

@@ -214,3 +214,33 @@ fn appends_right_after_an_unclean_start_do_not_wait_for_the_write_back_beside_th
         });
     }
 }
+
+/// Found by reading: a fetch whose room was almost used up got the small batch of the next segment, and its consumer went
+/// on behind what it had never seen.
+#[test]
+fn a_batch_that_does_not_fit_is_not_stepped_over() {
+    let directory = tempfile::tempdir().unwrap();
+    for life in 0..2 {
+        live(directory.path(), move |engine, _| async move {
+            let settings = LogSettings { segment_bytes: 21_000, ..LogSettings::default() };
+            if life == 0 {
+                engine.create(identity(1), settings, LeaderEpoch(0)).await.unwrap();
+                for (number, value_bytes) in [(0, 20_000), (1, 10), (2, 20_900), (3, 10)] {
+                    append(&engine, 1, number, value_bytes).await;
+                }
+            }
+            for (offset, first_batch_whole, found) in [(0, false, false), (2, false, false), (2, true, true)]
+            {
+                let isolation = Isolation::Uncommitted;
+                let read =
+                    Read { offset: Offset::new(offset), bytes_max: 1000, first_batch_whole, isolation };
+                let outcome = engine.read(LogId([1; 16]), read).await.unwrap();
+                assert_eq!(outcome.bytes > 0, found, "life {life}, offset {offset}");
+                if let Some(bytes) = outcome.slices.first() {
+                    assert_eq!(BatchHeader::read(bytes).unwrap().base_offset, offset);
+                }
+            }
+            engine.stop().await.unwrap();
+        });
+    }
+}

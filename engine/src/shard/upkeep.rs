@@ -10,7 +10,7 @@ use super::api::ReadError;
 use super::directory::{Directory, SharedLog};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
-use crate::io::Disk;
+use crate::io::{Disk, Names};
 use crate::log::Expired;
 use crate::segment::Segment;
 use crate::units::{LogId, Offset, Timestamp};
@@ -23,6 +23,11 @@ use std::time::{Duration, Instant};
 
 /// Pause until the next look when a segment has to be sealed before it can go.
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
+/// Pause between looks whether an index that is being written is there.
+const INDEXING_PAUSE: Duration = Duration::from_millis(1);
+
+/// Directories that are looked into at once for files that no state names.
+const TIDIED_AT_ONCE: usize = 64;
 
 /// Files of a segment that is no longer part of its log. The queue of them is in memory: who forgets it finds them anew.
 pub(crate) struct Leaving {
@@ -96,7 +101,7 @@ impl<D: Disk> Directory<D> {
         self.spawn_counted(true, async move { round.0.upkeep_once().await });
     }
 
-    fn is_ending(&self) -> bool {
+    pub(super) fn is_ending(&self) -> bool {
         self.closing.get() || self.keeper.stopped().is_some()
     }
 
@@ -221,10 +226,18 @@ impl<D: Disk> Directory<D> {
         let Some(first) = group.front() else { return Ok(()) };
         // Of a deleted log the whole directory goes, and another log may have its name by now.
         let Some(log) = self.log(first.log_id).filter(|log| !log.borrow().is_detached) else { return Ok(()) };
-        log.borrow_mut().removing = true;
+        self.begin_removing(&log).await;
         let outcome = self.remove_files(group, &first.directory).await;
         log.borrow_mut().removing = false;
         outcome
+    }
+
+    /// From now on nobody makes files of the log's segments that are gone.
+    async fn begin_removing(&self, log: &SharedLog) {
+        log.borrow_mut().removing = true;
+        while log.borrow().indexing {
+            self.disk.sleep(INDEXING_PAUSE).await;
+        }
     }
 
     async fn remove_files(&self, group: &VecDeque<Leaving>, directory: &str) -> io::Result<()> {
@@ -240,37 +253,54 @@ impl<D: Disk> Directory<D> {
     /// Removes files that no state names: of segments that were cut before the start, or made for a roll that no commit
     /// carried.
     async fn tidy(self: &Rc<Self>) -> io::Result<()> {
-        let count = self.upkeep.untidy.borrow().len();
-        for _ in 0..count {
-            let Some((log_id, from)) =
-                self.upkeep.untidy.borrow_mut().pop_front().filter(|_| !self.is_ending())
-            else {
-                return Ok(());
-            };
-            let Some(log) = self.log(log_id).filter(|log| !log.borrow().is_detached) else { continue };
-            if log.borrow().bounds().log_end < from {
-                self.upkeep.untidy.borrow_mut().push_back((log_id, from));
-                continue;
+        let mut count = self.upkeep.untidy.borrow().len();
+        while count > 0 && !self.is_ending() {
+            let group = self.tidy_group(count.min(TIDIED_AT_ONCE));
+            count -= count.min(TIDIED_AT_ONCE);
+            let paths = group.iter().map(|(log, _)| PathBuf::from(&log.borrow().directory_name)).collect();
+            for (log, _) in &group {
+                self.begin_removing(log).await;
             }
-            log.borrow_mut().removing = true;
-            let outcome = self.remove_strays(&log).await;
-            log.borrow_mut().removing = false;
-            if let Some(above) = outcome? {
-                self.upkeep.untidy.borrow_mut().push_back((log_id, above));
+            let lists = self.disk.list_all(paths).await;
+            let mut outcome = Ok(());
+            for ((log, log_id), names) in group.iter().zip(lists) {
+                let removed = match (&outcome, names) {
+                    (Err(_), _) => break,
+                    (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    (_, Err(error)) => Err(error),
+                    (_, Ok(names)) => self.remove_strays(log, names).await,
+                };
+                outcome = removed.map(|above| {
+                    self.upkeep.untidy.borrow_mut().extend(above.map(|above| (*log_id, above)));
+                });
             }
+            group.iter().for_each(|(log, _)| log.borrow_mut().removing = false);
+            outcome?;
             self.disk.yield_now().await;
         }
         Ok(())
     }
 
+    /// The next logs whose directories are worth a look, of the first `count` in the queue.
+    fn tidy_group(&self, count: usize) -> Vec<(SharedLog, LogId)> {
+        let mut untidy = self.upkeep.untidy.borrow_mut();
+        let mut group = Vec::new();
+        for _ in 0..count {
+            let Some((log_id, from)) = untidy.pop_front() else { break };
+            let Some(log) = self.log(log_id).filter(|log| !log.borrow().is_detached) else { continue };
+            if log.borrow().bounds().log_end < from {
+                untidy.push_back((log_id, from));
+            } else {
+                group.push((log, log_id));
+            }
+        }
+        group
+    }
+
     /// Returns the end from which on another look is worth it. A file above the log's end stays until the end has passed
     /// it: the log may roll there any moment, and then it is in use.
-    async fn remove_strays(&self, log: &SharedLog) -> io::Result<Option<Offset>> {
+    async fn remove_strays(&self, log: &SharedLog, names: Names) -> io::Result<Option<Offset>> {
         let directory = log.borrow().directory_name.clone();
-        let names = match self.disk.list(Path::new(&directory)).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            names => names?,
-        };
         let (mut above, mut removed) = (None, false);
         for (name, _) in names {
             let Some(base) = segment_base(&name) else { continue };

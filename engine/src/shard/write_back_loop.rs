@@ -5,7 +5,7 @@
 //! fast as the disk goes when there is none.
 
 use super::api::LogError;
-use super::directory::{Directory, Item, SharedLog};
+use super::directory::{Directory, Item, SharedLog, UsedFile};
 use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
@@ -35,7 +35,8 @@ impl<D: Disk> Directory<D> {
         loop {
             let retention =
                 Duration::from_millis(self.settings.retention_check_ms).max(RETENTION_INTERVAL_MIN);
-            let upkeep = self.disk.sleep(UPKEEP_INTERVAL.min(retention));
+            let scrub = Duration::from_millis(self.settings.scrub_interval_ms).max(RETENTION_INTERVAL_MIN);
+            let upkeep = self.disk.sleep(UPKEEP_INTERVAL.min(retention).min(scrub));
             futures_lite::future::or(self.lap_wanted.wait(), upkeep).await;
             if self.closing.get() || self.keeper.stopped().is_some() {
                 break;
@@ -46,6 +47,7 @@ impl<D: Disk> Directory<D> {
                 self.expire_producers();
             }
             self.upkeep_if_due();
+            self.scrub_if_due();
             match self.lap_if_needed().await {
                 Ok(true) => {}
                 // Whoever wants space asks again at once, and something else has to happen first.
@@ -104,22 +106,25 @@ impl<D: Disk> Directory<D> {
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
             let dirty =
                 self.dirty_bytes() > dirty_max || self.tail_memory.get() > self.settings.tail_memory_bytes;
-            let cut = {
+            let (cut, may_free) = {
                 let journal = self.journal.borrow();
+                let may_free = journal.needs_old || journal.used.len() > self.files_kept();
                 let half = journal.used.len() / 2;
-                match journal.used.get(half.saturating_sub(1)) {
+                let cut = match journal.used.get(half.saturating_sub(1)) {
                     _ if journal.needs_old => Some(FileSeq(0)),
-                    _ if dirty => journal.used.back().map(|(seq, _)| *seq),
-                    Some((seq, _)) if short && journal.used.len() > 1 => Some(*seq),
+                    _ if dirty => journal.used.back().map(|used| used.seq),
+                    Some(used) if short && journal.used.len() > 1 => Some(used.seq),
                     _ => None,
+                };
+                (cut, may_free)
+            };
+            // Early enough: what no log needs any more can go as soon as another file is begun.
+            let mut logs = cut.map(|cut| self.logs_pinning(cut)).unwrap_or_default();
+            if logs.is_empty() && (cut.is_none() || !may_free) {
+                logs = self.logs_to_seal();
+                if logs.is_empty() {
+                    return Ok(true);
                 }
-            };
-            let logs = match cut {
-                Some(cut) => self.logs_pinning(cut),
-                None => self.logs_to_seal(),
-            };
-            if logs.is_empty() && cut.is_none() {
-                return Ok(true);
             }
             let before = (self.available(), self.journal.borrow().needs_old);
             self.lap(logs, cut).await?;
@@ -372,23 +377,20 @@ impl<D: Disk> Directory<D> {
                 encode_older(&journal.rescues)
             };
             let entry = Entry { position: self.shard_count, ..Entry::control(EntryKind::OldDone) };
-            if self.commit_control(entry, rescues).await.is_ok() {
+            // Twice: who cannot read it would ask for files that are in other use by then.
+            let (first, second) =
+                (self.commit_control(entry, rescues.clone()), self.commit_control(entry, rescues));
+            if let (Ok(()), Ok(())) = futures_lite::future::zip(first, second).await {
                 self.keeper.old_done();
             }
         }
-        let mut journal = self.journal.borrow_mut();
-        while journal.used.len() > 1 {
-            let needed =
-                journal.used.front().is_some_and(|(seq, _)| oldest.is_some_and(|oldest| oldest <= *seq));
-            if needed {
-                break;
-            }
-            if let Some((_, file)) = journal.used.pop_front() {
-                self.keeper.free(file);
-            }
+        while self.journal.borrow().used.len() > self.files_kept() {
+            let mut journal = self.journal.borrow_mut();
+            let is_free = |used: &mut UsedFile| oldest.is_none_or(|oldest| oldest > used.seq);
+            let Some(freed) = journal.used.pop_front_if(is_free) else { break };
+            EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
+            self.keeper.free(freed.file);
         }
-        EngineStats::set(&self.stats.journal_files_used, journal.used.len() as u64);
-        drop(journal);
         self.space_freed.set();
         self.commit_wanted.set();
     }

@@ -39,7 +39,7 @@ fn check(input: &[u8]) -> u64 {
         bytes_max: [1, 300, 3000, 1 << 20][usize::from(flags >> 1) % 4],
         first_batch_whole: flags & 1 == 0,
     };
-    2 + STORED.live(&files, Change::Damage, reader)
+    2 + STORED.live(&files, Change::Index, reader)
 }
 
 /// The engine's own, none, and some that lie.

@@ -196,7 +196,7 @@ keys! {
         "log.retention.hours" log_retention_hours: i32 = 168, Any, Now; "The same in hours."
         "log.retention.bytes" log_retention_bytes: i64 = -1, Any, Now; "Bytes kept of a partition; -1 is no limit."
         "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Range(1, I64), Now; "How often retention looks."
-        "log.initial.task.delay.ms" log_initial_task_delay_ms: i64 = 30_000, Range(0, I64), Now; "How long after the start retention looks for the first time."
+        "log.initial.task.delay.ms" log_initial_task_delay_ms: i64 = 30_000, Range(0, I64), Now; "How long after the start retention looks for the first time, and segments begin to be read for rot."
         "log.segment.delete.delay.ms" log_segment_delete_delay_ms: i64 = 60_000, Range(0, I64), Now; "How long the file of a deleted segment stays."
         "log.cleaner.delete.retention.ms" log_cleaner_delete_retention_ms: i64 = 24 * HOUR_MS, Range(0, I64), Later; "How long tombstones stay."
         "log.cleaner.min.compaction.lag.ms" log_cleaner_min_compaction_lag_ms: i64 = 0, Range(0, I64), Later; "Age before which records are not compacted."
@@ -237,6 +237,8 @@ keys! {
         "thalweg.commit.bytes.max" thalweg_commit_bytes_max: usize = 4 << 20, Range(64 << 10, 8 << 20), Now; "Records in one commit of the journal."
         "thalweg.large.run.bytes" thalweg_large_run_bytes: u64 = 256 << 10, Range(64 << 10, 64 << 20), Now; "A partition that has more than this to commit writes straight to its segment."
         "thalweg.write.back.bytes.per.s" thalweg_write_back_bytes_per_s: u64 = 256 << 20, Range(0, I64), Now; "Bound of write-back on each core while the journal has room; 0 is none."
+        "thalweg.scrub.bytes.per.s" thalweg_scrub_bytes_per_s: u64 = 16 << 20, Range(0, I64), Now; "Bytes of segments that each core reads in a second, beside its work, to find rot before a reader does; 0 is not at all."
+        "thalweg.scrub.interval.ms" thalweg_scrub_interval_ms: u64 = 7 * 24 * HOUR_MS as u64, Range(1, I64), Now; "From the start of one pass through all segments to that of the next; a pass that takes longer is followed by the next one. The first one begins log.initial.task.delay.ms after the start."
         "thalweg.spin.us" thalweg_spin_us: u64 = 0, Range(0, 1000), Now; "How long an idle core looks for work before it sleeps."
         "thalweg.allow.cow" thalweg_allow_cow: bool = false, Any, Now; "Start on a file system that copies on write, where each write costs more and space can run out under reserved blocks."
     }

@@ -87,6 +87,14 @@ metric_table! {
     Counter "thalweg_segments_removed_total" "Segments that expired or lay below a raised log start.", |shard, out| out.value(&[], shard.engine.segments_removed_total.load(Relaxed));
     Counter "thalweg_removed_bytes_total" "Bytes of those segments.", |shard, out| out.value(&[], shard.engine.removed_bytes_total.load(Relaxed));
     Counter "thalweg_read_bytes_total" "Bytes read from segments.", |shard, out| out.value(&[], shard.engine.read_bytes_total.load(Relaxed));
+    Counter "thalweg_rot_found_total" "Logs fenced because stored bytes did not check, whoever read them.", |shard, out| out.value(&[], shard.engine.rot_found_total.load(Relaxed));
+    Counter "thalweg_reads_repeated_total" "Places of segments that did not check and were read a second time: more of these than of logs fenced are bits that turn in memory or on the way.", |shard, out| out.value(&[], shard.engine.reads_repeated_total.load(Relaxed));
+    Counter "thalweg_indexes_rebuilt_total" "Indexes of segments that were missing or wrong, built anew.", |shard, out| out.value(&[], shard.engine.indexes_rebuilt_total.load(Relaxed));
+    Counter "thalweg_scrub_bytes_total" "Bytes of segments that the scrubber read.", |shard, out| out.value(&[], shard.engine.scrub_bytes_total.load(Relaxed));
+    Counter "thalweg_scrub_batches_total" "Batches that the scrubber found right.", |shard, out| out.value(&[], shard.engine.scrub_batches_total.load(Relaxed));
+    Counter "thalweg_scrub_passes_total" "Passes of the scrubber through all logs of a directory.", |shard, out| out.value(&[], shard.engine.scrub_passes_total.load(Relaxed));
+    Counter "thalweg_scrub_failures_total" "Segments that the scrubber could not read; the broker's log names them.", |shard, out| out.value(&[], shard.engine.scrub_failures_total.load(Relaxed));
+    Gauge "thalweg_scrub_pass_age_seconds" "Time since the scrubber had gone through every directory, by the one that is behind most; 0 before the first time.", |shard, out| scrub_age(shard, out);
     Counter "thalweg_cache_hits_total" "Pages found in the cache.", |shard, out| out.value(&[], shard.engine.cache_hits_total.load(Relaxed));
     Counter "thalweg_cache_misses_total" "Pages not found in the cache.", |shard, out| out.value(&[], shard.engine.cache_misses_total.load(Relaxed));
     Gauge "thalweg_partitions_online" "Logs served: partitions of topics, also internal ones, and the log of the metadata.", |shard, out| out.value(&[], shard.engine.logs_online.load(Relaxed));
@@ -106,8 +114,10 @@ pub fn reference() -> String {
          `GET /metrics` on `thalweg.http.listener` (127.0.0.1:9644) answers Prometheus' text format. Every metric has the label\n\
          `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work\n\
          and 503 once a log directory has stopped, `/ready` 200 while clients are served.\n\n\
-         Worth an alarm: `thalweg_directories_stopped`, `thalweg_partitions_offline` and `thalweg_panics_total` above 0, and\n\
-         `thalweg_unsynced_age_seconds` above what a client may wait.\n\n\
+         Worth an alarm: `thalweg_directories_stopped`, `thalweg_partitions_offline`, `thalweg_rot_found_total`,\n\
+         `thalweg_scrub_failures_total` and `thalweg_panics_total` above 0; `thalweg_reads_repeated_total` that grows;\n\
+         `thalweg_unsynced_age_seconds` above what a client may wait; and `thalweg_scrub_pass_age_seconds` above twice\n\
+         `thalweg.scrub.interval.ms`: the disk holds more than the scrubber's rate goes through in that time.\n\n\
          | metric | kind | meaning |\n|--|--|--|\n| `thalweg_build_info` | gauge | The version that runs, as a label. |\n",
     );
     for metric in METRICS {
@@ -180,6 +190,12 @@ fn memory_limits(shard: &ShardMetrics, out: &mut Samples<'_>) {
 fn unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {
     let since_ms = shard.engine.unsynced_since_ms.load(Relaxed);
     let age_ms = if since_ms == 0 { 0 } else { out.now_ms.saturating_sub(since_ms) };
+    out.value(&[], age_ms as f64 / 1e3);
+}
+
+fn scrub_age(shard: &ShardMetrics, out: &mut Samples<'_>) {
+    let passed_ms = shard.engine.scrub_passed_ms.load(Relaxed);
+    let age_ms = if passed_ms == 0 { 0 } else { out.now_ms.saturating_sub(passed_ms) };
     out.value(&[], age_ms as f64 / 1e3);
 }
 

@@ -16,7 +16,7 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Disk, DiskFile, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
@@ -64,6 +64,7 @@ struct Inner {
     faults: RefCell<Faults>,
     steps: Cell<u64>,
     handle_next: Cell<u64>,
+    garbled: Cell<u64>,
     computing: Cell<u64>,
     computing_most: Cell<u64>,
     begun: Instant,
@@ -86,6 +87,7 @@ impl SimDisk {
             faults: RefCell::default(),
             steps: Cell::new(0),
             handle_next: Cell::new(1),
+            garbled: Cell::default(),
             computing: Cell::default(),
             computing_most: Cell::default(),
             begun: Instant::now(),
@@ -171,6 +173,11 @@ impl SimDisk {
         if let Ok(file) = inode.and_then(|inode| world.file(inode)) {
             file.flip(at, bit);
         }
+    }
+
+    /// The next so many reads of open files come with a bit turned on their way; the medium is well.
+    pub fn garble_reads(&self, count: u64) {
+        self.0.garbled.set(count);
     }
 
     /// Takes a file away, between lives.
@@ -289,13 +296,21 @@ impl Disk for SimDisk {
         Ok(SimFile { disk: self.clone(), inode, handle })
     }
 
-    async fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+    async fn list(&self, path: &Path) -> io::Result<Names> {
         self.request(20, |world| {
             let inode = world.find(path)?;
             let names = world.names(inode)?;
             Ok(names.iter().map(|(name, inode)| (name.clone(), world.is_directory(*inode))).collect())
         })
         .await
+    }
+
+    async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
+        let mut lists = Vec::with_capacity(paths.len());
+        for path in &paths {
+            lists.push(self.list(path).await);
+        }
+        lists
     }
 
     async fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -448,7 +463,13 @@ impl DiskFile for SimFile {
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        found.await.map(Bytes::from)
+        let mut found = found.await?;
+        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
+        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
+            *byte ^= 8;
+            self.disk.0.garbled.set(garbled - 1);
+        }
+        Ok(Bytes::from(found))
     }
 
     async fn sync(&self) -> io::Result<()> {

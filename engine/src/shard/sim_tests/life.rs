@@ -112,6 +112,7 @@ fn random_settings(random: &mut Random) -> EngineSettings {
         retention_check_ms: 2_000,
         retention_delay_ms: random.below(2) * 2_000,
         open_files_max: [4, 100][random.below(2) as usize],
+        ..EngineSettings::default()
     }
 }
 

@@ -8,6 +8,8 @@ mod life;
 mod lookups;
 mod model;
 mod order;
+mod panics;
+mod sweep;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
 use crate::log::LogIdentity;

@@ -1,0 +1,150 @@
+//! Pages of segment files: out of the cache, or from the device, several at once and ahead of their readers.
+
+use super::cursor::Trouble;
+use super::directory::{Directory, SharedLog};
+use super::signal::Done;
+use super::stats::EngineStats;
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, Page, PageKey, aligned_down, aligned_up};
+use crate::log::PartitionLog;
+use crate::segment::Stage;
+use crate::units::{FilePos, Offset};
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Unit of reading and caching.
+pub(super) const PAGE_BYTES: u64 = 256 << 10;
+/// Pages fetched ahead of a reader that goes through a log.
+const PAGES_AHEAD: u64 = 4;
+
+/// A page on its way from the device; several readers may wait for it.
+#[derive(Default)]
+pub(crate) struct PageRead {
+    done: Done,
+    outcome: RefCell<Option<Result<Page, io::ErrorKind>>>,
+}
+
+impl<D: Disk> Directory<D> {
+    /// Starts reading all pages of a range that lie below memory, so that they come at once.
+    pub(super) fn start_pages(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        start: FilePos,
+        end: FilePos,
+    ) -> Result<(), Trouble> {
+        let disk_end = {
+            let log = log.borrow();
+            let segment = log.segment(base).ok_or(Trouble::Gone)?;
+            end.min(segment.tail.memory_start())
+        };
+        if start < disk_end {
+            let pages = start.as_u64() / PAGE_BYTES..disk_end.as_u64().div_ceil(PAGE_BYTES);
+            for page in pages.skip(1) {
+                self.start_page(log, base, page);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn fetch_ahead(self: &Rc<Self>, log: &SharedLog, base: Offset, from: FilePos) {
+        let end = match log.borrow().segment(base) {
+            Some(segment) => segment.tail.memory_start().as_u64(),
+            None => return,
+        };
+        let first = from.as_u64().div_ceil(PAGE_BYTES);
+        for page in (first..first + PAGES_AHEAD).take_while(|page| page * PAGE_BYTES < end) {
+            self.start_page(log, base, page);
+        }
+    }
+
+    /// The next readers of these bytes ask the device again.
+    pub(super) fn forget_pages(&self, log: &SharedLog, base: Offset, range: Range<FilePos>) {
+        let number = log.borrow().segment(base).map(|segment| segment.number);
+        let Some(segment) = number else { return };
+        let mut cache = self.cache.borrow_mut();
+        for page in range.start.as_u64() / PAGE_BYTES..range.end.as_u64().div_ceil(PAGE_BYTES) {
+            cache.forget(PageKey { segment, page });
+        }
+        EngineStats::set(&self.stats.cache_bytes, cache.bytes() as u64);
+    }
+
+    /// The page's key, and how much of it the file holds.
+    fn page_extent(log: &PartitionLog, base: Offset, page: u64) -> Option<(PageKey, usize)> {
+        let segment = log.segment(base)?;
+        let written = segment.tail.written_end().as_u64();
+        let file_end =
+            if segment.stage == Stage::Sealed { aligned_up(written) } else { aligned_down(written) };
+        let bytes = file_end.saturating_sub(page * PAGE_BYTES).min(PAGE_BYTES) as usize;
+        Some((PageKey { segment: segment.number, page }, bytes))
+    }
+
+    fn start_page(self: &Rc<Self>, log: &SharedLog, base: Offset, page: u64) -> Option<Rc<PageRead>> {
+        let (key, bytes) = Self::page_extent(&log.borrow(), base, page).filter(|(_, bytes)| *bytes > 0)?;
+        if self.cache.borrow().holds(key, data_bytes(&log.borrow(), base, page, bytes)) {
+            return None;
+        }
+        if let Some(running) = self.pages_coming.borrow().get(&key) {
+            return Some(Rc::clone(running));
+        }
+        let read = Rc::new(PageRead::default());
+        self.pages_coming.borrow_mut().insert(key, Rc::clone(&read));
+        let (directory, log, coming) = (Rc::clone(self), Rc::clone(log), Rc::clone(&read));
+        self.disk.spawn(false, async move {
+            let outcome = directory.read_page(&log, base, page, bytes).await;
+            if let Ok(found) = &outcome {
+                let mut cache = directory.cache.borrow_mut();
+                cache.insert(key, found.clone());
+                EngineStats::set(&directory.stats.cache_bytes, cache.bytes() as u64);
+            }
+            directory.pages_coming.borrow_mut().remove(&key);
+            *coming.outcome.borrow_mut() = Some(outcome.map_err(|error| error.kind()));
+            coming.done.set();
+        });
+        Some(read)
+    }
+
+    async fn read_page(&self, log: &SharedLog, base: Offset, page: u64, bytes: usize) -> io::Result<Page> {
+        let file = self.segment_file(log, base, false).await?;
+        let found = file.read(page * PAGE_BYTES, bytes.next_multiple_of(BLOCK_BYTES)).await?;
+        EngineStats::add(&self.stats.read_bytes_total, found.len() as u64);
+        let length = found.len().min(bytes);
+        Ok(Page::unchecked(found.slice(..length)))
+    }
+
+    /// The page, with all the data that a reader may want of it.
+    pub(super) async fn page(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        page: u64,
+    ) -> Result<Page, Trouble> {
+        for _ in 0..3 {
+            let (key, bytes) = Self::page_extent(&log.borrow(), base, page).ok_or(Trouble::Gone)?;
+            let wanted = data_bytes(&log.borrow(), base, page, bytes);
+            if let Some(found) = self.cache.borrow_mut().find(key, wanted) {
+                EngineStats::add(&self.stats.cache_hits_total, 1);
+                return Ok(found);
+            }
+            EngineStats::add(&self.stats.cache_misses_total, 1);
+            let Some(read) = self.start_page(log, base, page) else { continue };
+            read.done.wait().await;
+            let outcome = read.outcome.borrow().clone();
+            match outcome {
+                Some(Ok(found)) if found.bytes.len() >= wanted => return Ok(found),
+                Some(Err(_)) if log.borrow().segment(base).is_none() => return Err(Trouble::Gone),
+                Some(Err(kind)) => return Err(Trouble::Io(kind.into())),
+                Some(Ok(_)) | None => {}
+            }
+        }
+        let at = FilePos::new(page * PAGE_BYTES);
+        Err(Trouble::rot("the file is shorter than what was written to it".to_owned(), base, at, base))
+    }
+}
+
+/// Bytes of data that a reader may want of a page that has `bytes` in the file.
+fn data_bytes(log: &PartitionLog, base: Offset, page: u64, bytes: usize) -> usize {
+    let end = log.segment(base).map_or(0, |segment| segment.tail.durable_end().as_u64());
+    bytes.min(end.saturating_sub(page * PAGE_BYTES) as usize)
+}
