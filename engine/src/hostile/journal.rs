@@ -118,7 +118,8 @@ impl Forger {
             _ => {
                 self.end_commit();
                 self.is_sound = false;
-                self.head.sequence = if choice & 0x80 == 0 { self.head.sequence + 1 } else { choices.u64() };
+                self.head.sequence =
+                    if choice & 0x80 == 0 { self.head.sequence.wrapping_add(1) } else { choices.u64() };
             }
         }
     }
@@ -477,6 +478,24 @@ mod tests {
         for kind in [EntryKind::Data, EntryKind::Rest, EntryKind::Run] {
             lying(kind, vec![255; 200], |forger| forger.entries[1].0.position = u64::MAX);
         }
+    }
+
+    /// Found by fuzzing: the end of such a batch of a copied tail was computed with an overflow.
+    #[test]
+    fn a_batch_of_a_copied_tail_that_ends_before_it_begins_fences_its_log() {
+        let mut forger = Forger::new();
+        let (_, mut batch) = forger.append(1, 10);
+        batch[23..27].copy_from_slice(&(-1_i32).to_be_bytes());
+        forger.logs[1].is_live = true;
+        forger.push(EntryKind::State, 1, forger.state(1).encode());
+        forger.logs[1].bytes = batch;
+        forger.rest(1);
+        forger.end_commit();
+        let mut replay = Replay::new(NOW);
+        replay_files(&forger.files, &mut replay);
+        let outcome = replay.finish();
+        assert_eq!(outcome.logs.len(), 1);
+        assert!(outcome.logs[0].fault.is_some());
     }
 
     /// The first raise of its start would have ended the shard.

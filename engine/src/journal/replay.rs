@@ -5,7 +5,7 @@
 
 use super::codec::Take;
 use super::commit::{Commit, Entry, EntryKind, StartId};
-use super::state::{LogState, POSITION_MAX, SegmentState};
+use super::state::{LogState, OFFSET_MAX, POSITION_MAX, SegmentState};
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::io::aligned_down;
 use crate::log::Claim;
@@ -506,7 +506,8 @@ fn tail_batches(tail: &[u8], start: FilePos, first_batch: FilePos) -> Result<Vec
     let mut at = first_batch.as_u64().saturating_sub(start.as_u64()) as usize;
     while let Some(rest) = tail.get(at..).filter(|rest| !rest.is_empty()) {
         let header = BatchHeader::read(rest).map_err(|error| format!("{error} at {start}+{at}"))?;
-        let base = Offset::from_wire(header.base_offset).ok_or("an offset is negative")?;
+        let base = Offset::from_wire(header.base_offset).filter(|base| base.as_i64() <= OFFSET_MAX);
+        let base = base.filter(|_| header.last_offset_delta >= 0).ok_or("a batch has impossible offsets")?;
         let end = at + header.batch_bytes();
         batches.push(TailBatch {
             base,

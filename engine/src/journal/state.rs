@@ -9,7 +9,7 @@ use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 const VERSION: u8 = 1;
 /// No log comes to an offset or a position above these. What claims to is refused, so that sums with lengths and counts
 /// of one journal's bytes never overflow.
-const OFFSET_MAX: i64 = 1 << 62;
+pub(super) const OFFSET_MAX: i64 = 1 << 62;
 pub(super) const POSITION_MAX: u64 = 1 << 62;
 
 /// One segment of a log.
