@@ -241,7 +241,7 @@ impl Known {
     fn covers(&self, lost: u64, next: &Commit) -> bool {
         let is_of_table = match table_first(next) {
             Some(first) => lost >= first,
-            None => lost + 1 == next.head.sequence,
+            None => next.head.sequence.checked_sub(1) == Some(lost),
         };
         self.is_whole && self.in_table && is_of_table
     }
