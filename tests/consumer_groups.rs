@@ -456,6 +456,28 @@ fn offsets_of_a_deleted_topic_go_with_it_even_where_the_name_is_used_again() {
     assert_eq!(client.committed(&group, &kept, &[0])[0].0, 7);
 }
 
+/// The crash campaign found groups that read on where they had been in the topic before. Offsets are removed behind a
+/// deletion, and a kill in between leaves them for a while.
+#[test]
+fn offsets_of_an_earlier_topic_are_never_told_for_the_one_that_has_its_name_now() {
+    let mut broker = Broker::start();
+    let mut client = broker.client();
+    let (topic, group) = (fresh("again"), fresh("group"));
+    for round in 0..4 {
+        client.create_topic(&topic, 1);
+        find_coordinator(&mut client, &group);
+        assert_eq!(client.committed(&group, &topic, &[0])[0].0, -1, "round {round}");
+        assert_eq!(commit(&mut client, &group, (-1, ""), &topic, &[(0, 7)]), [code::NONE]);
+        assert_eq!(client.committed(&group, &topic, &[0])[0].0, 7);
+        assert_eq!(client.delete_topic(&topic), code::NONE);
+        if round % 2 == 1 {
+            broker.kill();
+            broker.start_again(None);
+            client = broker.client();
+        }
+    }
+}
+
 #[test]
 fn every_version_of_the_group_calls_is_answered() {
     let broker = Broker::shared();

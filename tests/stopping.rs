@@ -24,15 +24,6 @@ fn is_thalweg() -> bool {
     is_thalweg
 }
 
-/// Waits for a line of the log.
-fn wait_for_line(broker: &Broker, line: &str) {
-    let start = Instant::now();
-    while !broker.log_text().contains(line) {
-        assert!(start.elapsed() < Duration::from_secs(20), "no line {line:?} in {}", broker.log_text());
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Waits until joins of a group are taken.
 fn wait_for_coordinator(client: &mut Client, group: &str) {
     let start = Instant::now();
@@ -188,7 +179,7 @@ fn a_second_signal_ends_a_stop_that_takes_too_long() {
     let _unread = unread(&broker, &topic);
     thread::sleep(ANOTHER_BREATH); // so that the answer is under way
     broker.signal(Signal::TERM);
-    wait_for_line(&broker, "asked to stop");
+    broker.wait_for_line("asked to stop");
     // Who asks is told that no new work is taken, and new connections are refused.
     assert_eq!(get(http, "/ready").0, 503);
     assert_eq!(get(http, "/health").0, 200);

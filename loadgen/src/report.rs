@@ -168,6 +168,12 @@ fn write_group(out: &mut String, group: &GroupFigures) {
             let _ = writeln!(out, "    {example}");
         }
     }
+    if group.gone_back_offsets > 0 {
+        let _ = writeln!(out, "  {} committed offsets went back: FAULT", group.gone_back_offsets);
+        for example in &group.gone_back_examples {
+            let _ = writeln!(out, "    {example}");
+        }
+    }
     if group.overlaps > 0 {
         let _ = writeln!(out, "  {} times a partition got a reader while it had another", group.overlaps);
     }

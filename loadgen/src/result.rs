@@ -18,6 +18,8 @@ use crate::verify::Verdict;
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "thalweg-loadgen/1";
+/// Examples of commits that were lost, of all groups together.
+const GONE_BACK_MAX: usize = 5;
 
 /// Everything about one run.
 #[derive(Clone, Debug, Serialize)]
@@ -255,6 +257,12 @@ pub struct GroupFigures {
     pub missed_records: Option<u64>,
     /// The first few, in words.
     pub missed_examples: Vec<String>,
+    /// Offsets of each group whose commits were answered, by partition; -1: none.
+    pub committed_offsets: BTreeMap<String, Vec<i64>>,
+    /// Committed offsets that were told lower than a commit that had been answered.
+    pub gone_back_offsets: u64,
+    /// The first few, in words.
+    pub gone_back_examples: Vec<String>,
     /// How often a partition got a reader while it had another.
     pub overlaps: u64,
     /// Answers with an error, by API and Kafka's name.
@@ -282,6 +290,7 @@ impl GroupFigures {
     /// From the merged tally of all threads.
     pub fn new(
         tally: &group::Tally,
+        groups: &[group::Group],
         spec: &spec::Group,
         missed: Option<group::Missed>,
         elapsed: Duration,
@@ -295,6 +304,10 @@ impl GroupFigures {
             never_stable: figures.group_count - figures.settled.count(),
             time_to_stable: figures.settled.summary(),
         });
+        let committed =
+            groups.iter().map(|group| (group.name.clone(), group.committed.answered().to_vec())).collect();
+        let gone_back =
+            groups.iter().flat_map(|group| &group.committed.examples).take(GONE_BACK_MAX).cloned().collect();
         let errors =
             tally.errors.iter().map(|((api, code), count)| (format!("{api} {}", code_name(*code)), *count));
         Self {
@@ -317,6 +330,9 @@ impl GroupFigures {
             doubled_records: tally.doubled_records,
             missed_records: missed.as_ref().map(|missed| missed.records),
             missed_examples: missed.map(|missed| missed.examples).unwrap_or_default(),
+            committed_offsets: committed,
+            gone_back_offsets: groups.iter().map(|group| group.committed.gone_back).sum(),
+            gone_back_examples: gone_back,
             overlaps: tally.overlaps,
             errors: errors.collect(),
             lost_links: tally.lost_links,
@@ -355,9 +371,10 @@ impl RunResult {
     pub fn exit_status(&self) -> u8 {
         let refused = self.produce.as_ref().is_some_and(|produce| produce.refused_records > 0);
         let missed = self.group.as_ref().is_some_and(|group| group.missed_records.unwrap_or(0) > 0);
+        let gone_back = self.group.as_ref().is_some_and(|group| group.gone_back_offsets > 0);
         match &self.verdict {
             Some(verdict) if !verdict.is_good() => 3,
-            _ if missed => 3,
+            _ if missed || gone_back => 3,
             _ if !self.failures.is_empty() || refused => 1,
             _ => 0,
         }

@@ -1,6 +1,7 @@
 //! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
 
 use clap::Parser;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thalweg_engine::io::DmaDisk;
-use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover};
+use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover_without};
 use thalweg_engine::units::Timestamp;
 use thalweg_server::api::groups::Groups;
 use thalweg_server::args::{Arguments, environment};
@@ -113,7 +114,8 @@ fn hold_ports(config: &Config) -> Result<Ports, String> {
 fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
     let stop = watch_signals(log).map_err(|error| format!("signals cannot be taken: {error}"))?;
     let ground = ground::check(&config).map_err(|error| error.to_string())?;
-    let cluster_id = identity::open(&config).map_err(|error| error.to_string())?;
+    let who = identity::open(&config, &ground.absent).map_err(|error| error.to_string())?;
+    let (cluster_id, absent) = (who.cluster_id, who.absent);
     let shard_count = config.thalweg_cores.count();
     let memory = MemoryPlan::of(&config, ground.memory_bytes, shard_count)?;
     let settings = engine_settings(&config, memory, ground.files_max);
@@ -121,7 +123,11 @@ fn serve(config: Config, log: LogTarget, start: Instant) -> Result<(), String> {
     let ports = Mutex::new(hold_ports(&config)?);
     let paths = Paths::new(shard_count);
     let pulse = Pulse::start().map_err(|error| format!("no thread can be started: {error}"))?;
-    let recovered = recover_all(settings.clone(), shard_count, &pulse)?;
+    let recovered = recover_all(settings.clone(), absent, shard_count, &pulse)?;
+    for (at, reason) in &recovered.absent {
+        let directory = &config.log_dirs[*at];
+        tracing::error!(directory, reason, "a log directory cannot be used: its partitions are offline");
+    }
     for unknown in &recovered.unknown {
         tracing::warn!(directory = unknown, "no journal knows these partitions: kept aside, not served");
     }
@@ -181,12 +187,18 @@ fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Resu
 }
 
 /// Reads the journals on an executor of its own, before any shard runs.
-fn recover_all(settings: EngineSettings, shard_count: usize, pulse: &Pulse) -> Result<Recovered, String> {
+fn recover_all(
+    settings: EngineSettings,
+    absent: BTreeMap<usize, String>,
+    shard_count: usize,
+    pulse: &Pulse,
+) -> Result<Recovered, String> {
     run_core(pulse, "recovery", None, Duration::ZERO, async move {
         let disks: Vec<DmaDisk> = settings.directories.iter().cloned().map(DmaDisk::new).collect();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(since.map_or(0, |since| since.as_millis() as i64));
-        let recovered = recover(&disks, &settings, shard_count, now).await.map_err(|error| error.to_string());
+        let recovered = recover_without(&disks, &settings, absent, shard_count, now).await;
+        let recovered = recovered.map_err(|error| error.to_string());
         // Descriptors are closed through the ring, by the executor's next turns.
         glommio::timer::sleep(Duration::from_millis(10)).await;
         recovered
@@ -243,8 +255,39 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
         lead(&shard, &plan).await?;
     }
     shard.router.spawn("groups", Groups::run(Rc::clone(&shard)));
+    shard.router.spawn("the log directories' watch", watch_directories(Rc::clone(&shard), Arc::clone(&plan)));
     plan.stop.asked().await;
     stop_shard(&shard, &plan).await
+}
+
+/// How soon a log directory that stopped is told to everybody. Promises do not wait for it: no answer leaves once it has
+/// stopped.
+const DIRECTORIES_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
+
+/// Has everybody know when a log directory stops: whoever waits for its logs, and who asks where partitions are. The
+/// broker ends with the last one, as Kafka's does: it could answer nothing but errors.
+async fn watch_directories(shard: Rc<Shard>, plan: Arc<Plan>) {
+    let mut known = 0;
+    loop {
+        shard.router.sleep(DIRECTORIES_LOOKED_AT_EVERY).await;
+        let stopped = shard.engine.directories_stopped();
+        if stopped.len() == known {
+            continue;
+        }
+        known = stopped.len();
+        if known == shard.config.log_dirs.len() {
+            let reasons: Vec<String> = stopped.into_values().collect();
+            plan.fail(format!("no log directory works any more: {}", reasons.join("; ")));
+            return;
+        }
+        if shard.id.0 == 0 {
+            match Cluster::take_offline(&shard).await {
+                Ok(0) => {}
+                Ok(offline) => tracing::error!(offline, "partitions went offline with their log directory"),
+                Err(error) => tracing::warn!(%error, "clients are not told which partitions went offline"),
+            }
+        }
+    }
 }
 
 /// Shard 0 also opens the metadata log and the doors.

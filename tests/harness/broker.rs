@@ -99,6 +99,13 @@ impl Broker {
     /// # Panics
     /// If it does not get ready.
     pub fn with_sources(settings: &[(&str, &str)], sources: Sources) -> Self {
+        let mut broker = Self::prepared(settings, sources);
+        broker.start_again(None);
+        broker
+    }
+
+    /// A broker that has not been started yet: whoever wants to can lay out its data directory first.
+    pub fn prepared(settings: &[(&str, &str)], sources: Sources) -> Self {
         let against = Against::chosen();
         let scratch = Scratch::new("broker");
         let log = scratch.path().join("server.log");
@@ -110,9 +117,7 @@ impl Broker {
             ports.iter().fold(value.to_string(), |value, (word, port)| value.replace(word, port))
         };
         all.extend(settings.iter().map(|&(key, value)| (key.to_string(), filled(value))));
-        let mut broker = Self { against, scratch, port, settings: all, sources, child: None, log };
-        broker.start_again(None);
-        broker
+        Self { against, scratch, port, settings: all, sources, child: None, log }
     }
 
     /// The broker with default settings that all tests of this process share. Never stop or kill it.
@@ -130,6 +135,15 @@ impl Broker {
     /// # Panics
     /// If it runs already or does not get ready.
     pub fn start_again(&mut self, cores: Option<&str>) -> Duration {
+        let begun = self.begin(cores);
+        self.wait_until_ready(begun)
+    }
+
+    /// Starts the process and does not wait for it; returns when that was.
+    ///
+    /// # Panics
+    /// If it runs already.
+    pub fn begin(&mut self, cores: Option<&str>) -> Instant {
         assert!(self.child.is_none(), "the broker runs already");
         let command = match &self.against {
             Against::Thalweg => self.thalweg(cores),
@@ -137,20 +151,79 @@ impl Broker {
         };
         let begun = Instant::now(); // not before: the first command builds the broker
         let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        follow(child.stdout.take().expect("a pipe"), &self.log);
-        follow(child.stderr.take().expect("a pipe"), &self.log);
+        drop(follow(child.stdout.take().expect("a pipe"), &self.log));
+        drop(follow(child.stderr.take().expect("a pipe"), &self.log));
         self.child = Some(child);
+        begun
+    }
+
+    /// Waits until the process that was started answers; returns how long that took since `begun`.
+    ///
+    /// # Panics
+    /// If it ends or does not answer within a minute.
+    pub fn wait_until_ready(&mut self, begun: Instant) -> Duration {
+        let ready = self.ready_or_ended(begun);
+        ready.unwrap_or_else(|ended| {
+            panic!("the broker ended with {ended:?} instead of getting ready\n{}", self.log_tail())
+        })
+    }
+
+    /// Waits until the process that was started answers, or ends by itself; returns how long the first took.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// If it does neither within a minute.
+    pub fn ready_or_ended(&mut self, begun: Instant) -> Result<Duration, ExitStatus> {
         while !self.answers() {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(
-                ended.is_none(),
-                "the broker ended with {ended:?} instead of getting ready\n{}",
-                self.log_tail()
-            );
+            if let Some(ended) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                self.child = None;
+                return Err(ended);
+            }
             assert!(begun.elapsed() < READY_WITHIN, "not ready within {READY_WITHIN:?}\n{}", self.log_tail());
             thread::sleep(Duration::from_millis(20));
         }
-        begun.elapsed()
+        Ok(begun.elapsed())
+    }
+
+    /// Starts the stopped or killed broker, which must refuse: the log of that start.
+    ///
+    /// # Panics
+    /// If it runs, or does not end with code 1.
+    pub fn start_refused(&mut self) -> String {
+        assert!(self.child.is_none(), "the broker runs already");
+        let before = self.log_text().len();
+        let command = self.thalweg(None);
+        let mut child = process::spawn(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let readers = [
+            follow(child.stdout.take().expect("a pipe"), &self.log),
+            follow(child.stderr.take().expect("a pipe"), &self.log),
+        ];
+        self.child = Some(child);
+        let status = self.wait_for_end();
+        readers.into_iter().for_each(|reader| reader.join().expect("a log can be read"));
+        let log = self.log_text().split_off(before);
+        assert_eq!(status.code(), Some(1), "{log}");
+        log
+    }
+
+    /// Gives the broker another value of a setting, from its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_string(), value.to_string()));
+    }
+
+    /// Waits until the broker has logged this.
+    ///
+    /// # Panics
+    /// If it does not within 20 seconds.
+    pub fn wait_for_line(&self, line: &str) {
+        let start = Instant::now();
+        while !self.log_text().contains(line) {
+            assert!(start.elapsed() < STOP_WITHIN, "no line {line:?} in {}", self.log_text());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGTERM; the broker must end cleanly with exit code 0.
@@ -258,6 +331,16 @@ impl Broker {
         logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
         logs.sort();
         logs
+    }
+
+    /// The directory of everything that belongs to this broker: data, log, settings.
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Its directory stays when this value goes.
+    pub fn keep(&mut self) {
+        self.scratch.keep();
     }
 
     /// What the tests run against.
@@ -376,7 +459,7 @@ fn tail_of(text: &str, start: usize) -> String {
 }
 
 /// Copies a pipe into the log file until it ends.
-fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) {
+fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) -> thread::JoinHandle<()> {
     let mut file = File::options().create(true).append(true).open(log).expect("the log can be written");
     thread::spawn(move || {
         let mut buffer = [0; 8192];
@@ -385,7 +468,7 @@ fn follow(mut pipe: impl io::Read + Send + 'static, log: &Path) {
                 return;
             }
         }
-    });
+    })
 }
 
 /// `target/<profile>/thalweg`, built.

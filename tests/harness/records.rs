@@ -231,10 +231,29 @@ pub fn zeros(codec: Codec, unfolded_bytes: usize) -> Bytes {
 pub fn decode(bytes: &Bytes) -> Vec<Record> {
     let mut records = Vec::new();
     for batch in batches(bytes) {
-        let set = RecordBatchDecoder::decode(&mut batch.clone()).expect("a stored batch decodes");
+        let set = RecordBatchDecoder::decode(&mut batch.clone()).unwrap_or_else(|error| {
+            let (base, bytes) = (i64::from_be_bytes(field(&batch, 0)), batch.len());
+            let zeros = longest_zeros(&batch);
+            panic!(
+                "the stored batch at offset {base} does not decode: {error}; {bytes} B, zeros at {zeros:?}"
+            )
+        });
         records.extend(set.records);
     }
     records
+}
+
+/// The longest stretch of zeros: what a disk lost mostly is one.
+fn longest_zeros(bytes: &[u8]) -> std::ops::Range<usize> {
+    let (mut longest, mut start) = (0..0, 0);
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte != 0 {
+            start = at + 1;
+        } else if at + 1 - start > longest.len() {
+            longest = start..at + 1;
+        }
+    }
+    longest
 }
 
 /// The whole batches in the bytes, each as stored.

@@ -5,14 +5,17 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process, thread};
 
-/// `target/<profile>` of this build, found from the running test binary (`target/<profile>/deps/all-...`).
+/// `target/<profile>` of this build, found from the running binary: a test's (`target/<profile>/deps/all-...`) or a program's.
 ///
 /// # Panics
-/// If the test binary does not lie in a cargo target directory.
+/// If the binary does not lie in a cargo target directory.
 pub fn profile_dir() -> PathBuf {
-    let binary = env::current_exe().expect("the running test binary has a path");
-    let deps = binary.parent().expect("a binary lies in a folder");
-    deps.parent().expect("deps lies in the profile's folder").to_path_buf()
+    let binary = env::current_exe().expect("the running binary has a path");
+    let folder = binary.parent().expect("a binary lies in a folder");
+    if !folder.ends_with("deps") {
+        return folder.to_path_buf();
+    }
+    folder.parent().expect("deps lies in the profile's folder").to_path_buf()
 }
 
 /// `target` of this build.
@@ -45,9 +48,9 @@ pub fn client_cache() -> PathBuf {
     cache
 }
 
-/// A fresh directory; removed on drop, kept when the test failed.
+/// A fresh directory; removed on drop, kept when the test failed or somebody asked for it.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch(PathBuf, bool);
 
 impl Scratch {
     /// Makes `target/test-data/<pid>/<n>-<name>`.
@@ -62,7 +65,12 @@ impl Scratch {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = root.join(process::id().to_string()).join(format!("{number}-{name}"));
         fs::create_dir_all(&path).expect("the test's directory can be made");
-        Self(path)
+        Self(path, false)
+    }
+
+    /// It stays when this value goes.
+    pub fn keep(&mut self) {
+        self.1 = true;
     }
 
     /// The directory.
@@ -73,7 +81,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() || self.1 {
             eprintln!("kept for a look: {}", self.0.display());
         } else {
             let _ = fs::remove_dir_all(&self.0);

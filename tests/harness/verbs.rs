@@ -24,7 +24,7 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Record;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use std::{process, thread};
+use std::{io, process, thread};
 use uuid::Uuid;
 
 /// Error codes that the tests name.
@@ -35,6 +35,7 @@ pub mod code {
     pub const OFFSET_OUT_OF_RANGE: i16 = 1;
     pub const CORRUPT_MESSAGE: i16 = 2;
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub const LEADER_NOT_AVAILABLE: i16 = 5;
     pub const MESSAGE_TOO_LARGE: i16 = 10;
     /// Loading, not available, not here: asked again.
     pub const COORDINATOR_COMES: [i16; 3] = [14, 15, 16];
@@ -54,6 +55,7 @@ pub mod code {
     pub const POLICY_VIOLATION: i16 = 44;
     pub const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
     pub const INVALID_PRODUCER_EPOCH: i16 = 47;
+    pub const KAFKA_STORAGE_ERROR: i16 = 56;
     pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
     pub const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
     pub const FENCED_LEADER_EPOCH: i16 = 74;
@@ -105,6 +107,19 @@ pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
         .with_session_id(0)
         .with_session_epoch(-1)
         .with_topics(vec![topic])
+}
+
+/// A CreateTopics request for one topic.
+fn create_request(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateTopicsRequest {
+    let configs = configs.iter().map(|&(key, value)| {
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+    });
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(-1)
+        .with_configs(configs.collect());
+    CreateTopicsRequest::default().with_timeout_ms(20_000).with_topics(vec![topic])
 }
 
 impl Client {
@@ -159,17 +174,17 @@ impl Client {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> (i16, Option<StrBytes>) {
-        let configs = configs.iter().map(|&(key, value)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        });
-        let topic = CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(-1)
-            .with_configs(configs.collect());
-        let request = CreateTopicsRequest::default().with_timeout_ms(20_000).with_topics(vec![topic]);
-        let answer = self.call(7, &request);
+        let answer = self.call(7, &create_request(name, partitions, configs));
         (answer.topics[0].error_code, answer.topics[0].error_message.clone())
+    }
+
+    /// Asks for a topic with the default settings; its error code and id.
+    ///
+    /// # Errors
+    /// If the connection breaks: nobody knows whether the topic is there.
+    pub fn make_topic(&mut self, name: &str, partitions: i32) -> io::Result<(i16, Uuid)> {
+        let answer = self.try_call(7, &create_request(name, partitions, &[]))?;
+        Ok((answer.topics[0].error_code, answer.topics[0].topic_id))
     }
 
     /// Sets one config of a topic.
@@ -188,18 +203,40 @@ impl Client {
     }
 
     /// Deletes a topic; the answer is its error code.
+    ///
+    /// # Panics
+    /// If the connection breaks.
     pub fn delete_topic(&mut self, name: &str) -> i16 {
+        self.remove_topic(name).unwrap_or_else(|error| panic!("deleting {name}: {error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// If the connection breaks: nobody knows whether the topic is there.
+    pub fn remove_topic(&mut self, name: &str) -> io::Result<i16> {
         let topic = DeleteTopicState::default().with_name(Some(topic_name(name)));
         let request = DeleteTopicsRequest::default().with_timeout_ms(20_000).with_topics(vec![topic]);
-        self.call(6, &request).responses[0].error_code
+        Ok(self.try_call(6, &request)?.responses[0].error_code)
     }
 
     /// What Metadata says of one topic, without creating it.
+    ///
+    /// # Panics
+    /// If the connection breaks.
     pub fn metadata(&mut self, name: &str) -> MetadataResponseTopic {
+        self.try_metadata(name).unwrap_or_else(|error| panic!("metadata of {name}: {error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn try_metadata(&mut self, name: &str) -> io::Result<MetadataResponseTopic> {
         let topic = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
         let request =
             MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        self.call(12, &request).topics.remove(0)
+        Ok(self.try_call(12, &request)?.topics.remove(0))
     }
 
     /// Produces one batch with acks=all; the whole answer for its partition.

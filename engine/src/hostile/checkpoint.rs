@@ -91,7 +91,7 @@ pub fn checkpoint_seeds() -> Vec<Vec<u8>> {
     }
     let elder = (StartId { counter: 3, random: [1; 16] }, 1, 77);
     let files = (0..5).map(|number| JournalFile { number, bytes: 1 << 26 }).collect();
-    let manifest = Manifest { start_counter: 12, files }.encode();
+    let manifest = Manifest { start_counter: 12, files, ..Manifest::default() }.encode();
     let with = |choice: u8, bytes: &[u8]| [&[choice], bytes].concat();
     vec![
         with(0, &empty.encode()),

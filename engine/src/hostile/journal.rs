@@ -180,9 +180,13 @@ impl Forger {
     fn entry(&mut self, kind: EntryKind, lies: u8, choices: &mut Choices<'_>) {
         let choice = choices.u8();
         let log = choice % LOGS;
-        // A table's entry where no table is.
-        let is_stray = kind == EntryKind::State && choice & 0x80 != 0;
-        let kind = if is_stray { EntryKind::TableState } else { kind };
+        // A table's entry where no table is, and a ceiling.
+        let stray = match kind {
+            EntryKind::State if choice & 0x80 != 0 => Some(EntryKind::TableState),
+            EntryKind::Roll if choice & 0x80 != 0 => Some(EntryKind::Ceiling),
+            _ => None,
+        };
+        let (is_stray, kind) = (stray.is_some(), stray.unwrap_or(kind));
         if lies == 0 && !is_stray {
             return self.honest(kind, log, choices);
         }

@@ -4,7 +4,8 @@ use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -89,6 +90,23 @@ async fn lock(file: &DmaFile) -> io::Result<()> {
     }
 }
 
+/// The new content is written over the file before the last one, whose blocks are there, and both names are exchanged:
+/// that works on a disk without a free block, which must not forbid a start.
+fn replace_durably(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = std::fs::File::options().create(true).truncate(false).write(true).open(temporary)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()?;
+    let exchanged = renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE);
+    match exchanged {
+        Ok(()) => {}
+        // The first time there is nothing to exchange with; some file systems cannot do it at all.
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => std::fs::rename(temporary, path)?,
+        Err(error) => return Err(error.into()),
+    }
+    path.parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
+}
+
 fn io_error<T>(error: glommio::GlommioError<T>) -> io::Error {
     error.into()
 }
@@ -169,18 +187,21 @@ impl Disk for DmaDisk {
         self.blocking(path, move |path| {
             let mut temporary = path.clone().into_os_string();
             temporary.push(".new");
+            let temporary = PathBuf::from(temporary);
+            if durable {
+                return replace_durably(&path, &temporary, &bytes);
+            }
             let mut file = std::fs::File::create(&temporary)?;
             file.write_all(&bytes)?;
-            if durable {
-                file.sync_all()?;
-            }
-            std::fs::rename(&temporary, &path)?;
-            match path.parent() {
-                Some(parent) if durable => std::fs::File::open(parent)?.sync_all(),
-                _ => Ok(()),
-            }
+            std::fs::rename(&temporary, &path)
         })
         .await
+    }
+
+    async fn free_bytes(&self) -> io::Result<u64> {
+        let room =
+            |path: PathBuf| Ok(rustix::fs::statvfs(path).map(|found| found.f_bavail * found.f_frsize)?);
+        self.blocking(Path::new(""), room).await
     }
 
     async fn sleep(&self, duration: Duration) {

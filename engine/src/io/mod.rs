@@ -28,6 +28,17 @@ pub const BLOCK_BYTES: usize = 4096;
 /// The largest single read or write handed to the device; larger ones are cut.
 pub const IO_BYTES_MAX: usize = 1 << 20;
 
+/// The disk has no room, or the process none of its quota: nothing is broken.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The process has no descriptors or no memory for a request, or a lock was not given up: nothing is said of the disk.
+pub(crate) fn is_own_limit(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock)
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -66,13 +77,16 @@ pub trait Disk: Clone + 'static {
     fn remove_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Reads a small file whole; `bytes_max` bounds it.
     fn read_small(&self, path: &Path, bytes_max: usize) -> impl Future<Output = io::Result<Vec<u8>>>;
-    /// Replaces a small file atomically: temporary file, sync, rename, and with `durable` the directory's sync.
+    /// Replaces a small file atomically: temporary file, sync, rename, and with `durable` the directory's sync. A durable
+    /// one of about the same length needs no free block from its second time on, where the file system can exchange names.
     fn replace_small(
         &self,
         path: &Path,
         bytes: Vec<u8>,
         durable: bool,
     ) -> impl Future<Output = io::Result<()>>;
+    /// Bytes that this process may still take on the directory's file system.
+    fn free_bytes(&self) -> impl Future<Output = io::Result<u64>>;
     /// Sleeps on the executor's clock.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
     /// The executor's clock.

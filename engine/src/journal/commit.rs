@@ -73,10 +73,13 @@ pub(crate) enum EntryKind {
     /// One log's state in the table that a file begins with: what stands before that file says the same, so that one which
     /// does not check is no loss to who read that. `position` is the sequence of the table's first commit.
     TableState = 13,
+    /// Offsets below `offset_end` may be given out before their sync: whatever of them is missing at the next start, they
+    /// are not given out again. 0 takes that back.
+    Ceiling = 14,
 }
 
 impl EntryKind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Data,
         Self::Run,
         Self::Rest,
@@ -90,6 +93,7 @@ impl EntryKind {
         Self::OldDone,
         Self::Fence,
         Self::TableState,
+        Self::Ceiling,
     ];
 
     fn read(raw: u8) -> Option<Self> {

@@ -4,7 +4,7 @@
 
 use super::codec::{Put, Take};
 
-const MAGIC: &[u8; 8] = b"TWMANIF1";
+const MAGIC: &[u8; 8] = b"TWMANIF2";
 /// A manifest names at most this many files.
 const FILES_MAX: usize = 65_536;
 
@@ -28,13 +28,16 @@ impl JournalFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) start_counter: u64,
+    /// The newest start whose journals held a first table, synced, before it served anybody: a directory where none of
+    /// them is as new holds an older copy of its journals.
+    pub(crate) served_counter: u64,
     pub(crate) files: Vec<JournalFile>,
 }
 
 impl Manifest {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Put::default();
-        out.bytes(MAGIC).u64(self.start_counter).u32(self.files.len() as u32);
+        out.bytes(MAGIC).u64(self.start_counter).u64(self.served_counter).u32(self.files.len() as u32);
         for file in &self.files {
             out.u32(file.number).u64(file.bytes);
         }
@@ -53,7 +56,7 @@ impl Manifest {
         if take.array::<8>()? != *MAGIC {
             return None;
         }
-        let start_counter = take.u64()?;
+        let (start_counter, served_counter) = (take.u64()?, take.u64()?);
         let count = take.count(12).filter(|count| *count <= FILES_MAX)?;
         let mut files = Vec::with_capacity(count);
         for _ in 0..count {
@@ -61,7 +64,7 @@ impl Manifest {
         }
         // A number is left for the next file.
         let is_sound = take.0.is_empty() && files.iter().all(|file| file.number < u32::MAX);
-        is_sound.then_some(Self { start_counter, files })
+        is_sound.then_some(Self { start_counter, served_counter, files })
     }
 
     /// The number for a new file.
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_and_one_that_is_cut_or_changed_does_not() {
         let files = (0..5).map(|number| JournalFile { number, bytes: 1 << 26 }).collect();
-        let manifest = Manifest { start_counter: 12, files };
+        let manifest = Manifest { start_counter: 12, served_counter: 11, files };
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Some(manifest.clone()));
         assert_eq!(manifest.number_next(), 5);

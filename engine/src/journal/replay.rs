@@ -226,6 +226,12 @@ impl Recovering {
                 self.fail(&String::from_utf8_lossy(payload));
                 Ok(())
             }
+            EntryKind::Ceiling => {
+                let end = Offset::from_wire(entry.offset_end).filter(|end| end.as_i64() <= OFFSET_MAX);
+                let end = end.ok_or("a ceiling is no offset of a log")?;
+                self.state.as_mut().ok_or("a ceiling comes before its state")?.ceiling = end;
+                Ok(())
+            }
             EntryKind::TableEnd | EntryKind::Older | EntryKind::CleanStop | EntryKind::OldDone => Ok(()),
         }
     }
@@ -409,6 +415,8 @@ impl Recovering {
     fn finish(mut self) -> Option<RecoveredLog> {
         let state = self.state.take()?;
         let log_end = state.segments.last().map_or(state.log_start, |segment| segment.offset_end);
+        // It goes on at its ceiling, below which a start may have been raised to records that were never synced.
+        let log_end = log_end.max(state.ceiling);
         if state.log_start > log_end {
             self.fail(&format!("it starts at {} and ends at {log_end}", state.log_start));
         }

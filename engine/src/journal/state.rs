@@ -6,7 +6,7 @@ use crate::log::{Epochs, LogIdentity, Producers};
 use crate::segment::{IndexEntry, Stage};
 use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// No log comes to an offset or a position above these. What claims to is refused, so that sums with lengths and counts
 /// of one journal's bytes never overflow.
 pub(super) const OFFSET_MAX: i64 = 1 << 62;
@@ -36,6 +36,8 @@ pub(crate) struct LogState {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
+    /// Offsets below it may have been given out before their sync; 0 is none.
+    pub(crate) ceiling: Offset,
     pub(crate) segments: Vec<SegmentState>,
 }
 
@@ -48,6 +50,7 @@ impl LogState {
             leader_epoch,
             epochs: Epochs::default(),
             producers: Producers::default(),
+            ceiling: Offset::ZERO,
             segments: Vec::new(),
         }
     }
@@ -57,7 +60,7 @@ impl LogState {
         let topic = self.identity.topic.as_bytes();
         out.u8(VERSION).bytes(&self.identity.topic_id).i32(self.identity.partition);
         out.u16(topic.len() as u16).bytes(topic);
-        out.i64(self.log_start.as_i64()).i32(self.leader_epoch.0);
+        out.i64(self.log_start.as_i64()).i32(self.leader_epoch.0).i64(self.ceiling.as_i64());
         self.epochs.encode(&mut out);
         self.producers.encode(&mut out);
         out.u32(self.segments.len() as u32);
@@ -85,12 +88,15 @@ impl LogState {
         let identity = LogIdentity { log_id, topic_id, topic, partition };
         let log_start = Offset::from_wire(take.i64()?)?;
         let leader_epoch = LeaderEpoch(take.i32()?);
+        let ceiling = Offset::from_wire(take.i64()?)?;
         let epochs = Epochs::decode(&mut take)?;
         let producers = Producers::decode(&mut take)?;
         let count = take.count(53)?;
         let segments = (0..count).map(|_| decode_segment(&mut take)).collect::<Option<Vec<_>>>()?;
-        let is_sound = take.0.is_empty() && log_start.as_i64() <= OFFSET_MAX;
-        is_sound.then_some(Self { identity, log_start, leader_epoch, epochs, producers, segments })
+        let state = Self { identity, log_start, leader_epoch, epochs, producers, ceiling, segments };
+        let is_sound =
+            take.0.is_empty() && log_start.as_i64() <= OFFSET_MAX && ceiling.as_i64() <= OFFSET_MAX;
+        is_sound.then_some(state)
     }
 }
 

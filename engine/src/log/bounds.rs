@@ -3,7 +3,8 @@
 //! ```text
 //! log_start <= last_stable <= high_watermark <= log_end,   durable_end <= log_end
 //! ```
-//! On a single broker the high watermark is the durable end: what a consumer saw, no crash takes back.
+//! On a single broker the high watermark is the durable end: what a consumer saw, no crash takes back. In the weaker
+//! durability modes it is the log's end (`early`).
 
 use crate::units::{LeaderEpoch, Offset};
 

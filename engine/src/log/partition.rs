@@ -6,6 +6,7 @@
 //!                   begin_run -> run_synced --^
 //! ```
 
+use super::early::{Early, go_on_above};
 use super::producers::{Claim, Producers, Verdict};
 use super::{Epochs, LogBounds, LogIdentity, LogSettings};
 use crate::batch::{CheckedBatch, HEADER_BYTES};
@@ -65,6 +66,8 @@ pub(crate) enum Part {
     Roll { base: Offset, end: FilePos, next: Offset },
     /// The whole state, encoded.
     State(Vec<u8>),
+    /// Offsets below `end` may be given out before their sync.
+    Ceiling { end: Offset },
 }
 
 /// A stretch of a segment to write to its file.
@@ -111,10 +114,14 @@ pub(crate) struct PartitionLog {
     pub(crate) fault: Option<String>,
     /// Nothing of it may be written any more: what is in memory is not whole, or it is gone.
     pub(crate) is_detached: bool,
+    /// Blocks are being reserved, and files made for them, so many times at once.
+    pub(crate) reservations: u32,
     /// Journals of earlier starts tell of it.
     pub(crate) is_older: bool,
     /// In the queue of logs with something to commit.
     pub(crate) queued: bool,
+    /// In the timetable of those that can wait, until then.
+    pub(crate) due: Option<std::time::Instant>,
     /// A write-back of it is under way.
     pub(crate) writing: bool,
     /// Files of segments that are gone are being removed.
@@ -130,6 +137,8 @@ pub(crate) struct PartitionLog {
     pub(crate) copy_wanted: bool,
     /// Who waits for `durable_end` to reach an offset.
     pub(crate) durable_waiters: Vec<(Offset, Waker)>,
+    /// Who waits for the high watermark to reach one.
+    pub(crate) answer_waiters: Vec<(Offset, Waker)>,
     /// Who waits for any growth.
     pub(crate) watchers: Vec<Waker>,
     /// Who waits for its turn to stage; the first is served next.
@@ -138,6 +147,7 @@ pub(crate) struct PartitionLog {
     pub(super) epochs: Epochs,
     producers: Producers,
     run: Option<Run>,
+    pub(super) early: Early,
 }
 
 impl PartitionLog {
@@ -167,6 +177,8 @@ impl PartitionLog {
             }
             segments.push(segment);
         }
+        let records_end = log_end;
+        let log_end = go_on_above(state.ceiling, records_end, &mut segments, number);
         let bounds = LogBounds {
             log_start: state.log_start,
             last_stable: log_end,
@@ -182,9 +194,11 @@ impl PartitionLog {
             segments,
             pins: Pins::default(),
             is_detached: fault.is_some(),
+            reservations: 0,
             is_older: false,
             fault,
             queued: false,
+            due: None,
             writing: false,
             removing: false,
             indexing: false,
@@ -193,12 +207,14 @@ impl PartitionLog {
             state_wanted: false,
             copy_wanted: false,
             durable_waiters: Vec::new(),
+            answer_waiters: Vec::new(),
             watchers: Vec::new(),
             turns: std::collections::VecDeque::new(),
             bounds,
             epochs: state.epochs,
             producers: state.producers,
             run: None,
+            early: Early::recovered(state.ceiling, records_end..log_end),
         }
     }
 
@@ -218,6 +234,7 @@ impl PartitionLog {
         assert!(bounds.durable_end <= bounds.log_end, "{bounds:?}");
         assert!(self.bounds.log_start <= bounds.log_start, "the log start never falls: {bounds:?}");
         assert!(self.bounds.durable_end <= bounds.durable_end, "the durable end never falls: {bounds:?}");
+        assert!(self.bounds.high_watermark <= bounds.high_watermark, "nor what was seen: {bounds:?}");
         self.bounds = bounds;
     }
 
@@ -359,12 +376,13 @@ impl PartitionLog {
             self.producers.note(&claim, base, offset_end, now, planned_end);
         }
         let new_producer = self.producers.count() > known;
+        self.early.note_staged(batch.batch_bytes() as u64);
         self.set_bounds(LogBounds { log_end: offset_end, ..self.bounds });
         Stored { base, offset_end, duplicate: false, bytes, new_producer }
     }
 
     /// Where the records end that a commit, written or under way, carries.
-    fn planned_offset_end(&self) -> Offset {
+    pub(super) fn planned_offset_end(&self) -> Offset {
         for segment in &self.segments {
             if let Some(batch) = segment.tail.batches_from(segment.tail.planned_end()).next() {
                 return batch.base;
@@ -382,7 +400,8 @@ impl PartitionLog {
     /// Something waits for a commit and may go into the next one.
     pub(crate) fn wants_commit(&self) -> bool {
         let run_ready = self.run.as_ref().is_none_or(|run| run.synced);
-        !self.is_detached && ((run_ready && self.staged_bytes() > 0) || self.state_wanted)
+        !self.is_detached
+            && ((run_ready && self.staged_bytes() > 0) || self.state_wanted || self.wants_ceiling())
     }
 
     /// Takes what waits into a commit: at most `bytes_max` of batches; with 0 only what frees space.
@@ -394,6 +413,7 @@ impl PartitionLog {
         } else if self.run.is_none() && bytes_max > 0 {
             self.plan_data(bytes_max, &mut parts);
         }
+        self.plan_ceiling(bytes_max > 0, &mut parts);
         if self.state_wanted {
             self.state_wanted = false;
             let mut state = self.state();
@@ -524,12 +544,19 @@ impl PartitionLog {
             leader_epoch: self.bounds.leader_epoch,
             epochs: self.epochs.below(end),
             producers: self.producers.below(end),
+            ceiling: self.early.ceiling_planned(),
             segments,
         }
     }
 
     /// A commit with this part is synced; it stands in `file`.
     pub(crate) fn on_durable(&mut self, part: &Part, file: FileSeq) {
+        let before = self.unsynced_bytes();
+        self.on_durable_part(part, file);
+        self.note_synced(before - self.unsynced_bytes());
+    }
+
+    fn on_durable_part(&mut self, part: &Part, file: FileSeq) {
         match part {
             Part::Data { base, range, offset_end } => {
                 self.on_durable_to(*base, range.end, *offset_end);
@@ -555,6 +582,7 @@ impl PartitionLog {
                     self.durable_offset_from_positions();
                 }
             },
+            Part::Ceiling { end } => self.on_ceiling(*end),
             Part::Roll { .. } | Part::State(_) => {}
         }
     }
@@ -583,15 +611,16 @@ impl PartitionLog {
     }
 
     fn advance_durable(&mut self, end: Offset) {
-        self.set_bounds(LogBounds { durable_end: end, high_watermark: end, last_stable: end, ..self.bounds });
-        let mut at = 0;
-        while at < self.durable_waiters.len() {
-            if self.durable_waiters[at].0 <= end {
-                self.durable_waiters.swap_remove(at).1.wake();
-            } else {
-                at += 1;
-            }
-        }
+        // In a weaker mode readers may have been shown more already.
+        let seen = self.bounds.high_watermark.max(end);
+        self.set_bounds(LogBounds {
+            durable_end: end,
+            high_watermark: seen,
+            last_stable: seen,
+            ..self.bounds
+        });
+        wake_up_to(&mut self.durable_waiters, end);
+        wake_up_to(&mut self.answer_waiters, seen);
         self.watchers.drain(..).for_each(Waker::wake);
     }
 
@@ -624,6 +653,11 @@ impl PartitionLog {
         if let Some(run) = self.run.as_mut() {
             run.synced = true;
         }
+    }
+
+    /// A large run was begun that no commit carries yet.
+    pub(super) fn has_run(&self) -> bool {
+        self.run.is_some()
     }
 
     /// The blocks of a large run are on their way to the file.
@@ -693,10 +727,10 @@ impl PartitionLog {
         self.segments.get(at)
     }
 
-    /// The segment whose offsets include `offset`.
+    /// The segment whose offsets include `offset`; below all of them the first one, since a log may begin with a gap.
     pub(crate) fn segment_at(&self, offset: Offset) -> Option<&Segment> {
         let after = self.segments.partition_point(|segment| segment.base <= offset);
-        self.segments.get(after.checked_sub(1)?)
+        self.segments.get(after.saturating_sub(1))
     }
 
     /// Fences the log, and writes nothing of it any more.
@@ -708,45 +742,16 @@ impl PartitionLog {
     /// Fences the log: it answers no one from now on. What it holds in memory is still written where it belongs.
     pub(crate) fn fence(&mut self, reason: String) {
         self.fault.get_or_insert(reason);
-        self.durable_waiters.drain(..).for_each(|(_, waker)| waker.wake());
+        let waiters = self.durable_waiters.drain(..).chain(self.answer_waiters.drain(..));
+        waiters.for_each(|(_, waker)| waker.wake());
+        self.early.go_on();
         self.watchers.drain(..).for_each(Waker::wake);
         self.turns.iter_mut().filter_map(|(_, waker)| waker.take()).for_each(Waker::wake);
     }
+}
 
-    /// Where it stands, for a test that ended badly.
-    #[cfg(test)]
-    pub(crate) fn describe(&self) -> String {
-        use std::fmt::Write;
-        let mut text = format!(
-            "\n  {} {:?} fault {:?} queued {} writing {} run {} reserving {} state {} turns {} pins {:?}",
-            self.identity.topic,
-            self.bounds,
-            self.fault,
-            self.queued,
-            self.writing,
-            self.run.is_some(),
-            self.reserving,
-            self.state_wanted,
-            self.turns.len(),
-            self.pins,
-        );
-        for segment in self.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
-            let _ = write!(
-                text,
-                "\n    {} {:?} memory {} (from {}) written {} durable {} planned {} staged {} reserved {}",
-                segment.base,
-                segment.stage,
-                segment.tail.memory_bytes(),
-                segment.tail.memory_start(),
-                segment.tail.written_end(),
-                segment.tail.durable_end(),
-                segment.tail.planned_end(),
-                segment.tail.staged_end(),
-                segment.reserved_end
-            );
-        }
-        text
-    }
+fn wake_up_to(waiters: &mut Vec<(Offset, Waker)>, end: Offset) {
+    waiters.extract_if(.., |(wanted, _)| *wanted <= end).for_each(|(_, waker)| waker.wake());
 }
 
 #[cfg(test)]

@@ -1,10 +1,55 @@
-//! Rolling, and what a state says of batches that no commit carries.
+//! Rolling, and what a state says of batches that no commit carries; where a log stands, for tests that end badly.
 
 use super::*;
 use crate::batch::{
     BatchBuilder, CheckRules, Codec, Origin, ProducerFields, TargetCompression, TimestampType, check,
 };
 use crate::units::LogId;
+
+impl PartitionLog {
+    /// The sequence that this producer's next batch must have.
+    pub(crate) fn expected_sequence(&self, producer_id: i64) -> i32 {
+        let claim = Claim { producer_id, epoch: 0, sequence_first: i32::MAX - 1, record_count: 1 };
+        match self.producers.judge(&claim) {
+            Verdict::OutOfOrder { expected } => expected,
+            _ => 0,
+        }
+    }
+
+    /// Where it stands, for a test that ended badly.
+    pub(crate) fn describe(&self) -> String {
+        use std::fmt::Write;
+        let mut text = format!(
+            "\n  {} {:?} fault {:?} queued {} writing {} run {} reserving {} state {} turns {} pins {:?}",
+            self.identity.topic,
+            self.bounds,
+            self.fault,
+            self.queued,
+            self.writing,
+            self.run.is_some(),
+            self.reserving,
+            self.state_wanted,
+            self.turns.len(),
+            self.pins,
+        );
+        for segment in self.segments.iter().filter(|segment| segment.stage != Stage::Sealed) {
+            let _ = write!(
+                text,
+                "\n    {} {:?} memory {} (from {}) written {} durable {} planned {} staged {} reserved {}",
+                segment.base,
+                segment.stage,
+                segment.tail.memory_bytes(),
+                segment.tail.memory_start(),
+                segment.tail.written_end(),
+                segment.tail.durable_end(),
+                segment.tail.planned_end(),
+                segment.tail.staged_end(),
+                segment.reserved_end
+            );
+        }
+        text
+    }
+}
 
 const NOW: Timestamp = Timestamp(2_000_000_000_000);
 

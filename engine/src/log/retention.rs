@@ -39,8 +39,9 @@ impl PartitionLog {
         let sealed_count = sealed.count();
         expired.unsealed = sealed_count < count;
         if sealed_count > 0 {
-            let kept = self.segments.get(sealed_count);
-            expired.start = kept.map(|kept| kept.base.max(self.bounds().log_start));
+            // Not where the next one begins: there may be a gap between them.
+            let end = self.segments[sealed_count - 1].offset_end;
+            expired.start = Some(end.max(self.bounds().log_start));
         }
         expired
     }
@@ -51,8 +52,8 @@ impl PartitionLog {
         let bytes: u64 = self.segments.iter().map(Segment::bytes).sum();
         let mut excess = self.settings.retention_bytes.map_or(0, |max| bytes.saturating_sub(max));
         let mut count = 0;
-        for (at, segment) in self.segments.iter().enumerate() {
-            let end = self.segments.get(at + 1).map_or(bounds.log_end, |next| next.base);
+        for segment in &self.segments {
+            let end = segment.offset_end;
             if end > bounds.high_watermark || segment.bytes() == 0 {
                 break;
             }
@@ -76,7 +77,7 @@ impl PartitionLog {
     pub(crate) fn cut(&mut self, start: Offset) -> Vec<Segment> {
         self.set_bounds(LogBounds { log_start: start, ..self.bounds() });
         self.epochs.cut(start);
-        let is_below = |pair: &&[Segment]| pair[0].stage == Stage::Sealed && pair[1].base <= start;
+        let is_below = |pair: &&[Segment]| pair[0].stage == Stage::Sealed && pair[0].offset_end <= start;
         let count = self.segments.windows(2).take_while(is_below).count();
         self.segments.drain(..count).collect()
     }

@@ -1,5 +1,6 @@
 //! Which log this is and the rules its topic sets for it.
 
+use super::Durability;
 use crate::batch::{TargetCompression, TimestampType};
 use crate::units::LogId;
 
@@ -45,6 +46,11 @@ pub struct LogSettings {
     pub retention_ms: Option<u64>,
     /// `file.delete.delay.ms`: how long a segment's file stays after the segment is gone.
     pub file_delete_delay_ms: u64,
+    /// `thalweg.durability.*`, `flush.messages`, `flush.ms`.
+    pub durability: Durability,
+    /// A clean stop leaves the active segment its reserved blocks, as a kill does: what the next start has to write needs no
+    /// room then. For a log that nobody reads from its files.
+    pub keeps_blocks: bool,
 }
 
 impl Default for LogSettings {
@@ -64,6 +70,8 @@ impl Default for LogSettings {
             retention_bytes: None,
             retention_ms: None,
             file_delete_delay_ms: 60_000,
+            durability: Durability::default(),
+            keeps_blocks: false,
         }
     }
 }

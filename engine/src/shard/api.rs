@@ -135,6 +135,12 @@ pub enum AppendError {
     /// A transactional batch, and transactions are not served. (53 `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, as PROTOCOL says.)
     #[error("transactional batch without a transactional id")]
     Transactional,
+    /// The disk has no room for the batch: it may be tried again, as soon as something was removed. (`KAFKA_STORAGE_ERROR`)
+    #[error("the disk of log {log_id} is full")]
+    Full {
+        /// The log.
+        log_id: LogId,
+    },
     /// The shard's memory for bytes not yet written back is full; try again. (`THROTTLING_QUOTA_EXCEEDED` does not fit: the server waits.)
     #[error("no room for {bytes} B now")]
     Busy {

@@ -5,12 +5,14 @@ use super::directory::{Directory, SharedLog};
 use super::signal::Pass;
 use super::stats::EngineStats;
 use crate::batch::{BatchError, CheckRules, CheckedBatch, UNPACKED_BYTES_MAX, check, is_packed, is_remade};
-use crate::io::Disk;
+use crate::io::{Disk, is_full, is_own_limit};
 use crate::log::{Admission, Verdict};
-use crate::units::{LogId, Offset, Timestamp};
+use crate::units::{Offset, Timestamp};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// What a batch may unfold to without giving up the core: under a millisecond with the slowest codec.
 pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
@@ -18,6 +20,8 @@ pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
 const REMADE_AT_ONCE_MAX: usize = 32 << 10;
 /// Text unfolds tenfold, logs that repeat themselves fiftyfold: what unfolds to more than this is meant to.
 const UNPACKED_FACTOR: usize = 64;
+/// How often a disk that stays full is logged.
+const FULL_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// A place in the order of one log's appends; given up when dropped.
 struct Turn {
@@ -94,8 +98,13 @@ impl<D: Disk> Directory<D> {
                 self.release_memory();
             }
             if self.tail_memory.get() > self.settings.tail_memory_bytes {
+                self.queue_early();
                 self.lap_wanted.set();
                 self.memory_freed.wait().await;
+                continue;
+            }
+            if self.holds_back(log, &batch) {
+                self.progress(log).await;
                 continue;
             }
             let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
@@ -103,15 +112,22 @@ impl<D: Disk> Directory<D> {
                 Admission::Ready => break,
                 Admission::Reserve { base, end } => {
                     if let Err(error) = self.reserve(log, base, end).await {
-                        return Err(no_room(log_id, &error).into());
+                        return Err(self.not_reserved(log, &error));
                     }
                 }
             }
         }
         let stored = {
             let mut log = log.borrow_mut();
+            let before = log.unanswered_bytes();
             let stored = log.stage(&batch, now);
-            self.enqueue(log_id, &mut log);
+            if log.is_weak() {
+                log.answer_early(self.disk.now(), self.disk.wall_ms());
+            }
+            if log.unanswered_bytes() > before {
+                self.count_staged(log.unanswered_bytes() - before, self.disk.wall_ms());
+            }
+            self.want_commit(log_id, &mut log);
             stored
         };
         drop(remaking);
@@ -119,11 +135,15 @@ impl<D: Disk> Directory<D> {
             self.count_producer();
         }
         self.count_memory(stored.bytes, 0);
-        self.count_staged(batch.batch_bytes() as u64, self.disk.wall_ms());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);
         Ok(staged(log, stored.base, stored.offset_end, false, &batch))
+    }
+
+    fn holds_back(&self, log: &SharedLog, batch: &CheckedBatch) -> bool {
+        let mut log = log.borrow_mut();
+        log.is_weak() && log.holds_back(batch.batch_bytes() as u64, batch.offset_span(), self.disk.now())
     }
 
     /// The batch, checked; with the pass that is held until it is staged if its bytes were made anew.
@@ -199,11 +219,44 @@ impl<D: Disk> Directory<D> {
         let (directory, log) = (Rc::clone(self), Rc::clone(log));
         self.spawn_counted(true, async move {
             // A full disk shows again, with an answer, when the blocks are needed.
-            if let Err(error) = directory.reserve(&log, base, end).await {
-                tracing::warn!(%error, "blocks could not be reserved ahead");
+            if let Err(error) = directory.reserve(&log, base, end).await
+                && !is_full(&error)
+            {
+                let refused = directory.not_reserved(&log, &error);
+                tracing::warn!(%refused, "blocks could not be reserved ahead");
             }
             log.borrow_mut().reserving = false;
         });
+    }
+
+    /// Nothing was accepted yet: a full disk, and a process that has no descriptor left, refuse this batch and stop
+    /// nothing. Whatever else forbids to make files would forbid to write them as well.
+    fn not_reserved(&self, log: &SharedLog, error: &io::Error) -> AppendError {
+        let log_id = log.borrow().identity.log_id;
+        if is_full(error) {
+            self.tell_full(error);
+            return AppendError::Full { log_id };
+        }
+        let is_gone = log.borrow().is_detached;
+        if !is_gone && !is_own_limit(error) {
+            self.fail("making room in a segment", error);
+        }
+        match self.refuse_fault(log) {
+            Err(refusal) => refusal.into(),
+            Ok(()) => {
+                tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
+                LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }.into()
+            }
+        }
+    }
+
+    /// Once in a while: every batch that is refused would fill what is left of the disk with lines.
+    fn tell_full(&self, error: &io::Error) {
+        let now = self.disk.now();
+        if self.full_told.get().is_none_or(|told| now - told >= FULL_TOLD_EVERY) {
+            self.full_told.set(Some(now));
+            tracing::error!(%error, "the disk is full: batches are refused until there is room");
+        }
     }
 
     pub(crate) fn refuse_fault(&self, log: &SharedLog) -> Result<(), LogError> {
@@ -217,11 +270,13 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Resolves when everything below `end` is durable.
-    pub(crate) fn durable(
+    /// Resolves when everything below `end` is durable; with `answerable` when its answers may go, which the log's mode
+    /// may allow before.
+    pub(crate) fn reached(
         self: &Rc<Self>,
         log: SharedLog,
         end: Offset,
+        answerable: bool,
     ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
         let directory = Rc::clone(self);
         let start = self.disk.now();
@@ -231,23 +286,21 @@ impl<D: Disk> Directory<D> {
                     return Poll::Ready(Err(error));
                 }
                 let mut log = log.borrow_mut();
-                if log.bounds().durable_end >= end {
+                let bounds = log.bounds();
+                if end <= if answerable { bounds.high_watermark } else { bounds.durable_end } {
                     return Poll::Ready(Ok(()));
                 }
-                log.durable_waiters.push((end, context.waker().clone()));
+                let waiters = if answerable { &mut log.answer_waiters } else { &mut log.durable_waiters };
+                waiters.push((end, context.waker().clone()));
                 Poll::Pending
             })
             .await?;
-            directory.stats.commit_latency.record(directory.disk.now() - start);
+            if log.borrow().bounds().durable_end >= end {
+                directory.stats.commit_latency.record(directory.disk.now() - start);
+            }
             Ok(())
         }
     }
-}
-
-/// Nothing was accepted yet: a full disk refuses this batch and stops nothing.
-fn no_room(log_id: LogId, error: &std::io::Error) -> LogError {
-    tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
-    LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }
 }
 
 fn staged(

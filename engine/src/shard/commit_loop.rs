@@ -8,11 +8,11 @@ use super::signal::{Done, Signal};
 use super::stats::EngineStats;
 use crate::io::{Disk, DiskFile};
 use crate::journal::{COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit};
-use crate::log::{Part, PartitionLog, WriteBack};
+use crate::log::{Part, PartitionLog, Urgency, WriteBack};
 use crate::units::{LogId, Offset};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Logs whose large runs may be under way at once.
 const RUNS_MAX: usize = 4;
@@ -63,42 +63,43 @@ impl Drop for Load {
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
     pub(crate) async fn commit_loop(self: Rc<Self>) {
-        let mut witness_due = false;
+        let mut witness_at: Option<Instant> = None;
         loop {
-            if self.queue.borrow().is_empty() {
+            self.queue_due();
+            let idle = self.queue.borrow().is_empty();
+            let witness = idle && witness_at.is_some_and(|at| at <= self.disk.now());
+            if idle {
                 let rests =
                     self.runs.get() == 0 && !self.upkeep.is_under_way() && self.lap_loop_done.is_done();
                 if self.closing.get() && rests {
                     break;
-                }
-                if witness_due {
-                    self.witness_or_wait().await;
-                } else {
-                    self.commit_wanted.wait().await;
                 }
             }
             if self.keeper.stopped().is_some() {
                 self.fence_all();
                 break;
             }
-            witness_due = self.queue.borrow().is_empty();
-            if let Err(error) = self.commit_once(witness_due).await {
+            if idle && !witness {
+                self.rest_until(witness_at.into_iter().chain(self.timetable.first()).min()).await;
+                continue;
+            }
+            if let Err(error) = self.commit_once(witness).await {
                 self.fail("journal", &error);
                 break;
             }
             // A commit of nothing but a witness needs no further witness.
-            witness_due = !witness_due;
+            witness_at = (!witness).then(|| self.disk.now() + WITNESS_DELAY);
             self.disk.yield_now().await;
         }
         self.commit_loop_done.set();
     }
 
-    async fn witness_or_wait(&self) {
+    /// Until something is queued, or it is time.
+    async fn rest_until(&self, time: Option<Instant>) {
         let wanted = self.commit_wanted.wait();
-        let idle = async {
-            self.disk.sleep(WITNESS_DELAY).await;
-        };
-        futures_lite::future::or(wanted, idle).await;
+        let Some(time) = time else { return wanted.await };
+        let pause = time.saturating_duration_since(self.disk.now());
+        futures_lite::future::or(wanted, self.disk.sleep(pause)).await;
     }
 
     async fn commit_once(self: &Rc<Self>, witness: bool) -> io::Result<()> {
@@ -121,25 +122,29 @@ impl<D: Disk> Directory<D> {
             self.fence_all();
             return Ok(());
         }
+        let mut has_batches = false;
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {
                 let mut borrowed = log.borrow_mut();
                 if !borrowed.is_detached {
-                    let before = borrowed.unsynced_bytes();
+                    has_batches |= matches!(part, Part::Data { .. } | Part::Run { .. });
+                    let before = borrowed.unanswered_bytes();
                     borrowed.on_durable(part, file);
+                    self.note_mode(&mut borrowed);
                     if matches!(part, Part::Run { .. }) {
                         self.note_releasable(&mut borrowed);
                     }
                     if matches!(part, Part::Roll { .. }) {
                         self.lap_wanted.set(); // the segment before it can be completed and read by others
                     }
-                    self.count_synced(before - borrowed.unsynced_bytes(), start_ms);
-                    if borrowed.wants_commit() {
-                        let log_id = borrowed.identity.log_id;
-                        self.enqueue(log_id, &mut borrowed);
-                    }
+                    self.count_synced(before - borrowed.unanswered_bytes(), start_ms);
+                    let log_id = borrowed.identity.log_id;
+                    self.want_commit(log_id, &mut borrowed);
                 }
             }
+        }
+        if has_batches && self.tail_memory.get() > self.settings.tail_memory_bytes {
+            self.lap_wanted.set(); // what waits for memory asked before this was synced
         }
         Ok(())
     }
@@ -202,6 +207,7 @@ impl<D: Disk> Directory<D> {
         let Some(log) = self.log(log_id) else { return };
         let mut borrowed = log.borrow_mut();
         borrowed.queued = false;
+        self.unschedule(log_id, &mut borrowed);
         if borrowed.is_detached {
             return;
         }
@@ -216,10 +222,13 @@ impl<D: Disk> Directory<D> {
             load.payload_bytes += payload_bytes;
             load.carried.push(Carried { entry, source: Source::Log { log: Rc::clone(&log), part } });
         }
-        let waits = borrowed.wants_commit();
-        if waits {
-            borrowed.queued = true;
-            self.queue.borrow_mut().push_back(Item::Log(log_id));
+        match borrowed.urgency(self.settings.commit_bytes_max as u64) {
+            Some(Urgency::At(due)) if due > self.disk.now() => self.schedule(log_id, &mut borrowed, due),
+            Some(_) => {
+                borrowed.queued = true;
+                self.queue.borrow_mut().push_back(Item::Log(log_id));
+            }
+            None => {}
         }
         drop(borrowed);
         if let Some(run) = run {
@@ -354,7 +363,7 @@ fn part_bytes(part: &Part) -> usize {
         Part::Rest { range, .. } => 8 + (range.end.as_u64() - range.start.as_u64()) as usize,
         Part::Run { list, .. } => list.len(),
         Part::State(state) => state.len(),
-        Part::Roll { .. } => 0,
+        Part::Roll { .. } | Part::Ceiling { .. } => 0,
     }
 }
 
@@ -368,7 +377,7 @@ fn fill_part(log: &PartitionLog, part: &Part, target: &mut [u8]) {
         }
         Part::Run { list, .. } => target.copy_from_slice(list),
         Part::State(state) => target.copy_from_slice(state),
-        Part::Roll { .. } => {}
+        Part::Roll { .. } | Part::Ceiling { .. } => {}
     }
 }
 
@@ -386,6 +395,7 @@ fn entry_of(log_id: LogId, part: &Part) -> (Entry, usize) {
         Part::Rest { base, range, .. } => (EntryKind::Rest, *base, range.start.as_u64(), Offset::ZERO),
         Part::Roll { base, end, next } => (EntryKind::Roll, *base, end.as_u64(), *next),
         Part::State(_) => (EntryKind::State, Offset::ZERO, 0, Offset::ZERO),
+        Part::Ceiling { end } => (EntryKind::Ceiling, Offset::ZERO, 0, *end),
     };
     let entry =
         Entry { kind, log_id, segment_base: base.as_i64(), position, offset_end: offset_end.as_i64() };

@@ -1,13 +1,15 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
 use super::keeper::Keeper;
+use super::lazy::Timetable;
 use super::pages::PageRead;
+use super::roster::KnownRoom;
 use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey};
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
@@ -19,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A log and its owner's grip on it.
 pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
@@ -136,6 +138,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) shard_count: u64,
     pub(crate) logs: RefCell<FxHashMap<LogId, SharedLog>>,
     pub(crate) queue: RefCell<VecDeque<Item>>,
+    /// Logs that can wait, each with when it must be in the queue.
+    pub(crate) timetable: Timetable,
     pub(crate) journal: RefCell<Journal<D>>,
     pub(crate) commit_wanted: Signal,
     pub(crate) lap_wanted: Signal,
@@ -165,6 +169,12 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
     pub(crate) scrub: Scrub,
+    /// What the file system said of its room.
+    pub(super) known_room: Cell<Option<KnownRoom>>,
+    /// When it was last told that the disk is full.
+    pub(super) full_told: Cell<Option<Instant>>,
+    /// It stopped, and its logs here know it.
+    pub(crate) is_fenced: Cell<bool>,
     /// The number that a segment of this shard was given last.
     pub(crate) segment_number: Rc<Cell<u64>>,
 }
@@ -214,7 +224,11 @@ impl<D: Disk> Directory<D> {
 
     /// Fences every log after the directory stopped, here or on another shard.
     pub(crate) fn fence_all(&self) {
+        if !self.is_fenced.replace(true) {
+            EngineStats::add(&self.stats.directories_stopped, 1);
+        }
         let reason = self.keeper.stopped().unwrap_or_default();
+        self.tell_lost();
         for log in self.logs.borrow().values() {
             log.borrow_mut().detach(format!("its log directory stopped: {reason}"));
         }
@@ -224,7 +238,6 @@ impl<D: Disk> Directory<D> {
                 Item::Control { done, .. } | Item::Barrier(done) => done.set(),
             }
         }
-        EngineStats::set(&self.stats.directories_stopped, 1);
         self.memory_freed.set();
         self.space_freed.set();
     }
@@ -253,6 +266,9 @@ impl<D: Disk> Directory<D> {
         };
         let mode = if write { OpenMode::Write } else { OpenMode::Read };
         let file = Rc::new(self.disk.open(&path, mode).await?);
+        if !write {
+            still_there(log)?; // a deletion waits for writers, not for readers
+        }
         Ok(self.keep_open((log_id, base, write), file))
     }
 
@@ -323,8 +339,17 @@ impl<D: Disk> Directory<D> {
         open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
+    /// Makes the names in a log's directory durable. A log that was deleted meanwhile may have none any more: there was
+    /// nothing to sync, and the disk is well.
+    async fn sync_own_names(&self, log: &SharedLog, directory: &Path) -> io::Result<()> {
+        match self.disk.sync_directory(directory).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && log.borrow().is_detached => Err(error),
+            outcome => outcome.inspect_err(|error| self.fail("syncing names", error)),
+        }
+    }
+
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
-    async fn sync_names(&self, path: &Path) -> io::Result<()> {
+    pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
         outcome.inspect_err(|error| self.fail("syncing names", error))
     }
@@ -346,10 +371,13 @@ impl<D: Disk> Directory<D> {
 
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
     pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
+        still_there(log)?;
+        let _reservation = Reservation::begin(log);
         let (log_id, directory, path, fresh, is_first) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
-            let is_first = base == Offset::ZERO; // every log begins there, and only once
+            // Mostly at offset 0; above it where a crash took all that the log had answered.
+            let is_first = log.segments.first().is_some_and(|first| first.base == base);
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
             (
                 log.identity.log_id,
@@ -367,14 +395,24 @@ impl<D: Disk> Directory<D> {
                 self.claim_directory(log).await?;
             }
             let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
-            self.sync_names(Path::new(&directory)).await?;
+            self.sync_own_names(log, Path::new(&directory)).await?;
             self.sync_root().await?;
+            still_there(log)?;
             self.keep_open((log_id, base, true), file);
             drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
-        if file_is_shorter(&*file, end).await? {
-            file.reserve(end.as_u64()).await?;
+        if file_is_shorter(&*file, end).await?
+            && let Err(error) = file.reserve(end.as_u64()).await
+        {
+            // What an earlier start reserved, or this time in part, may do for the next batch: the caller looks again.
+            let there = FilePos::new(aligned_down(file.bytes().await?));
+            let known = log.borrow().segment(base).map_or(FilePos::ZERO, |segment| segment.reserved_end);
+            if !is_full(&error) || there <= known {
+                return Err(error);
+            }
+            log.borrow_mut().on_reserved(base, there);
+            return Ok(());
         }
         log.borrow_mut().on_reserved(base, end);
         Ok(())
@@ -390,6 +428,9 @@ impl<D: Disk> Directory<D> {
         }
         if taken > 0 && bytes > self.memory_kept_max() {
             self.release_memory();
+            if self.tail_memory.get() > self.settings.tail_memory_bytes / 2 {
+                self.queue_early();
+            }
             if self.tail_memory.get() > self.settings.tail_memory_bytes / 4 * 3 {
                 self.lap_wanted.set();
             }
@@ -432,6 +473,27 @@ impl<D: Disk> Directory<D> {
             }
         }
     }
+}
+
+/// Counts as a writer of the log while it lives: a deletion waits for it.
+struct Reservation(SharedLog);
+
+impl Reservation {
+    fn begin(log: &SharedLog) -> Self {
+        log.borrow_mut().reservations += 1;
+        Self(Rc::clone(log))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.borrow_mut().reservations -= 1;
+    }
+}
+
+/// A log that was deleted while one of its files was opened: its name may be another log's by now, and the file, too.
+fn still_there(log: &SharedLog) -> io::Result<()> {
+    if log.borrow().is_detached { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
 }
 
 async fn file_is_shorter<F: DiskFile>(file: &F, end: FilePos) -> io::Result<bool> {

@@ -6,6 +6,7 @@ use super::api::{
 };
 use super::directory::{DeletedLog, Directory, SharedLog};
 use super::recovery::directory_name;
+use super::roster::{Roster, candidates};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, DmaDisk};
@@ -14,6 +15,7 @@ use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
 use crate::segment::Segment;
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ struct Inner<D: Disk> {
     directories: Vec<Rc<Directory<D>>>,
     settings: Rc<EngineSettings>,
     stats: Arc<EngineStats>,
+    roster: Arc<Roster>,
 }
 
 impl<D: Disk> Clone for Engine<D> {
@@ -40,8 +43,9 @@ impl<D: Disk> Engine<D> {
         directories: Vec<Rc<Directory<D>>>,
         settings: Rc<EngineSettings>,
         stats: Arc<EngineStats>,
+        roster: Arc<Roster>,
     ) -> Self {
-        let engine = Self(Rc::new(Inner { directories, settings, stats }));
+        let engine = Self(Rc::new(Inner { directories, settings, stats, roster }));
         engine.count_logs();
         engine
     }
@@ -74,11 +78,6 @@ impl<D: Disk> Engine<D> {
         Arc::clone(&self.0.stats)
     }
 
-    /// Why log directories stopped, if any did.
-    pub fn stopped(&self) -> Option<String> {
-        self.0.directories.iter().find_map(|directory| directory.keeper.stopped())
-    }
-
     /// Every log of this shard, with why it is offline if it is.
     pub fn logs(&self) -> Vec<(LogIdentity, Result<LogBounds, LogError>)> {
         let mut found = Vec::new();
@@ -104,13 +103,27 @@ impl<D: Disk> Engine<D> {
         found
     }
 
-    /// Which directories have stopped, by their place in `EngineSettings::directories`.
-    pub fn directories_stopped(&self) -> Vec<usize> {
-        let each = self.0.directories.iter().enumerate();
-        each.filter(|(_, directory)| directory.keeper.stopped().is_some()).map(|(at, _)| at).collect()
+    /// Why log directories stopped, if any did.
+    pub fn stopped(&self) -> Option<String> {
+        self.0.directories.iter().find_map(|directory| directory.keeper.stopped())
     }
 
-    /// Makes a log in the directory with the fewest; durable when it returns. Its files come with its first batch.
+    /// Which directories have stopped, on whichever shard, or could not be used from the start, by their place in
+    /// `EngineSettings::directories`, and why. Whoever waits here for a log of theirs is told now.
+    pub fn directories_stopped(&self) -> BTreeMap<usize, String> {
+        let each = self.0.directories.iter().enumerate();
+        let stopped: BTreeMap<usize, String> =
+            each.filter_map(|(at, directory)| Some((at, directory.keeper.stopped()?))).collect();
+        for at in stopped.keys() {
+            if !self.0.directories[*at].is_fenced.get() {
+                self.0.directories[*at].fence_all();
+            }
+        }
+        stopped
+    }
+
+    /// Makes a log in the directory with the fewest, over all shards, of those that work and have room; durable when it
+    /// returns. Its files come with its first batch.
     ///
     /// # Errors
     /// `Offline` when no log directory works.
@@ -124,13 +137,18 @@ impl<D: Disk> Engine<D> {
         if self.find(log_id).is_ok() {
             return Ok(());
         }
-        let working = self.0.directories.iter().filter(|directory| directory.keeper.stopped().is_none());
+        let candidates = candidates(&self.0.directories).await;
+        if self.find(log_id).is_ok() {
+            return Ok(()); // somebody else made it meanwhile
+        }
         let offline = || LogError::Offline { log_id, reason: "no log directory works".to_owned() };
-        let directory = working.min_by_key(|directory| directory.logs.borrow().len()).ok_or_else(offline)?;
+        let chosen = self.0.roster.choose(&candidates).ok_or_else(offline)?;
+        let directory = &self.0.directories[chosen];
         let state = LogState::empty(identity, leader_epoch);
         let payload = state.encode();
         let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
-        let log = PartitionLog::new(recovered, settings, || directory.segment_number());
+        let mut log = PartitionLog::new(recovered, settings, || directory.segment_number());
+        directory.note_mode(&mut log);
         directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
         let committed = directory.commit_control(entry, payload).await;
@@ -142,9 +160,17 @@ impl<D: Disk> Engine<D> {
     /// Forgets a log and removes its files; the deletion is durable before the first file goes.
     ///
     /// # Errors
-    /// `Unknown` when this shard has no such log; `Offline` when its directory stopped: the next start may know it.
+    /// `Unknown` when this shard has no such log; `Offline` when its directory stopped, or a directory that cannot be used
+    /// may hold it: the next start may know it.
     pub async fn delete(&self, log_id: LogId) -> Result<(), LogError> {
-        let (directory, log) = self.find(log_id)?;
+        let absent = self.0.directories.iter().find(|directory| directory.keeper.is_absent());
+        let (directory, log) = match (self.find(log_id), absent) {
+            (Err(LogError::Unknown { .. }), Some(absent)) => {
+                let reason = absent.keeper.stopped().unwrap_or_default();
+                return Err(LogError::Offline { log_id, reason: format!("it may be where {reason}") });
+            }
+            (found, _) => found?,
+        };
         let (is_older, is_rescued) = (log.borrow().is_older, log.borrow().fault.is_some());
         log.borrow_mut().detach("it was deleted".to_owned());
         let deleted = DeletedLog { log_id, is_older, is_rescued, has_directory: true };
@@ -155,12 +181,19 @@ impl<D: Disk> Engine<D> {
         // A write-back or large run that began before finds its file gone or not; its outcome no longer matters.
         let is_written = || {
             let log = log.borrow();
-            log.writing || log.removing || log.indexing || log.has_run_in_flight()
+            log.writing || log.removing || log.indexing || log.reservations > 0 || log.has_run_in_flight()
         };
         while is_written() && directory.keeper.stopped().is_none() {
             directory.disk.sleep(std::time::Duration::from_millis(5)).await;
         }
-        directory.logs.borrow_mut().remove(&log_id);
+        let at = self.0.directories.iter().position(|own| Rc::ptr_eq(own, directory));
+        if directory.logs.borrow_mut().remove(&log_id).is_some()
+            && let Some(at) = at
+        {
+            self.0.roster.leave(at);
+        }
+        directory.stats.early.leave(log_id);
+        directory.unschedule(log_id, &mut log.borrow_mut());
         directory.close_files(log_id);
         let (name, memory) = {
             let log = log.borrow();
@@ -185,8 +218,8 @@ impl<D: Disk> Engine<D> {
     /// # Errors
     /// `Unknown`.
     pub fn configure(&self, log_id: LogId, settings: LogSettings) -> Result<(), LogError> {
-        let (_, log) = self.find(log_id)?;
-        log.borrow_mut().settings = settings;
+        let (directory, log) = self.find(log_id)?;
+        directory.configure(&log, settings);
         Ok(())
     }
 
@@ -227,7 +260,21 @@ impl<D: Disk> Engine<D> {
         log_id: LogId,
         end: Offset,
     ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
-        let found = self.find(log_id).map(|(directory, log)| directory.durable(log, end));
+        let found = self.find(log_id).map(|(directory, log)| directory.reached(log, end, false));
+        async move { found?.await }
+    }
+
+    /// Resolves when a producer may be answered whose records end at `end`: under `media` once they are durable, in the
+    /// weaker modes as soon as they are staged.
+    ///
+    /// # Errors
+    /// As `durable`.
+    pub fn answerable(
+        &self,
+        log_id: LogId,
+        end: Offset,
+    ) -> impl Future<Output = Result<(), LogError>> + 'static + use<D> {
+        let found = self.find(log_id).map(|(directory, log)| directory.reached(log, end, true));
         async move { found?.await }
     }
 
@@ -272,14 +319,15 @@ impl<D: Disk> Engine<D> {
             return Ok(0);
         }
         let mut bytes = 0;
-        for segment in log.segments.iter().rev() {
+        // What ends below the offset lies before a gap.
+        for segment in log.segments.iter().rev().take_while(|segment| segment.offset_end > offset) {
             let start = if segment.base >= offset {
                 0
             } else {
                 let known = segment.tail.batches_at(offset).next().filter(|batch| batch.base <= offset);
                 known.map_or(0, |batch| batch.start.as_u64())
             };
-            bytes += segment.tail.durable_end().as_u64().saturating_sub(start);
+            bytes += log.readable_end(segment).as_u64().saturating_sub(start);
             if segment.base <= offset {
                 break;
             }
@@ -342,7 +390,7 @@ impl<D: Disk> Engine<D> {
     /// When a log directory had stopped or stops now: the next start recovers.
     pub async fn stop(&self) -> Result<(), String> {
         let mut outcome = Ok(());
-        for directory in &self.0.directories {
+        for directory in self.0.directories.iter().filter(|directory| !directory.keeper.is_absent()) {
             let stopped = directory.stop().await;
             outcome = outcome.and(stopped);
         }
@@ -378,6 +426,22 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn hold_back(&self, log_id: LogId) {
         let (_, log) = self.find(log_id).unwrap();
         log.borrow_mut().writing = true;
+    }
+
+    /// Where the last record ends that the log holds; `None` when it holds none. Behind it may be a gap.
+    #[cfg(test)]
+    pub(crate) fn records_end(&self, log_id: LogId) -> Option<Offset> {
+        let (_, log) = self.find(log_id).unwrap();
+        let log = log.borrow();
+        log.segments.iter().rev().find(|segment| segment.bytes() > 0).map(|segment| segment.offset_end)
+    }
+
+    /// The sequence that this producer's next batch must have.
+    #[cfg(test)]
+    pub(crate) fn expected_sequence(&self, log_id: LogId, producer_id: i64) -> i32 {
+        let (_, log) = self.find(log_id).unwrap();
+        let log = log.borrow();
+        log.expected_sequence(producer_id)
     }
 
     /// The journal files in use, oldest first.

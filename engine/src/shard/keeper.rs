@@ -2,7 +2,7 @@
 //!
 //! Cold: touched when a journal file is begun or freed, never by an append.
 
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, OpenMode, is_full};
 use crate::journal::{JournalFile, Manifest, StartId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,15 @@ impl Keeper {
         })
     }
 
+    /// Of a directory that this start cannot use: it has stopped before it began.
+    pub(crate) fn absent(reason: &str, shard_count: usize) -> Arc<Self> {
+        let start = StartId { counter: 0, random: [0; 16] };
+        let keeper = Self::new(start, Manifest::default(), Vec::new(), &[], shard_count, 0, 0);
+        keeper.stopped.store(true, Ordering::SeqCst);
+        reason.clone_into(&mut keeper.reason.lock().unwrap_or_else(PoisonError::into_inner));
+        keeper
+    }
+
     fn files(&self) -> std::sync::MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +112,11 @@ impl Keeper {
             tracing::error!(reason, "log directory stopped: restart the broker once the disk is well");
             reason.clone_into(&mut first);
         }
+    }
+
+    /// This start never used the directory: what is in it nobody knows.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.start.counter == 0 // starts count from 1
     }
 
     /// Why the directory stopped, if it did.
@@ -173,7 +187,7 @@ impl Keeper {
     async fn make<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<Option<JournalFile>> {
         self.files().making += 1;
         let made = self.make_listed(disk, bytes_min).await;
-        let is_full = matches!(&made, Err(error) if error.kind() == io::ErrorKind::StorageFull);
+        let is_full = made.as_ref().is_err_and(is_full);
         let mut files = self.files();
         files.making -= 1;
         files.is_full = is_full;
@@ -181,13 +195,44 @@ impl Keeper {
     }
 
     async fn make_listed<D: Disk>(&self, disk: &D, bytes_min: u64) -> io::Result<JournalFile> {
+        self.take_turn(disk).await;
+        let result = self.make_alone(disk, bytes_min).await;
+        self.turn_served.fetch_add(1, Ordering::SeqCst);
+        result
+    }
+
+    async fn take_turn<D: Disk>(&self, disk: &D) {
         let turn = self.turn_next.fetch_add(1, Ordering::SeqCst);
         while self.turn_served.load(Ordering::SeqCst) != turn {
             disk.sleep(std::time::Duration::from_millis(1)).await;
         }
-        let result = self.make_alone(disk, bytes_min).await;
+    }
+
+    /// A journal of this start holds its first table, synced: from now on the manifest says that such a journal must be
+    /// there. The first shard to come writes it.
+    ///
+    /// # Errors
+    /// Those of the disk; a full one only leaves it unsaid.
+    pub(crate) async fn note_served<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        if self.files().manifest.served_counter == self.start.counter {
+            return Ok(());
+        }
+        self.take_turn(disk).await;
+        let mut manifest = self.files().manifest.clone();
+        let outcome = if manifest.served_counter == self.start.counter {
+            Ok(())
+        } else {
+            manifest.served_counter = self.start.counter;
+            disk.replace_small(&manifest_path(), manifest.encode(), true).await
+        };
+        if outcome.is_ok() {
+            self.files().manifest.served_counter = self.start.counter;
+        }
         self.turn_served.fetch_add(1, Ordering::SeqCst);
-        result
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Free files that are too short for the table of today make room for the new one.

@@ -12,11 +12,13 @@ mod engine;
 mod indexes;
 mod journal_reader;
 mod keeper;
+mod lazy;
 mod names;
 mod pages;
 mod read;
 mod recovery;
 mod rescue;
+mod roster;
 mod scrub;
 mod settings;
 mod signal;
@@ -40,7 +42,8 @@ pub use api::{
     TimedOffset,
 };
 pub use engine::Engine;
+pub use lazy::{EarlyLogs, EarlyTopic};
 pub use recovery::RecoveryError;
 pub use settings::EngineSettings;
-pub use start::{Recovered, Share, StartError, recover};
+pub use start::{Recovered, Share, StartError, recover, recover_without};
 pub use stats::{EngineStats, Latency};

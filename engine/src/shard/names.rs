@@ -10,12 +10,13 @@
 //! touches nothing in it. The id's name becomes durable with that of the log's first segment.
 
 use super::directory::{Directory, SharedLog};
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode, is_full};
 use crate::journal::RecoveredLog;
 use crate::units::LogId;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Ending of a directory whose log was deleted: its name before is the log's id.
 pub(super) const DELETED: &str = ".deleted";
@@ -23,6 +24,9 @@ pub(super) const DELETED: &str = ".deleted";
 const KEPT: &str = ".kept";
 /// Ending of the empty file that names a directory's log.
 const ID: &str = ".id";
+/// How often, and after which pause, it is tried whether what removed files held is free.
+const FREED_ATTEMPTS_MAX: usize = 50;
+const FREED_PAUSE: Duration = Duration::from_millis(20);
 
 impl<D: Disk> Directory<D> {
     /// Makes the directory of a log that has no file yet, and says in it whose it is. Whatever stands there already and
@@ -82,12 +86,36 @@ impl<D: Disk> Directory<D> {
     async fn move_aside(&self, name: &str, log_id: LogId, aside: &Path) -> io::Result<()> {
         let found = self.disk.list(Path::new(name)).await;
         let is_own = |found: &Vec<(String, bool)>| id_in(found).is_none_or(|id| id == log_id.to_string());
-        if found.as_ref().is_ok_and(is_own) {
+        if let Some(found) = found.ok().filter(is_own) {
             // Not with the topic's name in it: that may be as long as a file's name can be.
-            return self.disk.rename(Path::new(name), aside).await;
+            return match self.disk.rename(Path::new(name), aside).await {
+                Err(error) if is_full(&error) => self.move_emptied(Path::new(name), &found, aside).await,
+                outcome => outcome,
+            };
         }
         // A log of the same name was quicker, or none of its own ever held a batch.
         self.disk.rename(Path::new(&format!("{log_id}{KEPT}")), aside).await
+    }
+
+    /// XFS has no room for a new name on a full disk. The deletion is durable and names are nobody else's meanwhile: the
+    /// files go first, what they held comes free a little later.
+    async fn move_emptied(&self, name: &Path, found: &[(String, bool)], aside: &Path) -> io::Result<()> {
+        for (file, _) in found.iter().filter(|(file, _)| !file.ends_with(ID)) {
+            match self.disk.remove(&name.join(file)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut attempts = 0;
+        loop {
+            match self.disk.rename(name, aside).await {
+                Err(error) if is_full(&error) && attempts < FREED_ATTEMPTS_MAX => {
+                    attempts += 1;
+                    self.disk.sleep(FREED_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 

@@ -190,7 +190,7 @@ impl<D: Disk> Directory<D> {
             }
             match cursor.gathered.view(cursor.at, cursor.offset) {
                 View::Batch(located) if located.end > limit => {
-                    return Err(cursor.corrupt("a batch passes the durable end"));
+                    return Err(cursor.corrupt("a batch passes the end of what may be read"));
                 }
                 // A reader would take it for the end of what is visible, and go on in the next segment.
                 View::Batch(located) if located.offset_end() > Self::offset_end(log, cursor.base)? => {
@@ -318,10 +318,10 @@ impl<D: Disk> Directory<D> {
         known.is_none_or(|known| known.0 == located.header.partition_leader_epoch)
     }
 
-    /// Batches of the segment end here at the latest: what is durable.
+    /// Batches of the segment end here at the latest: what is durable, or may be read before it is.
     fn readable_end(log: &SharedLog, base: Offset) -> Result<FilePos, Trouble> {
         let log = log.borrow();
-        log.segment(base).map(|segment| segment.tail.durable_end()).ok_or(Trouble::Gone)
+        log.segment(base).map(|segment| log.readable_end(segment)).ok_or(Trouble::Gone)
     }
 
     /// One past the last record of the segment.
@@ -329,7 +329,7 @@ impl<D: Disk> Directory<D> {
         log.borrow().segment(base).map(|segment| segment.offset_end).ok_or(Trouble::Gone)
     }
 
-    /// Gathers bytes up to `end` or the last durable one: pages below what is in memory, then memory.
+    /// Gathers bytes up to `end` or the last one that may be read: pages below what is in memory, then memory.
     async fn gather(
         self: &Rc<Self>,
         log: &SharedLog,

@@ -11,8 +11,8 @@ use super::rescue::rescue_fenced;
 use super::settings::EngineSettings;
 use crate::io::Disk;
 use crate::journal::{
-    FileHead, JournalEnd, JournalFile, Manifest, Need, Outcome, RecoveredLog, Replay, Replayed, StartId,
-    needed_files, needs_elders, replay_files,
+    FileHead, JournalEnd, JournalFile, Manifest, Need, Outcome, RESCUE_SHARD, RecoveredLog, Replay, Replayed,
+    StartId, needed_files, needs_elders, replay_files,
 };
 use crate::log::LogIdentity;
 use crate::units::{LogId, Timestamp};
@@ -55,6 +55,22 @@ pub enum RecoveryError {
         directory: String,
         /// The file's name.
         name: String,
+    },
+    /// The journals of the last start are not there, though all files are.
+    #[error(
+        "the journal files of {directory}/thalweg-journal are older than their manifest: put back those of the last stop, records in them were acknowledged"
+    )]
+    JournalOlder {
+        /// The log directory.
+        directory: String,
+    },
+    /// Journals of a start that the manifest has not come to.
+    #[error(
+        "{directory}/thalweg-journal/manifest is older than its journal files: put back the one of the last stop, it may name more of them"
+    )]
+    ManifestOlder {
+        /// The log directory.
+        directory: String,
     },
     /// Partitions but no journal.
     #[error(
@@ -111,6 +127,7 @@ pub(crate) async fn recover_directory<D: Disk>(
     let mut replay = Replay::new(now);
     let Replayed { mut ends, mut needed, before, unclean } = replay_files(&files, &mut replay);
     drop(files);
+    check_ages(&manifest, &ends, directory)?;
     let mut outcome = replay.finish();
     // A full disk must not forbid this start: what no log needs is free at once. With a fault nothing is given up.
     let is_sound = outcome.strays.is_empty() && outcome.logs.iter().all(|log| log.fault.is_none());
@@ -151,6 +168,20 @@ pub(crate) async fn recover_directory<D: Disk>(
     let keeper = Keeper::new(start, manifest, old, rescue_files, shard_count, bytes, files_max);
     let rescue = rescue.map(|rescue| rescue.end);
     Ok(RecoveredDirectory { keeper, logs, deleted, nameless, ends, rescue, unknown, unclean })
+}
+
+/// Whether manifest and journals are of the same time: each proves starts that the other must know.
+fn check_ages(manifest: &Manifest, ends: &[JournalEnd], directory: &str) -> Result<(), RecoveryError> {
+    let counters = ends.iter().filter(|end| end.shard != RESCUE_SHARD).map(|end| end.start.counter);
+    let newest = counters.max().unwrap_or(0);
+    let directory = directory.to_owned();
+    if newest < manifest.served_counter {
+        return Err(RecoveryError::JournalOlder { directory });
+    }
+    if newest > manifest.start_counter {
+        return Err(RecoveryError::ManifestOlder { directory });
+    }
+    Ok(())
 }
 
 /// The bytes of every journal file, as the manifest lists them; none of one that nobody needs.

@@ -3,19 +3,21 @@
 use super::directory::{Directory, Gates, Journal, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
-use super::recovery::{RecoveryError, recover_directory};
+use super::lazy::Timetable;
+use super::recovery::{RecoveredDirectory, RecoveryError, recover_directory};
+use super::roster::{Roster, found_twice};
 use super::scrub::{Scrub, ScrubPace};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, PageCache, keep_spare_chunks};
+use crate::io::{Disk, PageCache, is_full, keep_spare_chunks};
 use crate::journal::{CommitHead, FileSeq, JournalEnd, RecoveredLog, StartId};
 use crate::log::{LogIdentity, LogSettings, PartitionLog};
 use crate::units::{LogId, Timestamp};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +37,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// There is no free journal file, and no room to make one.
+    #[error(
+        "the disk of {directory} is full: {} MiB are needed for the first journals. Make room and start again, or start on as many cores as before",
+        bytes_needed.div_ceil(1 << 20)
+    )]
+    Full {
+        /// The log directory.
+        directory: String,
+        /// A journal file for each shard.
+        bytes_needed: u64,
+    },
 }
 
 /// Everything the log directories hold, in memory, before it is split.
@@ -49,6 +62,8 @@ pub struct Recovered {
     pub nameless: Vec<LogId>,
     /// Directories of partitions that no journal knows: kept aside, never touched.
     pub unknown: Vec<String>,
+    /// Log directories that cannot be used, by their place in `EngineSettings::directories`, and why.
+    pub absent: BTreeMap<usize, String>,
     directories: Vec<DirectoryShare>,
 }
 
@@ -65,15 +80,31 @@ pub struct Share {
     shard: usize,
     shard_count: usize,
     directories: Vec<DirectoryShare>,
+    roster: Arc<Roster>,
 }
 
-/// Reads the journals of every directory; `disks` are the directories of `settings`, in order.
+/// Reads the journals of every directory; `disks` are the directories of `settings`, in order. One that cannot be used is
+/// left out as long as another can: nothing is made in it, its logs are unknown to this start.
 ///
 /// # Errors
-/// `RecoveryError` says which directory, why, and what to do.
+/// `RecoveryError` says which directory, why, and what to do: that of the first one, when none can be used.
 pub async fn recover<D: Disk>(
     disks: &[D],
     settings: &EngineSettings,
+    shard_count: usize,
+    now: Timestamp,
+) -> Result<Recovered, RecoveryError> {
+    recover_without(disks, settings, BTreeMap::new(), shard_count, now).await
+}
+
+/// The same, where some directories are known not to be usable, by their place, and why: they are not touched.
+///
+/// # Errors
+/// As `recover`.
+pub async fn recover_without<D: Disk>(
+    disks: &[D],
+    settings: &EngineSettings,
+    absent: BTreeMap<usize, String>,
     shard_count: usize,
     now: Timestamp,
 ) -> Result<Recovered, RecoveryError> {
@@ -83,11 +114,38 @@ pub async fn recover<D: Disk>(
         deleted: Vec::new(),
         nameless: Vec::new(),
         unknown: Vec::new(),
+        absent,
         directories: Vec::new(),
     };
-    for (disk, path) in disks.iter().zip(&settings.directories) {
+    let mut first_error = None;
+    for (at, (disk, path)) in disks.iter().zip(&settings.directories).enumerate() {
         let name = path.display().to_string();
-        let found = recover_directory(disk, &name, settings, shard_count, now).await?;
+        if let Some(reason) = recovered.absent.get(&at) {
+            recovered.directories.push(DirectoryShare::absent(reason, shard_count));
+            continue;
+        }
+        let found = match recover_directory(disk, &name, settings, shard_count, now).await {
+            Ok(found) => found,
+            Err(error) => {
+                let reason = error.to_string();
+                recovered.directories.push(DirectoryShare::absent(&reason, shard_count));
+                recovered.absent.insert(at, reason);
+                first_error.get_or_insert(error);
+                continue;
+            }
+        };
+        recovered.take(&name, found);
+    }
+    match first_error {
+        Some(error) if recovered.absent.len() == disks.len() => return Err(error),
+        _ => recovered.fence_found_twice(settings),
+    }
+    Ok(recovered)
+}
+
+impl Recovered {
+    fn take(&mut self, name: &str, found: RecoveredDirectory) {
+        let recovered = self;
         recovered.unclean |= found.unclean;
         recovered.logs.extend(found.logs.iter().map(|log| log.state.identity.clone()));
         recovered.deleted.extend(found.deleted);
@@ -99,14 +157,27 @@ pub async fn recover<D: Disk>(
         let rescues = name_ends(found.rescue.as_slice());
         recovered.directories.push(DirectoryShare { keeper: found.keeper, logs: found.logs, older, rescues });
     }
-    Ok(recovered)
-}
 
-impl Recovered {
+    /// A log is served from one directory or from none.
+    fn fence_found_twice(&mut self, settings: &EngineSettings) {
+        let each = self.directories.iter().enumerate();
+        let logs =
+            each.flat_map(|(at, own)| own.logs.iter().map(move |log| (at, &log.state.identity.log_id)));
+        let names: Vec<String> = settings.directories.iter().map(|path| path.display().to_string()).collect();
+        let twice = found_twice(logs, &names);
+        for log in self.directories.iter_mut().flat_map(|own| &mut own.logs) {
+            if let Some(fault) = twice.get(&log.state.identity.log_id) {
+                log.fault.get_or_insert_with(|| fault.clone());
+            }
+        }
+    }
+
     /// Gives each log to its owner.
     pub fn split(self, shard_count: usize, owner: impl Fn(&LogIdentity) -> usize) -> Vec<Share> {
-        let mut shares: Vec<Share> =
-            (0..shard_count).map(|shard| Share { shard, shard_count, directories: Vec::new() }).collect();
+        let roster = Roster::new(self.directories.iter().map(|directory| directory.logs.len()).collect());
+        let share =
+            |shard| Share { shard, shard_count, directories: Vec::new(), roster: Arc::clone(&roster) };
+        let mut shares: Vec<Share> = (0..shard_count).map(share).collect();
         for directory in self.directories {
             for share in &mut shares {
                 share.directories.push(DirectoryShare {
@@ -155,6 +226,7 @@ impl<D: Disk> Engine<D> {
                 shard_count: share.shard_count as u64,
                 logs: RefCell::default(),
                 queue: RefCell::default(),
+                timetable: Timetable::default(),
                 commit_wanted: Signal::default(),
                 lap_wanted: Signal::default(),
                 space_freed: Signal::default(),
@@ -178,26 +250,63 @@ impl<D: Disk> Engine<D> {
                 releasable: RefCell::default(),
                 upkeep,
                 scrub,
+                known_room: Cell::default(),
+                full_told: Cell::default(),
+                is_fenced: Cell::default(),
                 segment_number: Rc::clone(&segment_number),
             });
             adopt(&directory, own.logs);
-            let first = directory.begin_file().await.and_then(|begun| match begun {
-                true => Ok(()),
-                false => Err(io::ErrorKind::StorageFull.into()),
-            });
-            let name = settings.directories.get(directories.len());
-            first.map_err(|source| StartError::Journal {
-                directory: name.map(|path| path.display().to_string()).unwrap_or_default(),
-                source,
-            })?;
-            directory.disk.spawn(false, guarded(Rc::clone(&directory), Rc::clone(&directory).commit_loop()));
-            directory
-                .disk
-                .spawn(true, guarded(Rc::clone(&directory), Rc::clone(&directory).write_back_loop()));
-            directory.lap_wanted.set();
             directories.push(directory);
         }
-        Ok(Self::of(directories, settings, stats))
+        let mut failed = None;
+        for (at, directory) in directories.iter().enumerate() {
+            if let Err(error) = directory.begin(&settings, at).await {
+                failed.get_or_insert(error);
+            }
+        }
+        match failed {
+            Some(error) if directories.iter().all(|own| own.keeper.stopped().is_some()) => Err(error),
+            _ => Ok(Self::of(directories, settings, stats, share.roster)),
+        }
+    }
+}
+
+impl<D: Disk> Directory<D> {
+    /// Writes the first table and starts the loops. A directory where that fails stops; so does one that had stopped
+    /// already, here or on another shard.
+    async fn begin(self: &Rc<Self>, settings: &EngineSettings, at: usize) -> Result<(), StartError> {
+        let name = || settings.directories.get(at).map(|path| path.display().to_string()).unwrap_or_default();
+        let begun = match self.keeper.stopped() {
+            Some(_) => Ok(false),
+            None => self.begin_file().await.and_then(|begun| match begun {
+                true => Ok(true),
+                false => Err(io::ErrorKind::StorageFull.into()),
+            }),
+        };
+        match begun {
+            Ok(true) => {
+                self.disk.spawn(false, guarded(Rc::clone(self), Rc::clone(self).commit_loop()));
+                self.disk.spawn(true, guarded(Rc::clone(self), Rc::clone(self).write_back_loop()));
+                self.lap_wanted.set();
+                return Ok(());
+            }
+            Ok(false) => self.fence_all(),
+            Err(ref source) => self.fail("the first journal", source),
+        }
+        self.commit_loop_done.set();
+        self.lap_loop_done.set();
+        let bytes_needed = self.first_file_bytes() * self.shard_count;
+        begun.map(drop).map_err(|source| match is_full(&source) {
+            true => StartError::Full { directory: name(), bytes_needed },
+            false => StartError::Journal { directory: name(), source },
+        })
+    }
+}
+
+impl DirectoryShare {
+    fn absent(reason: &str, shard_count: usize) -> Self {
+        let keeper = Keeper::absent(reason, shard_count);
+        Self { keeper, logs: Vec::new(), older: Vec::new(), rescues: Vec::new() }
     }
 }
 
@@ -245,6 +354,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
             );
         }
         let mut log = PartitionLog::new(found, LogSettings::default(), || directory.segment_number());
+        tell_gap(&log);
         let now = Timestamp(directory.disk.wall_ms() as i64);
         log.segments.iter_mut().for_each(|segment| segment.touched = now);
         log.is_older = true;
@@ -262,4 +372,16 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
     *directory.logs.borrow_mut() = logs;
     directory.count_memory(memory, 0);
     directory.upkeep.look_at(directory.logs.borrow().keys());
+}
+
+/// A crash under a weaker durability mode: what may be missing is told by name.
+fn tell_gap(log: &PartitionLog) {
+    let std::ops::Range { start, end } = *log.gap();
+    if start < end && log.fault.is_none() {
+        let (topic, partition) = (&log.identity.topic, log.identity.partition);
+        tracing::warn!(
+            topic, partition, records_end = %start, goes_on_at = %end,
+            "records that were answered before their sync may be lost: their offsets are not given out again"
+        );
+    }
 }

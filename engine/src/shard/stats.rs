@@ -1,5 +1,6 @@
 //! What an engine counts: written by its shard, read by anybody.
 
+use super::lazy::EarlyLogs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ macro_rules! stats {
             pub commit_latency: Latency,
             /// A commit's write and sync.
             pub device_latency: Latency,
+            /// Logs whose answers come before their sync.
+            pub early: EarlyLogs,
         }
     };
 }
@@ -83,7 +86,7 @@ stats! {
     cache_hits_total,
     /// Pages not found in the cache.
     cache_misses_total,
-    /// Gauge: bytes staged, not yet synced.
+    /// Gauge: bytes staged, neither synced nor answered.
     unsynced_bytes,
     /// Gauge: milliseconds since 1970 at which the oldest of them was staged; 0 when there is none.
     unsynced_since_ms,

@@ -17,13 +17,22 @@ use std::io;
 use std::rc::Rc;
 
 impl<D: Disk> Directory<D> {
+    /// At least half of a file is for what comes after its table.
+    fn file_bytes_min(&self, table_bytes: u64) -> u64 {
+        2 * table_bytes + self.commit_bytes_worst()
+    }
+
+    /// Length of the file that a start begins with.
+    pub(super) fn first_file_bytes(&self) -> u64 {
+        self.file_bytes_min(bytes_of(&self.table(false))).max(self.settings.journal_file_bytes)
+    }
+
     /// Begins a journal file with the table of all logs; `false` when there is none to be had now, since the disk is
     /// full.
     pub(crate) async fn begin_file(self: &Rc<Self>) -> io::Result<bool> {
         let table = self.table(false);
-        let table_bytes: u64 = table.iter().map(|(_, bytes)| *bytes as u64).sum();
-        // At least half of a file is for what comes after its table.
-        let bytes_min = 2 * table_bytes + self.commit_bytes_worst();
+        let table_bytes = bytes_of(&table);
+        let bytes_min = self.file_bytes_min(table_bytes);
         let Some(taken) = self.keeper.take(&self.disk, bytes_min, self.free_kept()).await? else {
             return Ok(false);
         };
@@ -46,6 +55,8 @@ impl<D: Disk> Directory<D> {
         } else {
             self.write_table(table).await?;
         }
+        // Before more files are made, which takes longer than a start should.
+        self.keeper.note_served(&self.disk).await?;
         if self.available() <= self.settings.journal_files_max / 2 || self.journal.borrow().needs_old {
             self.lap_wanted.set();
         }
@@ -123,4 +134,8 @@ impl<D: Disk> Directory<D> {
         commits.push((carried, bytes));
         commits
     }
+}
+
+fn bytes_of(table: &[(Vec<Carried>, usize)]) -> u64 {
+    table.iter().map(|(_, bytes)| *bytes as u64).sum()
 }

@@ -247,7 +247,7 @@ impl<D: Disk> Directory<D> {
                 self.remove_file(path).await?;
             }
         }
-        self.disk.sync_directory(Path::new(directory)).await
+        self.sync_names(Path::new(directory)).await
     }
 
     /// Removes files that no state names: of segments that were cut before the start, or made for a roll that no commit
@@ -322,7 +322,7 @@ impl<D: Disk> Directory<D> {
             removed = true;
         }
         if removed {
-            self.disk.sync_directory(Path::new(&directory)).await?;
+            self.sync_names(Path::new(&directory)).await?;
         }
         Ok(above.map(|base| base.advance(1)))
     }

@@ -8,7 +8,7 @@ use super::api::LogError;
 use super::directory::{Directory, Item, SharedLog, UsedFile};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, IO_BYTES_MAX, aligned_up, is_full};
 use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
 use crate::segment::Stage;
@@ -317,7 +317,7 @@ impl<D: Disk> Directory<D> {
         match index {
             // Not synced: an index that does not check is built again, as is one that a full disk had no room for.
             Some((path, bytes)) => match self.disk.replace_small(&path, bytes, false).await {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                Err(error) if is_full(&error) => Ok(()),
                 outcome => outcome,
             },
             None => Ok(()),
@@ -400,9 +400,12 @@ impl<D: Disk> Directory<D> {
     /// The last lap of a clean stop: everything durable, full blocks written back, the last blocks padded, files cut
     /// to their data, a checkpoint of all logs, the mark.
     pub(crate) async fn stop(self: &Rc<Self>) -> Result<(), String> {
+        self.stop_early_answers();
         self.barrier_until_empty().await;
         let logs: Vec<LogId> = self.logs.borrow().keys().copied().collect();
-        let outcome = self.stop_orderly(&logs).await;
+        // Of a directory that stopped the fate of the last commit is unknown: what it says of runs beyond the logs' ends in
+        // memory must stay as it is, or the next start finds the commit and not the bytes.
+        let outcome = if self.keeper.stopped().is_some() { Ok(()) } else { self.stop_orderly(&logs).await };
         if let Err(error) = &outcome {
             self.fail("the stop", error); // the other shards are told before they commit more
         }
@@ -446,21 +449,30 @@ impl<D: Disk> Directory<D> {
     /// Writes the padded last block of the active segment and cuts the file to its data, so that others can read it
     /// to the end. The journal still holds those bytes: the next start counts on them, not on this.
     async fn write_last_block(self: &Rc<Self>, log: &SharedLog) -> io::Result<()> {
-        let planned = {
+        let (planned, keeps_blocks) = {
             let log = log.borrow();
             let active = log
                 .segments
                 .last()
                 .filter(|segment| !log.is_detached && segment.tail.durable_end() > FilePos::ZERO);
-            active.map(|active| WriteBack {
+            let planned = active.map(|active| WriteBack {
                 base: active.base,
                 range: active.tail.plan_write_back(true),
                 seal: false,
-            })
+            });
+            (planned, log.settings.keeps_blocks)
         };
         let Some(planned) = planned else { return Ok(()) };
-        self.write_segment(log, &planned, None).await?;
         let file = self.segment_file(log, planned.base, true).await?;
+        if file.bytes().await? == planned.range.end.as_u64() {
+            // An earlier stop has done it, and nothing came since. On a full disk ext4 refuses to write the block in which
+            // a file was cut.
+            return Ok(());
+        }
+        self.write_segment(log, &planned, None).await?;
+        if keeps_blocks {
+            return Ok(());
+        }
         file.cut(planned.range.end.as_u64()).await?;
         file.sync().await
     }

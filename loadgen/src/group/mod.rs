@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  script -> worker -> seat: sockets -> member: what it asks next     board: stable? who reads what, since when nobody?
-//!                        |                                            delivered: once, again, never
+//!                        |                                            delivered: once, again, never; committed: kept
 //!                        +-> coordinate, reading: messages            tally: the figures
 //! ```
-//! `assign`, `board`, `delivered`, `member` and `script` are machines without socket and clock.
+//! `assign`, `board`, `committed`, `delivered`, `member` and `script` are machines without socket and clock.
 mod assign;
 mod board;
+mod committed;
 mod coordinate;
 mod delivered;
 mod member;
@@ -20,6 +21,7 @@ mod worker;
 
 pub use assign::{Assignor, Claim, assign};
 pub use board::Board;
+pub use committed::Committed;
 pub use coordinate::{GroupVersions, Voice};
 pub use delivered::{Delivered, Missed};
 pub use member::{Member, Rules, Turn, Want};

@@ -10,7 +10,7 @@ use super::coordinate::{GroupVersions, Voice};
 use super::member::Rules;
 use super::script::steps;
 use super::seat::Group;
-use super::{Board, Delivered, Tally, Worker};
+use super::{Board, Committed, Delivered, Tally, Worker};
 use crate::client::{Control, Poll, Topic};
 use crate::run::{Progress, RunError};
 use crate::schedule::{Load, Schedule};
@@ -180,6 +180,7 @@ fn workers(
             name: name(number),
             board: Board::new(partition_count),
             delivered: Delivered::new(partition_count),
+            committed: Committed::new(partition_count),
             serving: std::collections::VecDeque::new(),
             free: Vec::new(),
             identity_next: 0,

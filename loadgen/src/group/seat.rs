@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use super::coordinate::{Speaker, share_in};
 use super::member::{Member, Turn, Want};
 use super::reading::Reading;
-use super::{Board, Delivered, Plan, Tally};
+use super::{Board, Committed, Delivered, Plan, Tally};
 use crate::client::{ClientError, Frame, Link, LinkState, Poll, Ready, Reconnect, decode, resolve};
 
 /// Answers of a coordinator are small, but a leader is told all members.
@@ -33,6 +33,7 @@ pub struct Group {
     pub(crate) name: String,
     pub(crate) board: Board,
     pub(crate) delivered: Delivered,
+    pub(crate) committed: Committed,
     /// Seats of live members, the longest-serving first.
     pub(crate) serving: VecDeque<usize>,
     /// Seats whose members are out.
@@ -85,13 +86,15 @@ enum Kind {
     Commit,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     id: i32,
     kind: Kind,
     at: Duration,
     /// Of a commit at a rate: when it was meant to leave, and of how many partitions it is.
     rated: Option<(Duration, usize)>,
+    /// Of a commit: what it commits. Of the question for offsets: what had been answered before.
+    offsets: Vec<(i32, i64)>,
 }
 
 /// One member's place.
@@ -296,10 +299,16 @@ impl Seat {
             instance_id: self.instance_id.as_deref(),
             member: &self.member,
         };
+        let offsets = match want {
+            Want::Commit(offsets) => offsets.clone(),
+            Want::Offsets(_) => (0..).zip(context.group.committed.answered().iter().copied()).collect(),
+            _ => Vec::new(),
+        };
         match context.plan.voice.frame(speaker, want, shares, self.correlation_id) {
             Ok(head) => {
                 self.link.send(Frame { head: head.into(), body: None, tail: &[] });
-                self.asked.push_back(Asked { id: self.correlation_id, kind, at: context.now, rated });
+                let (id, at) = (self.correlation_id, context.now);
+                self.asked.push_back(Asked { id, kind, at, rated, offsets });
             }
             Err(error) => self.fail(context, &error.to_string()),
         }
@@ -373,6 +382,14 @@ impl Seat {
                 let inner = told().map(|partition| partition.error_code).find(|code| *code != 0);
                 let code = if answer.error_code != 0 { answer.error_code } else { inner.unwrap_or(0) };
                 context.note("OffsetFetch", code);
+                if code == 0 {
+                    let Group { name, committed, .. } = &mut *context.group;
+                    for told in told() {
+                        let (partition, offset) = (told.partition_index, told.committed_offset);
+                        let floor = asked.offsets.iter().find(|(floor, _)| *floor == partition);
+                        committed.on_told(name, partition, offset, floor.map_or(-1, |(_, floor)| *floor));
+                    }
+                }
                 let offsets: Vec<_> = told()
                     .map(|told| {
                         (
@@ -433,6 +450,9 @@ impl Seat {
         let mut codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|told| told.error_code);
         let code = codes.find(|code| *code != 0).unwrap_or(0);
         context.note("OffsetCommit", code);
+        if code == 0 {
+            context.group.committed.on_answered(&asked.offsets);
+        }
         if let Some((intended, offsets)) = asked.rated {
             self.commits_in_flight -= 1;
             if code == 0 {

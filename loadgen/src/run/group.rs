@@ -49,7 +49,7 @@ pub(super) fn run(
     let missed = plan.rules.reads.then(|| missed(&plan, &groups, &ends));
     result.failures.append(&mut tally.failures);
     warn(&mut result, &tally, group);
-    result.group = Some(GroupFigures::new(&tally, group, missed, start.elapsed()));
+    result.group = Some(GroupFigures::new(&tally, &groups, group, missed, start.elapsed()));
     Ok(result)
 }
 

@@ -55,13 +55,18 @@ fn what_is_sent_meanwhile_is_read_to_its_end() {
 }
 
 #[test]
-fn forgotten_commits_show_as_doubled_records_and_commits_ahead_as_missed_ones() {
+fn forgotten_commits_show_as_doubled_records_and_offsets_that_go_back_and_commits_ahead_as_missed_ones() {
     let script =
         "--read --event 0:join:2 --event 0.8:leave:1 --event 1.6:leave:1 --event 1.7:join:1 --time 2.6";
     let scene = filled(2, Faults { forget_commits: true, ..Faults::default() });
     let (figures, status) = group(&scene, script);
     assert!(figures.doubled_records > 0, "{figures:?}");
-    assert_eq!((figures.missed_records, status), (Some(0), 0));
+    assert!(figures.gone_back_offsets > 0, "{figures:?}");
+    assert_eq!(
+        (figures.missed_records, status),
+        (Some(0), 3),
+        "records came twice, and answered commits went back"
+    );
 
     let scene = filled(2, Faults { commits_ahead: 5, ..Faults::default() });
     let words = "--feed --count 1000 --rate 400 --batch-records 1 --record-bytes 20 --connections 2";

@@ -34,7 +34,7 @@ pub fn of_append(error: &AppendError) -> ErrorCode {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
-        AppendError::Busy { .. } => ErrorCode::KafkaStorageError,
+        AppendError::Full { .. } | AppendError::Busy { .. } => ErrorCode::KafkaStorageError,
     }
 }
 
@@ -50,7 +50,7 @@ pub fn of_read(error: &ReadError) -> ErrorCode {
 /// The code of a metadata log that takes no changes: a client may try again where that can help.
 pub fn of_store(error: &StoreError) -> ErrorCode {
     match error {
-        StoreError::Stopped { .. } => ErrorCode::KafkaStorageError,
+        StoreError::Stopped { .. } | StoreError::Full => ErrorCode::KafkaStorageError,
         StoreError::Busy { .. } | StoreError::NotReady => ErrorCode::RequestTimedOut,
     }
 }

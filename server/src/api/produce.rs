@@ -1,7 +1,7 @@
-//! Produce: split by owner, stage in order, answer when it is durable.
+//! Produce: split by owner, stage in order, answer when it is durable, or as soon as the topic's mode says.
 //!
 //! ```text
-//! request ─► parts by owner ──call──► stage all, in order ─► durable ─► answer
+//! request ─► parts by owner ──call──► stage all, in order ─► answerable ─► answer
 //!             each a slice of the frame   the one copy: into the tail
 //! ```
 //! Parts of one partition are staged in the order of their requests: a request reaches its owners before it waits for
@@ -52,10 +52,10 @@ struct Place {
 enum Promise {
     /// Once staged: nobody is told.
     Staged,
-    /// Once durable.
-    Durable,
-    /// Once durable, or when the time is over: then the outcome is unknown.
-    DurableWithin(Duration),
+    /// Once the topic's mode says: under `media` once durable.
+    Answerable,
+    /// The same, or when the time is over: then the outcome is unknown.
+    AnswerableWithin(Duration),
 }
 
 /// What an owner says of a part.
@@ -76,9 +76,9 @@ pub(super) async fn produce(
     let promise = match request.acks {
         ACKS_NONE => Promise::Staged,
         ACKS_ALL if request.timeout_ms >= 0 => {
-            Promise::DurableWithin(Duration::from_millis(request.timeout_ms as u64))
+            Promise::AnswerableWithin(Duration::from_millis(request.timeout_ms as u64))
         }
-        _ => Promise::Durable,
+        _ => Promise::Answerable,
     };
     let mut response = blank(&request.topic_data);
     if !matches!(request.acks, -1..=1) {
@@ -228,23 +228,23 @@ async fn append(shard: Rc<Shard>, parts: Vec<Part>, promise: Promise) -> Vec<Out
             .map(|(_, staged)| staged.map_or_else(Outcome::Refused, Outcome::Done))
             .collect();
     }
-    let durable = |(log_id, staged): (LogId, Result<Staged, AppendError>)| {
-        let durable = staged.as_ref().ok().map(|staged| shard.engine.durable(log_id, staged.offset_end));
-        (log_id, staged, durable)
+    let answerable = |(log_id, staged): (LogId, Result<Staged, AppendError>)| {
+        let end = staged.as_ref().ok().map(|staged| staged.offset_end);
+        (log_id, staged, end.map(|end| shard.engine.answerable(log_id, end)))
     };
-    let waiting: Vec<_> = staged.into_iter().map(durable).collect();
+    let waiting: Vec<_> = staged.into_iter().map(answerable).collect();
     let mut over = match promise {
-        Promise::DurableWithin(time) => Either::Left(pin!(shard.router.sleep(time))),
-        Promise::Durable | Promise::Staged => Either::Right(std::future::pending()),
+        Promise::AnswerableWithin(time) => Either::Left(pin!(shard.router.sleep(time))),
+        Promise::Answerable | Promise::Staged => Either::Right(std::future::pending()),
     };
     let mut outcomes = Vec::with_capacity(waiting.len());
     let mut is_over = false;
-    for (log_id, staged, durable) in waiting {
-        outcomes.push(match (staged, durable) {
+    for (log_id, staged, answerable) in waiting {
+        outcomes.push(match (staged, answerable) {
             (Err(error), _) => Outcome::Refused(error),
             (Ok(_), _) if is_over => Outcome::TimedOut,
             (Ok(staged), None) => Outcome::Done(staged),
-            (Ok(staged), Some(durable)) => match select(pin!(durable), &mut over).await {
+            (Ok(staged), Some(answerable)) => match select(pin!(answerable), &mut over).await {
                 Either::Left((Ok(()), _)) => Outcome::Done(first_time(&shard, log_id, staged).await),
                 Either::Left((Err(error), _)) => Outcome::Refused(error.into()),
                 Either::Right(_) => {

@@ -98,7 +98,7 @@ pub(super) async fn describe_log_dirs(
     });
     let asked = shard.router.shards().map(|owner| {
         shard.router.call(owner, |shard: Rc<Shard>| async move {
-            (shard.engine.stored_logs(), shard.engine.directories_stopped())
+            (shard.engine.stored_logs(), shard.engine.directories_stopped().into_keys())
         })
     });
     let (mut logs, mut stopped) = (Vec::new(), BTreeSet::new());

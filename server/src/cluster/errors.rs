@@ -11,6 +11,9 @@ pub enum StoreError {
         /// For the operator.
         reason: String,
     },
+    /// The disk of its log directory has no room for the record; nothing was stored.
+    #[error("The disk of the metadata log is full: remove something from it and try again.")]
+    Full,
     /// No room for the record at the moment; nothing was stored.
     #[error("The metadata log has no room at the moment: {reason}")]
     Busy {

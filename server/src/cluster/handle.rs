@@ -91,6 +91,14 @@ impl Cluster {
         asked.await.ok().flatten().ok_or(StoreError::NotReady)
     }
 
+    /// Log directories have stopped: every shard sees their partitions offline when this returns. To be called on shard 0.
+    ///
+    /// # Errors
+    /// Before the start and after the stop.
+    pub async fn take_offline(shard: &Rc<Shard>) -> Result<usize, StoreError> {
+        Self::ask(shard, |lead| async move { lead.take_offline().await }).await?
+    }
+
     /// Creates topics, each by itself, at once: when this returns every shard sees them and their logs take records.
     pub async fn create_topics(
         &self,

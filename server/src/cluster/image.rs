@@ -19,7 +19,7 @@ pub struct Partition {
     pub leader_epoch: i32,
     /// The shard that has the log.
     pub owner: ShardId,
-    /// False when the start did not find its log: it is not served and never made anew.
+    /// False when the start did not find its log or its log directory stopped since: it is not served and never made anew.
     pub online: bool,
 }
 
@@ -46,6 +46,11 @@ impl Topic {
     /// A partition by its number on the wire.
     pub fn partition(&self, index: i32) -> Option<&Partition> {
         self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// Whether partitions are being added.
+    pub(super) fn is_growing(&self) -> bool {
+        !self.partitions_adding.is_empty()
     }
 
     /// Those that are served and those that are being made.
@@ -113,6 +118,22 @@ impl Image {
     /// Whether a topic has the name or is being made with it.
     pub(super) fn is_taken(&self, name: &str) -> bool {
         self.by_name.contains_key(name) || self.creating_names.contains(name)
+    }
+
+    /// The logs of these partitions cannot be asked until the next start; how many of them were online.
+    pub(super) fn take_offline(&mut self, logs: &BTreeSet<LogId>) -> usize {
+        let mut count = 0;
+        let is_hit = |partition: &Partition| partition.online && logs.contains(&partition.log_id);
+        let hit = |topic: &&Arc<Topic>| topic.partitions.iter().any(is_hit);
+        for topic in self.by_id.values().filter(hit).cloned().collect::<Vec<_>>() {
+            let mut topic = Topic::clone(&topic);
+            for partition in topic.partitions.iter_mut().filter(|partition| is_hit(partition)) {
+                partition.online = false;
+                count += 1;
+            }
+            self.put(topic);
+        }
+        count
     }
 
     /// Puts a changed topic in its place.

@@ -254,12 +254,32 @@ impl<S: Store> Lead<S> {
             Ok(()) => {
                 drop(self.commit(|_| Ok::<_, StoreError>((vec![Change::TopicGone { topic_id }], ()))).await);
             }
-            Err(reason) => tracing::error!(
-                topic = topic.name,
-                reason,
-                "logs of a deleted topic are left; the next start deletes them"
-            ),
+            Err(reason) => {
+                tracing::error!(
+                    topic = topic.name,
+                    reason,
+                    "logs of a deleted topic are left; the next start that finds them deletes them"
+                );
+                if !self.store.directories_stopped().is_empty() {
+                    self.state.borrow_mut().left_behind.insert(topic_id);
+                }
+            }
         }
+    }
+
+    /// Says of every partition whose log cannot be asked any more that it is offline. Nothing is recorded: the next start
+    /// looks for itself, and the metadata log may be among what stopped.
+    pub(super) async fn take_offline(&self) -> Result<usize, StoreError> {
+        let logs = self.store.logs().await?;
+        let lost =
+            logs.into_iter().filter(|log| log.fault.is_some()).map(|log| log.identity.log_id).collect();
+        let count = {
+            let mut state = self.state.borrow_mut();
+            state.staged.take_offline(&lost);
+            state.durable.take_offline(&lost)
+        };
+        self.publish().await;
+        Ok(count)
     }
 
     /// Gives a topic more partitions.

@@ -36,7 +36,7 @@ fn no_producer() -> ProducerFields {
 }
 
 fn settings() -> LogSettings {
-    LogSettings { batch_bytes_max: METADATA_BATCH_BYTES_MAX, ..LogSettings::default() }
+    LogSettings { batch_bytes_max: METADATA_BATCH_BYTES_MAX, keeps_blocks: true, ..LogSettings::default() }
 }
 
 fn stopped(error: &impl ToString) -> StoreError {
@@ -100,6 +100,7 @@ impl Store for Shards {
             match shard.engine.stage(METADATA_LOG_ID, &append, now).await {
                 Ok(staged) => return Ok(staged.offset_end),
                 Err(AppendError::Busy { .. }) => shard.router.sleep(BUSY_PAUSE).await,
+                Err(AppendError::Full { .. }) => return Err(StoreError::Full),
                 Err(error) => return Err(stopped(&error)),
             }
         }
@@ -173,6 +174,12 @@ impl Store for Shards {
             }
         };
         self.on_owners(by_owner(logs, |log| log.0), work).await
+    }
+
+    fn directories_stopped(&self) -> Vec<String> {
+        let Ok(shard) = self.shard() else { return Vec::new() };
+        let stopped = shard.engine.directories_stopped();
+        stopped.keys().filter_map(|at| shard.config.log_dirs.get(*at).cloned()).collect()
     }
 
     async fn configure(&self, settings: Vec<Setting>) {

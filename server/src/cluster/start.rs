@@ -7,6 +7,9 @@
 //! | created, not ready | no | made: nobody was told of it |
 //! | deleted, not gone | yes | deleted |
 //! | nothing | yes | kept aside and reported |
+//!
+//! While a log directory cannot be used nothing that may be in it is made or taken for gone: topics that were not ready
+//! wait, those that were deleted stay so until their logs are found and deleted.
 
 use super::METADATA_LOG_ID;
 use super::changes::{Change, ChangeError};
@@ -33,6 +36,15 @@ pub enum ClusterStartError {
     MetadataMissing {
         /// Logs that were found.
         log_count: usize,
+    },
+    /// It may be in a directory that cannot be used.
+    #[error(
+        "the metadata log is in none of the log directories that work: it is in {}, which cannot be used, or nowhere. Mend what the lines above name, or take it out of log.dirs, and start again. Nothing was changed",
+        directories.join(" or ")
+    )]
+    MetadataAbsent {
+        /// Those that do not work.
+        directories: Vec<String>,
     },
     /// The metadata log is there and cannot be read.
     #[error("the metadata log is offline: {reason}")]
@@ -88,6 +100,9 @@ pub(super) async fn start<S: Store>(
             return Err(ClusterStartError::MetadataOffline { reason: reason.clone() });
         }
         Some(_) => {}
+        None if !store.directories_stopped().is_empty() => {
+            return Err(ClusterStartError::MetadataAbsent { directories: store.directories_stopped() });
+        }
         None if !found.is_empty() => {
             return Err(ClusterStartError::MetadataMissing { log_count: found.len() });
         }
@@ -185,6 +200,17 @@ async fn complete<S: Store>(lead: &Lead<S>, started: &mut ClusterStarted) -> Res
         lead.delete_logs(topic).await;
         started.deleted_count += 1;
     }
+    if !lead.store.directories_stopped().is_empty() {
+        // What seems to be missing may be there: nothing is made a second time.
+        let waiting = image.creating.len() + image.topics().filter(|topic| topic.is_growing()).count();
+        if waiting > 0 {
+            tracing::error!(
+                waiting,
+                "topics that a stop cut short are completed once all log directories work"
+            );
+        }
+        return Ok(());
+    }
     for topic in image.creating.values() {
         let made = lead.make_logs(topic, &topic.partitions).await;
         if complete_one(lead, topic, made, Change::TopicReady { topic_id: topic.id }).await? {
@@ -192,7 +218,7 @@ async fn complete<S: Store>(lead: &Lead<S>, started: &mut ClusterStarted) -> Res
             started.partition_count += topic.partitions.len();
         }
     }
-    for topic in image.topics().filter(|topic| !topic.partitions_adding.is_empty()) {
+    for topic in image.topics().filter(|topic| topic.is_growing()) {
         let made = lead.make_logs(topic, &topic.partitions_adding).await;
         if complete_one(lead, topic, made, Change::PartitionsReady { topic_id: topic.id }).await? {
             started.completed_count += 1;

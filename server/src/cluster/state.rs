@@ -41,6 +41,8 @@ pub(super) struct State {
     /// Staged topics with a `.` or `_` in their names, by collision key.
     collisions: BTreeMap<String, BTreeSet<String>>,
     pub(super) rules: Rules,
+    /// Deleted topics with logs in directories that do not work: those stay for a later start, the name is free.
+    pub(super) left_behind: BTreeSet<Uuid>,
 }
 
 impl State {
@@ -49,7 +51,8 @@ impl State {
         for topic in image.by_name.values().chain(image.creating.values()) {
             note_collision(&mut collisions, &topic.name);
         }
-        Self { durable: image.clone(), staged: image, pending: VecDeque::new(), collisions, rules }
+        let (pending, left_behind) = (VecDeque::new(), BTreeSet::new());
+        Self { durable: image.clone(), staged: image, pending, collisions, rules, left_behind }
     }
 
     /// Takes changes that were staged up to `end`.
@@ -110,7 +113,8 @@ impl State {
         if let Some(existing) = colliding {
             return Err(CreateTopicError::Collides { name: name(), existing: existing.clone() });
         }
-        if self.staged.deleting.values().any(|topic| topic.name == new.name) {
+        let is_in_the_way = |topic: &Topic| topic.name == new.name && !self.left_behind.contains(&topic.id);
+        if self.staged.deleting.values().any(|topic| is_in_the_way(topic)) {
             let reason = "those of its predecessor are not all deleted".to_owned();
             return Err(CreateTopicError::Logs { name: name(), reason });
         }

@@ -55,6 +55,8 @@ pub(super) trait Store: 'static {
     fn create_metadata_log(&self) -> impl Future<Output = Result<(), StoreError>>;
     /// Every record of the metadata log, from its start.
     fn replay(&self, each: &mut dyn FnMut(&[u8])) -> impl Future<Output = Result<(), StoreError>>;
+    /// Log directories that have stopped, or could not be used from the start: what is in them nobody knows.
+    fn directories_stopped(&self) -> Vec<String>;
     /// Every log of every shard, the metadata log too.
     fn logs(&self) -> impl Future<Output = Result<Vec<FoundLog>, StoreError>>;
     /// Makes logs, durably; one that is there already stays as it is. On an error some may be made.

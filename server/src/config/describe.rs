@@ -1,7 +1,7 @@
 //! Keys as `DescribeConfigs` answers them: value, where it comes from, and where else it could have come from.
 
 use super::keys::{Config, KeyInfo, broker_keys};
-use super::topic_keys::{TopicKey, topic_keys};
+use super::topic_keys::{DURABILITY_MODE, DURABILITY_OF_OURS, TopicKey, topic_keys};
 use super::values::KeyType;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -106,6 +106,16 @@ impl TopicKey {
             synonyms,
             doc: self.doc,
         }
+    }
+
+    /// The same for a topic that the broker itself writes: what it promises does not follow the broker's keys.
+    pub fn describe_internal(&self, config: &Config, overrides: &BTreeMap<String, String>) -> Described {
+        let described = self.describe(config, overrides);
+        if self.name != DURABILITY_MODE || described.source == ConfigSource::Topic {
+            return described;
+        }
+        let (value, source) = (Some(DURABILITY_OF_OURS.to_owned()), ConfigSource::Default);
+        Described { value, source, synonyms: Vec::new(), ..described }
     }
 }
 

@@ -153,7 +153,7 @@ keys! {
         "listeners" listeners: Vec<String> = vec!["PLAINTEXT://127.0.0.1:9092".to_owned()], Any, Now; "Where clients connect: NAME://HOST:PORT, several separated by commas. An empty host is every address."
         "advertised.listeners" advertised_listeners: Vec<String> = Vec::new(), Any, Now; "What clients are told to connect to, by listener name. A listener that is not named here tells its own host, or this machine's name if it listens on every address."
         "listener.security.protocol.map" listener_security_protocol_map: Vec<String> = Vec::new(), Any, Now; "NAME:PROTOCOL pairs for listeners whose name is no protocol. PLAINTEXT is served; SSL and SASL are refused."
-        "log.dirs" log_dirs: Vec<String> = vec!["data".to_owned()], Any, Now; "Directories for data, separated by commas; log.dir is taken too. Relative to the directory the broker is started in."
+        "log.dirs" log_dirs: Vec<String> = vec!["data".to_owned()], Any, Now; "Directories for data, separated by commas; log.dir is taken too. Relative to the directory the broker is started in. New partitions go to the one with the fewest, passing over those that do not work or have no room; one that does not work takes its own partitions offline, the others serve. One may be added, put elsewhere in the list, or taken out: its partitions are offline then, and served again once it is back."
         "thalweg.cores" thalweg_cores: CoreSet = CoreSet::All, Any, Now; "Cores to run on: a number, or a list of CPUs such as 0,2-3 (one CPU: 3,). Empty is every CPU the process may use. --cores sets it too."
         "thalweg.http.listener" thalweg_http_listener: String = "127.0.0.1:9644".to_owned(), Any, Now; "HOST:PORT of /metrics, /health and /ready; none turns it off."
     }
@@ -186,8 +186,14 @@ keys! {
         "log.index.interval.bytes" log_index_interval_bytes: i32 = 4096, Range(0, I32), Now; "Distance of index entries."
         "log.index.size.max.bytes" log_index_size_max_bytes: i32 = 10 << 20, Range(4, I32), Never; "Without effect: indexes are bounded by their segment."
         "log.preallocate" log_preallocate: bool = false, Any, Never; "Without effect: blocks are always reserved, in growing steps."
-        "log.flush.interval.messages" log_flush_interval_messages: i64 = I64, Range(1, I64), Never; "Without effect: every acknowledged record is synced."
-        "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Never; "Without effect: every acknowledged record is synced."
+    }
+    "Durability" {
+        // The broker's own topics are always media, whatever these say.
+        "thalweg.durability.mode" thalweg_durability_mode: String = "media".to_owned(), OneOf(super::topic_keys::DURABILITY_MODES), Now; "What an answer promises. media: records are synced before it. window: they are in memory, and what is not synced yet never exceeds the window. memory: they are in memory, and synced when it suits. What was answered and not synced is lost in a crash."
+        "thalweg.durability.window.ms" thalweg_durability_window_ms: i64 = 1000, Range(0, I64), Now; "Under window: nothing is answered while a record that was answered so long ago is not synced."
+        "thalweg.durability.window.bytes" thalweg_durability_window_bytes: i64 = 16 << 20, Range(1, I64), Now; "Under window: so many answered bytes of a partition are not synced at most, or one batch that is larger."
+        "log.flush.interval.messages" log_flush_interval_messages: i64 = I64, Range(1, I64), Now; "In the weaker modes of thalweg.durability.mode: after so many records they are synced, without the answer waiting for it. Under media every record is synced before its answer."
+        "log.flush.interval.ms" log_flush_interval_ms: Option<i64> = None, Range(0, I64), Now; "In the weaker modes of thalweg.durability.mode: a record is synced when it is so old. Under media every record is synced before its answer."
     }
     "Retention and compaction" {
         "log.cleanup.policy" log_cleanup_policy: Vec<String> = vec!["delete".to_owned()], ListOf(super::topic_keys::CLEANUP_POLICIES), Now; "delete, compact, both, or empty to keep everything. delete acts; compact refuses records without a key, compacting itself is not there yet."

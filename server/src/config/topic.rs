@@ -2,11 +2,12 @@
 
 use super::ConfigError;
 use super::keys::Config;
-use super::topic_keys::{TopicKey, topic_key, topic_keys};
+use super::topic_keys::{DURABILITY_MODE, DURABILITY_OF_OURS, TopicKey, topic_key, topic_keys};
 use super::values::words;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use thalweg_engine::batch::{Codec, TargetCompression, TimestampType};
-use thalweg_engine::log::LogSettings;
+use thalweg_engine::log::{Durability, DurabilityMode, LogSettings};
 
 /// What one topic's keys come to.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +67,21 @@ impl TopicSettings {
         Ok(Self { texts, log })
     }
 
+    /// The same for a topic that the broker itself writes: its answers promise what is synced, whatever the broker's keys
+    /// say of topics.
+    ///
+    /// # Errors
+    /// As above; also when it would promise less.
+    pub fn of_internal(config: &Config, overrides: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        if let Some(mode) = overrides.get(DURABILITY_MODE).filter(|mode| mode.trim() != DURABILITY_OF_OURS) {
+            let reason = format!("the broker's own topics are always {DURABILITY_OF_OURS}");
+            return Err(ConfigError::value(DURABILITY_MODE, mode, reason));
+        }
+        let mut own = overrides.clone();
+        own.insert(DURABILITY_MODE.to_owned(), DURABILITY_OF_OURS.to_owned());
+        Self::from_overrides(config, &own)
+    }
+
     /// What the engine is told.
     pub fn log_settings(&self) -> LogSettings {
         self.log.clone()
@@ -115,6 +131,23 @@ fn log_settings(texts: &Texts<'_>) -> Result<LogSettings, ConfigError> {
         retention_bytes: limit("retention.bytes")?,
         retention_ms: limit("retention.ms")?,
         file_delete_delay_ms: texts.number("file.delete.delay.ms")? as u64,
+        durability: durability(texts)?,
+        keeps_blocks: false,
+    })
+}
+
+fn durability(texts: &Texts<'_>) -> Result<Durability, ConfigError> {
+    let duration = |name| texts.number(name).map(|ms| Duration::from_millis(ms as u64));
+    Ok(Durability {
+        mode: match texts.text(DURABILITY_MODE) {
+            "window" => DurabilityMode::Window,
+            "memory" => DurabilityMode::Memory,
+            _ => DurabilityMode::Media,
+        },
+        window: duration("thalweg.durability.window.ms")?,
+        window_bytes: texts.number("thalweg.durability.window.bytes")? as u64,
+        flush_messages: texts.number("flush.messages")? as u64,
+        flush: duration("flush.ms")?,
     })
 }
 
@@ -151,6 +184,32 @@ mod tests {
         assert_eq!(plain.texts["segment.ms"], "604800000");
         assert_eq!(plain.texts["flush.ms"], "9223372036854775807");
         assert_eq!(plain.texts["min.cleanable.dirty.ratio"], "0.5");
+    }
+
+    #[test]
+    fn durability_is_the_brokers_unless_a_topic_has_its_own_and_the_brokers_own_topics_never_promise_less() {
+        let set = map(&[
+            ("thalweg.durability.mode", "window"),
+            ("thalweg.durability.window.ms", "250"),
+            ("log.flush.interval.messages", "77"),
+        ]);
+        let config = Config::of(set).unwrap();
+        let of = |own: &[(&str, &str)]| {
+            TopicSettings::from_overrides(&config, &map(own)).unwrap().log_settings().durability
+        };
+        let expected = Durability {
+            mode: DurabilityMode::Window,
+            window: Duration::from_millis(250),
+            flush_messages: 77,
+            ..Durability::default()
+        };
+        assert_eq!(of(&[]), expected);
+        assert_eq!(of(&[("thalweg.durability.mode", "memory")]).mode, DurabilityMode::Memory);
+        assert_eq!(of(&[("thalweg.durability.mode", "media")]).mode, DurabilityMode::Media);
+        let internal = TopicSettings::of_internal(&config, &BTreeMap::new()).unwrap();
+        assert_eq!(internal.log_settings().durability.mode, DurabilityMode::Media);
+        let weak = map(&[("thalweg.durability.mode", "window")]);
+        assert!(TopicSettings::of_internal(&config, &weak).is_err());
     }
 
     #[test]

@@ -11,6 +11,13 @@ pub(super) const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 /// What `cleanup.policy` may be.
 pub(super) const CLEANUP_POLICIES: &[&str] = &["compact", "delete"];
 
+/// What `thalweg.durability.mode` may be.
+pub(super) const DURABILITY_MODES: &[&str] = &["media", "window", "memory"];
+/// The one of them that the broker's own topics have.
+pub(super) const DURABILITY_OF_OURS: &str = "media";
+/// The key.
+pub(super) const DURABILITY_MODE: &str = "thalweg.durability.mode";
+
 const I32: i64 = i32::MAX as i64;
 const I64: i64 = i64::MAX;
 const NO_REMOTE: &str = "there is no remote storage";
@@ -65,8 +72,8 @@ const KEYS: &[TopicKey] = topic_keys! {
     "compression.zstd.level" Int, Range(-131_072, 22), Now, from "compression.zstd.level"; "Level where compression.type is zstd."
     "delete.retention.ms" Long, Range(0, I64), Later, from "log.cleaner.delete.retention.ms"; "How long tombstones stay."
     "file.delete.delay.ms" Long, Range(0, I64), Now, from "log.segment.delete.delay.ms"; "How long the file of a deleted segment stays."
-    "flush.messages" Long, Range(1, I64), Never, from "log.flush.interval.messages"; "Without effect: every acknowledged record is synced."
-    "flush.ms" Long, Range(0, I64), Never, from "log.flush.interval.ms" default "9223372036854775807"; "Without effect: every acknowledged record is synced."
+    "flush.messages" Long, Range(1, I64), Now, from "log.flush.interval.messages"; "In the weaker modes of thalweg.durability.mode: after so many records they are synced, without the answer waiting for it. Under media every record is synced before its answer."
+    "flush.ms" Long, Range(0, I64), Now, from "log.flush.interval.ms" default "9223372036854775807"; "In the weaker modes of thalweg.durability.mode: a record is synced when it is so old. Under media every record is synced before its answer."
     "follower.replication.throttled.replicas" List, Only("", ONE_BROKER), Never, default ""; "Replicas whose followers are throttled: none."
     "index.interval.bytes" Int, Range(0, I32), Now, from "log.index.interval.bytes"; "Distance of index entries."
     "leader.replication.throttled.replicas" List, Only("", ONE_BROKER), Never, default ""; "Replicas whose leaders are throttled: none."
@@ -90,6 +97,9 @@ const KEYS: &[TopicKey] = topic_keys! {
     "segment.index.bytes" Int, Range(4, I32), Never, from "log.index.size.max.bytes"; "Without effect: indexes are bounded by their segment."
     "segment.jitter.ms" Long, Range(0, I64), Now, from "log.roll.jitter.ms" or "log.roll.jitter.hours"; "Spread taken off segment.ms, so that logs made together roll apart."
     "segment.ms" Long, Range(1, I64), Now, from "log.roll.ms" or "log.roll.hours"; "Age at which a segment is sealed."
+    "thalweg.durability.mode" Text, OneOf(DURABILITY_MODES), Now, from "thalweg.durability.mode"; "What an answer promises. media: records are synced before it. window: they are in memory, and what is not synced yet never exceeds the window. memory: they are in memory, and synced when it suits. What was answered and not synced is lost in a crash."
+    "thalweg.durability.window.bytes" Long, Range(1, I64), Now, from "thalweg.durability.window.bytes"; "Under window: so many answered bytes of a partition are not synced at most, or one batch that is larger."
+    "thalweg.durability.window.ms" Long, Range(0, I64), Now, from "thalweg.durability.window.ms"; "Under window: nothing is answered while a record that was answered so long ago is not synced."
     "unclean.leader.election.enable" Boolean, Any, Never, from "unclean.leader.election.enable"; "Without effect: one broker elects nobody."
 };
 

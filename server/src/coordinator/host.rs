@@ -254,7 +254,7 @@ impl<M: Machine, S: Store> Host<M, S> {
         }
         let end = match outcome {
             Ok(()) => Ok(()),
-            Err(AppendError::Busy { .. }) => Err(Refusal::Busy),
+            Err(AppendError::Full { .. } | AppendError::Busy { .. }) => Err(Refusal::Busy),
             Err(AppendError::Log(error)) => {
                 tracing::error!(coordinator = self.0.name, partition, %error, "a coordinator's log failed");
                 self.close(partition);

@@ -107,17 +107,24 @@ pub(super) fn make_directory(name: &str) -> Result<PathBuf, GroundError> {
 }
 
 impl DirectoryFacts {
-    pub(super) fn of(path: &Path, name: &str) -> Self {
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn of(path: &Path, name: &str) -> Result<Self, GroundError> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        Self {
+        let direct_error = match probe_direct(path) {
+            Ok(()) => None,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Some(error.to_string()),
+            Err(error) => return Err(GroundError::NotWritable { path: name.to_owned(), error }),
+        };
+        Ok(Self {
             name: name.to_owned(),
             magic: rustix::fs::statfs(path).map_or(0, |found| found.f_type as u64 & 0xffff_ffff),
             device: device_of(path, &mounts),
-            direct_error: probe_direct(path).err().map(|error| error.to_string()),
+            direct_error,
             is_kafkas: is_kafkas(path),
             has_journal: path.join("thalweg-journal").exists(),
             free_bytes: rustix::fs::statvfs(path).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize),
-        }
+        })
     }
 }
 
@@ -127,7 +134,17 @@ fn probe_direct(directory: &Path) -> io::Result<()> {
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
     let opened = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR);
     let _ = std::fs::remove_file(&probe);
-    opened.map(drop).map_err(io::Error::from)
+    match opened.map(drop).map_err(io::Error::from) {
+        // Not even a name has room. What is there already tells as much; where nothing is, the room is judged.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+            match rustix::fs::open(directory.join("thalweg-journal/manifest"), flags, Mode::empty()) {
+                Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        outcome => outcome,
+    }
 }
 
 /// The source of the mount that a path lies in.

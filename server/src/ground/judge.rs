@@ -155,6 +155,13 @@ pub enum GroundError {
     },
 }
 
+impl GroundError {
+    /// The directory is as it was meant and does not work; others may.
+    pub(super) fn is_out_of_order(&self) -> bool {
+        matches!(self, Self::NotMade { .. } | Self::NotWritable { .. } | Self::Full { .. })
+    }
+}
+
 /// How a directory becomes one that can be written; `usual` where the system gives no better hint.
 fn way_in<'a>(error: &io::Error, usual: &'a str) -> &'a str {
     match error.kind() {

@@ -16,6 +16,7 @@ use crate::config::{Config, CoreSet};
 use facts::{DirectoryFacts, Facts};
 use judge::JournalRoom;
 use lock::DirectoryLock;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One log directory that can be used.
@@ -36,8 +37,10 @@ pub struct Ground {
     _locks: Vec<DirectoryLock>,
     /// Kernel release.
     pub kernel: String,
-    /// The log directories, in the order of `log.dirs`.
+    /// The log directories that can be used, in the order of `log.dirs`.
     pub directories: Vec<Directory>,
+    /// Those that cannot, by their place in `log.dirs`, and why. At least one can.
+    pub absent: BTreeMap<usize, String>,
     /// Open files that the process may have.
     pub files_max: u64,
     /// Memory of the machine, or of the control group if that is less.
@@ -62,6 +65,7 @@ impl Ground {
 }
 
 /// Looks at everything, raises the limits of files and locked memory as far as it may, makes and locks the directories.
+/// A directory that is out of order is left out as long as another one works; one that was named by mistake is not.
 ///
 /// # Errors
 /// The first trouble, in one line, with what to do.
@@ -73,28 +77,26 @@ pub fn check(config: &Config) -> Result<Ground, GroundError> {
         first_bytes,
         most_bytes: first_bytes.saturating_mul(config.thalweg_journal_files_max as u64),
     };
-    let mut locks = Vec::new();
-    let mut directories = Vec::new();
-    let mut seen: Vec<PathBuf> = Vec::new();
-    for name in &config.log_dirs {
-        let path = facts::make_directory(name)?;
-        if seen.contains(&path) {
-            return Err(GroundError::SameDirectory { path: name.clone() });
+    let mut used = Used::default();
+    let (mut absent, mut first_error) = (BTreeMap::new(), None);
+    for (at, name) in config.log_dirs.iter().enumerate() {
+        match used.take(name, config.thalweg_allow_cow, room) {
+            Ok(told) => warnings.extend(told),
+            Err(error) if error.is_out_of_order() => {
+                absent.insert(at, error.to_string());
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
         }
-        locks.push(DirectoryLock::take(&path, name)?);
-        let found = DirectoryFacts::of(&path, name);
-        warnings.extend(judge::directory(&found, config.thalweg_allow_cow, room)?);
-        directories.push(Directory {
-            path: name.clone(),
-            file_system: judge::file_system(found.magic).name.to_owned(),
-            device: found.device,
-        });
-        seen.push(path);
+    }
+    if let (Some(error), true) = (first_error, used.directories.is_empty()) {
+        return Err(error);
     }
     Ok(Ground {
-        _locks: locks,
+        _locks: used.locks,
         kernel: facts.kernel,
-        directories,
+        directories: used.directories,
+        absent,
         files_max: facts.files_max,
         memory_bytes: facts.memory_bytes,
         cpus: facts.cpus,
@@ -102,10 +104,43 @@ pub fn check(config: &Config) -> Result<Ground, GroundError> {
     })
 }
 
+/// What of `log.dirs` was looked at and will do.
+#[derive(Default)]
+struct Used {
+    locks: Vec<DirectoryLock>,
+    directories: Vec<Directory>,
+    seen: Vec<PathBuf>,
+}
+
+impl Used {
+    /// Makes, locks and judges one directory; what should be known of it.
+    fn take(
+        &mut self,
+        name: &str,
+        cow_allowed: bool,
+        room: JournalRoom,
+    ) -> Result<Vec<Warning>, GroundError> {
+        let path = facts::make_directory(name)?;
+        if self.seen.contains(&path) {
+            return Err(GroundError::SameDirectory { path: name.to_owned() });
+        }
+        let lock = DirectoryLock::take(&path, name)?;
+        let found = DirectoryFacts::of(&path, name)?;
+        let warnings = judge::directory(&found, cow_allowed, room)?;
+        self.locks.push(lock);
+        self.directories.push(Directory {
+            path: name.to_owned(),
+            file_system: judge::file_system(found.magic).name.to_owned(),
+            device: found.device,
+        });
+        self.seen.push(path);
+        Ok(warnings)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     fn config(directories: &[&Path]) -> Config {
@@ -131,6 +166,20 @@ mod tests {
         let other = directory.path().join("../").join(directory.path().file_name().unwrap());
         let refused = check(&config(&[directory.path(), &other])).unwrap_err();
         assert!(matches!(refused, GroundError::SameDirectory { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_that_is_out_of_order_is_left_out_as_long_as_another_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a-file");
+        std::fs::write(&file, "").unwrap();
+        let well = directory.path().join("well");
+        let ground = check(&config(&[&file, &well])).unwrap();
+        assert_eq!((ground.absent.len(), ground.directories.len()), (1, 1));
+        assert!(ground.absent[&0].contains("name a directory, this is a file"), "{:?}", ground.absent);
+        assert!(matches!(check(&config(&[&file])), Err(GroundError::NotMade { .. })));
+        // What was named by mistake is refused, whatever else works.
+        assert!(matches!(check(&config(&[&well, &file])), Err(GroundError::Locked { .. })));
     }
 
     #[test]

@@ -344,6 +344,15 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// The note.
     pub metadata: String,
+    /// The id of the topic that it was committed for, zeros when unknown.
+    pub topic_id: [u8; 16],
+}
+
+impl FetchedOffset {
+    /// Nothing is stored.
+    pub fn none(partition: i32) -> Self {
+        Self { partition, offset: -1, leader_epoch: -1, metadata: String::new(), topic_id: [0; 16] }
+    }
 }
 
 /// A topic that is gone.

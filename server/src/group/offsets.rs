@@ -172,10 +172,12 @@ impl Offsets {
 }
 
 fn fetched(partition: i32, stored: Option<&StoredOffset>) -> FetchedOffset {
+    let Some(stored) = stored else { return FetchedOffset::none(partition) };
     FetchedOffset {
         partition,
-        offset: stored.map_or(-1, |known| known.offset),
-        leader_epoch: stored.map_or(-1, |known| known.leader_epoch),
-        metadata: stored.map(|known| known.metadata.clone()).unwrap_or_default(),
+        offset: stored.offset,
+        leader_epoch: stored.leader_epoch,
+        metadata: stored.metadata.clone(),
+        topic_id: stored.topic_id,
     }
 }

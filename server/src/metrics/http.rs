@@ -29,8 +29,8 @@ fn text(status: &'static str, body: impl Into<String>) -> Page {
 
 /// Answers a request; `None` while its head is not complete. The connection ends with the answer.
 ///
-/// `/metrics` is Prometheus' text, `/health` says whether the process does its work (503 once a log directory has
-/// stopped), `/ready` whether clients are served.
+/// `/metrics` is Prometheus' text, `/health` says whether the process does its work and which part of it it cannot do,
+/// `/ready` whether clients are served.
 pub fn respond(
     request: &[u8],
     shards: &[Arc<ShardMetrics>],
@@ -67,9 +67,10 @@ fn page(method: &str, path: &str, shards: &[Arc<ShardMetrics>], health: &Health,
     }
     let stopped = shards.iter().map(|shard| shard.engine.directories_stopped.load(Ordering::Relaxed)).max();
     let stopped = stopped.unwrap_or(0);
+    // The others serve, and whoever ends a broker for this takes them away, too. Without any, it ends by itself.
     let trouble = || {
         format!(
-            "{stopped} log directories stopped after a failed write: see the log, restart once the disk is well\n"
+            "degraded: {stopped} log directories do not work, their partitions are offline: see the log, restart once they are well\n"
         )
     };
     match path {
@@ -78,7 +79,7 @@ fn page(method: &str, path: &str, shards: &[Arc<ShardMetrics>], health: &Health,
             kind: "text/plain; version=0.0.4; charset=utf-8",
             body: render::render(shards, now_ms),
         },
-        "/health" | "/ready" if stopped > 0 => text("503 Service Unavailable", trouble()),
+        "/health" if stopped > 0 => text("200 OK", trouble()),
         "/health" => text("200 OK", "alive\n"),
         "/ready" if health.ready.load(Ordering::Relaxed) => text("200 OK", "ready\n"),
         "/ready" => text("503 Service Unavailable", "not ready: starting or stopping\n"),
@@ -117,8 +118,8 @@ mod tests {
     fn a_stopped_directory_is_told_with_what_to_do() {
         let health = Health { ready: AtomicBool::new(true) };
         let told = ask("GET /health HTTP/1.1\r\n\r\n", &health, 1).unwrap();
-        assert!(told.starts_with("HTTP/1.1 503") && told.contains("1 log directories stopped"), "{told}");
-        assert_eq!(status("GET /ready HTTP/1.0\r\n\r\n", &health, 1), "503");
+        assert!(told.starts_with("HTTP/1.1 200") && told.contains("degraded: 1 log directories"), "{told}");
+        assert_eq!(status("GET /ready HTTP/1.0\r\n\r\n", &health, 1), "200");
         assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\n\r\n", &health, 1), "200");
     }
 

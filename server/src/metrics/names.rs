@@ -5,6 +5,7 @@ use super::{Closed, ShardMetrics};
 use crate::wire::{ApiKey, ErrorCode};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
+use thalweg_engine::shard::EarlyTopic;
 
 /// What a metric's numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,10 @@ metric_table! {
     Gauge "thalweg_fetch_sessions" "Incremental fetch sessions kept.", |shard, out| out.value(&[], shard.fetch_sessions.load(Relaxed));
     Counter "thalweg_batches_total" "Batches appended.", |shard, out| out.value(&[], shard.engine.batches_total.load(Relaxed));
     Counter "thalweg_batch_bytes_total" "Bytes of batches appended.", |shard, out| out.value(&[], shard.engine.batch_bytes_total.load(Relaxed));
-    Gauge "thalweg_unsynced_bytes" "Bytes staged and not yet synced; nothing of them was acknowledged.", |shard, out| out.value(&[], shard.engine.unsynced_bytes.load(Relaxed));
-    Gauge "thalweg_unsynced_age_seconds" "Age of the oldest record staged and not yet synced.", |shard, out| unsynced_age(shard, out);
+    Gauge "thalweg_answered_unsynced_bytes" "Bytes answered and not yet synced, by topic: what a crash would take back. Topics in a weaker durability mode only; those beyond the first thousand stand together under *.", |shard, out| answered_unsynced_bytes(shard, out);
+    Gauge "thalweg_answered_unsynced_age_seconds" "How long ago the oldest of them was answered, by topic.", |shard, out| answered_unsynced_age(shard, out);
+    Gauge "thalweg_unsynced_bytes" "Bytes staged and neither synced nor answered.", |shard, out| out.value(&[], shard.engine.unsynced_bytes.load(Relaxed));
+    Gauge "thalweg_unsynced_age_seconds" "Age of the oldest record staged and neither synced nor answered.", |shard, out| unsynced_age(shard, out);
     Counter "thalweg_commits_total" "Commits of the journal.", |shard, out| out.value(&[], shard.engine.commits_total.load(Relaxed));
     Counter "thalweg_commit_bytes_total" "Bytes of commits.", |shard, out| out.value(&[], shard.engine.commit_bytes_total.load(Relaxed));
     Gauge "thalweg_journal_used_bytes" "Journal files in use, in bytes.", |shard, out| out.value(&[], shard.engine.journal_files_used.load(Relaxed) * shard.limits.journal_file_bytes);
@@ -99,7 +102,7 @@ metric_table! {
     Counter "thalweg_cache_misses_total" "Pages not found in the cache.", |shard, out| out.value(&[], shard.engine.cache_misses_total.load(Relaxed));
     Gauge "thalweg_partitions_online" "Logs served: partitions of topics, also internal ones, and the log of the metadata.", |shard, out| out.value(&[], shard.engine.logs_online.load(Relaxed));
     Gauge "thalweg_partitions_offline" "Logs fenced or offline, which are not served.", |shard, out| out.value(&[], shard.engine.logs_offline.load(Relaxed));
-    Gauge "thalweg_directories_stopped" "Log directories that stopped after a failed write or sync.", |shard, out| out.value(&[], shard.engine.directories_stopped.load(Relaxed));
+    Gauge "thalweg_directories_stopped" "Log directories that stopped after a failed write or sync, or could not be used at the start. Every core tells the same ones: take the largest.", |shard, out| out.value(&[], shard.engine.directories_stopped.load(Relaxed));
 }
 
 /// All metrics, in the order they are printed.
@@ -112,8 +115,8 @@ pub fn reference() -> String {
     let mut out = String::from(
         "# Metrics\n\n\
          `GET /metrics` on `thalweg.http.listener` (127.0.0.1:9644) answers Prometheus' text format. Every metric has the label\n\
-         `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work\n\
-         and 503 once a log directory has stopped, `/ready` 200 while clients are served.\n\n\
+         `shard`, the number of the core that counted; sum over it. Beside it `/health` answers 200 while the broker does its work,\n\
+         and says `degraded` once a log directory has stopped; `/ready` answers 200 while clients are served.\n\n\
          Worth an alarm: `thalweg_directories_stopped`, `thalweg_partitions_offline`, `thalweg_rot_found_total`,\n\
          `thalweg_scrub_failures_total` and `thalweg_panics_total` above 0; `thalweg_reads_repeated_total` that grows;\n\
          `thalweg_unsynced_age_seconds` above what a client may wait; and `thalweg_scrub_pass_age_seconds` above twice\n\
@@ -185,6 +188,37 @@ fn memory_limits(shard: &ShardMetrics, out: &mut Samples<'_>) {
     out.value(&[("budget", "tails")], shard.limits.tail_bytes);
     out.value(&[("budget", "cache")], shard.limits.cache_bytes);
     out.value(&[("budget", "groups")], shard.limits.group_bytes);
+}
+
+/// Topics in a weaker mode that are told apart; the name of all others, which no topic can have.
+const TOPICS_MAX: usize = 1000;
+const OTHER_TOPICS: &str = "*";
+
+/// What each topic of a shard has answered and not synced, the others together as the last one.
+fn early_topics(shard: &ShardMetrics) -> Vec<EarlyTopic> {
+    let mut topics = shard.engine.early.topics();
+    if topics.len() > TOPICS_MAX {
+        let others = topics.split_off(TOPICS_MAX);
+        topics.push(EarlyTopic {
+            topic: OTHER_TOPICS.to_owned(),
+            bytes: others.iter().map(|topic| topic.bytes).sum(),
+            since_ms: others.iter().map(|topic| topic.since_ms).filter(|ms| *ms > 0).min().unwrap_or(0),
+        });
+    }
+    topics
+}
+
+fn answered_unsynced_bytes(shard: &ShardMetrics, out: &mut Samples<'_>) {
+    for topic in early_topics(shard) {
+        out.value(&[("topic", &topic.topic)], topic.bytes);
+    }
+}
+
+fn answered_unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {
+    for topic in early_topics(shard) {
+        let age_ms = if topic.since_ms == 0 { 0 } else { out.now_ms.saturating_sub(topic.since_ms) };
+        out.value(&[("topic", &topic.topic)], age_ms as f64 / 1e3);
+    }
 }
 
 fn unsynced_age(shard: &ShardMetrics, out: &mut Samples<'_>) {

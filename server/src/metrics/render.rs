@@ -19,7 +19,7 @@ pub(super) struct Samples<'a> {
 }
 
 impl Samples<'_> {
-    /// Writes a number. Labels are ours: no character in them has to be escaped.
+    /// Writes a number. Labels are ours, or topics' names: no character in them has to be escaped.
     pub(super) fn value(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.line("", labels, "", value);
     }

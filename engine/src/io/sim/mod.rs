@@ -318,11 +318,9 @@ impl Disk for SimDisk {
     }
 
     async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().await;
-        let (inode, change_end) = {
-            let world = self.0.world.borrow();
-            (world.find(path)?, world.begin_sync_directory())
-        };
+        // It is opened by its name first, which may be gone by then.
+        let found = self.request(20, |world| Ok((world.find(path)?, world.begin_sync_directory())));
+        let (inode, change_end) = found.await?;
         self.latency(200).await;
         let fails = self.0.faults.borrow().sync_fails;
         if self.chance(fails) {
@@ -392,6 +390,10 @@ impl Disk for SimDisk {
             Some(parent) if durable => self.sync_directory(parent).await,
             _ => Ok(()),
         }
+    }
+
+    async fn free_bytes(&self) -> io::Result<u64> {
+        self.request(5, |world| Ok(world.storage_bytes_max.saturating_sub(world.storage_bytes()))).await
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,9 +1,11 @@
 //! One life of a broker on the simulated disk: recover, compare with the model, append, read, create, delete, end.
 
-use super::model::{Being, ModelLog, NOW};
+use super::model::{Being, ModelLog, NOW, PRODUCER};
+use super::promise;
 use crate::batch::Origin;
 use crate::io::Disk;
 use crate::io::sim::{Faults, Random, SimDisk, Simulation};
+use crate::log::DurabilityMode;
 use crate::shard::{Append, Engine, EngineSettings, Isolation, LogError, Read, ReadError, recover};
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
@@ -181,10 +183,14 @@ pub(super) async fn live(simulation: Simulation, disk: SimDisk, mut random: Rand
         broker.compare_files(&disk);
     }
     for (shard, engine) in broker.engines.iter().enumerate() {
-        let engine = engine.clone();
+        let (engine, logs) = (engine.clone(), Rc::clone(&broker.logs));
         broker.spawn(format!("stop of shard {shard}"), async move {
             let stopped = engine.stop().await;
             assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?}");
+            if stopped.is_ok() {
+                let of_shard = |log: &&mut ModelLog| owner(log.id(), shard_count) == shard;
+                logs.borrow_mut().iter_mut().filter(of_shard).for_each(|log| log.is_rested = true);
+            }
         });
     }
     broker.rest().await;
@@ -258,11 +264,13 @@ impl Broker {
             assert!(being != Being::Deleted, "log {at} was deleted and is here again");
             assert_eq!((bounds.durable_end, bounds.high_watermark), (bounds.log_end, bounds.log_end));
             engine.configure(log_id, settings).unwrap();
+            let sequence = engine.expected_sequence(log_id, PRODUCER);
+            let records_end = engine.records_end(log_id).map(Offset::as_i64);
             {
                 let log = &mut self.logs.borrow_mut()[at];
                 log.being = Being::Live;
-                log.recovered(bounds.log_end.as_i64());
                 log.starts_at(bounds.log_start.as_i64());
+                log.recovered(sequence, records_end, bounds.log_end.as_i64());
             }
             if !self.read_all(at, random).await {
                 return;
@@ -273,7 +281,7 @@ impl Broker {
     fn compare_bounds(&self) {
         for log in self.logs.borrow().iter().filter(|log| log.being == Being::Live) {
             let bounds = self.engine(log.id()).bounds(log.id()).unwrap();
-            assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.end(), log.end()));
+            assert_eq!((bounds.log_end.as_i64(), bounds.high_watermark.as_i64()), (log.next, log.next));
         }
     }
 
@@ -287,7 +295,8 @@ impl Broker {
         while offset < end {
             match self.read(at, log_id, offset, random).await {
                 Some(found) => {
-                    assert!(found > offset, "log {at}: nothing at {offset} of {end}");
+                    let engine = || self.engine(log_id).describe();
+                    assert!(found > offset, "log {at}: nothing at {offset} of {end}{}", engine());
                     offset = found;
                 }
                 None => return false,
@@ -343,6 +352,7 @@ impl Broker {
                     (Some(at), 3..20) => broker.read_somewhere(at, &mut random).await,
                     (Some(at), 20..25) => broker.append_again(at).await,
                     (Some(at), 25..28) => broker.remove_records(at, &mut random).await,
+                    (Some(at), 32..34) => broker.change_mode(at, &mut random),
                     (Some(_), 28..32) => {
                         broker.simulation.sleep(Duration::from_millis(random.below(8_000))).await;
                         true
@@ -360,7 +370,8 @@ impl Broker {
         let (at, identity, settings) = {
             let mut logs = self.logs.borrow_mut();
             let number = logs.len() as u64;
-            let log = ModelLog::new(number, topic, random);
+            let mut log = ModelLog::new(number, topic, random);
+            log.was_weak = log.settings.durability.mode != DurabilityMode::Media;
             let found = (logs.len(), log.identity.clone(), log.settings.clone());
             logs.push(log);
             found
@@ -401,7 +412,7 @@ impl Broker {
     async fn remove_records(&self, at: usize, random: &mut Random) -> bool {
         let (log_id, start) = {
             let log = &mut self.logs.borrow_mut()[at];
-            let start = random.below(log.acked_end as u64 + 1) as i64;
+            let start = random.below(log.acked_end.max(log.seen_end) as u64 + 1) as i64;
             log.start_max = log.start_max.max(start);
             (log.id(), start)
         };
@@ -462,15 +473,42 @@ impl Broker {
             }
         };
         assert!(!staged.duplicate, "a new batch is taken for an old one");
-        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, records);
+        let now = self.simulation.clock();
+        self.logs.borrow_mut()[at].staged(staged.base_offset, staged.offset_end, records, now);
         let broker = self.clone();
-        let answer = async move { broker.wait_durable(at, log_id, staged.offset_end).await };
+        let is_durable = random.below(8) == 0;
+        let answer = async move {
+            broker.wait_answerable(at, log_id, staged.offset_end).await;
+            if is_durable {
+                broker.wait_durable(at, log_id, staged.offset_end).await;
+            }
+        };
         if random.below(3) == 0 {
             answer.await;
         } else {
             self.spawn(format!("log {at} to {}", staged.offset_end), answer);
         }
         true
+    }
+
+    /// The topic gets another durability mode while it is written.
+    fn change_mode(&self, at: usize, random: &mut Random) -> bool {
+        let (log_id, settings) = {
+            let log = &mut self.logs.borrow_mut()[at];
+            log.settings.durability = promise::random(random);
+            log.was_weak |= log.settings.durability.mode != DurabilityMode::Media;
+            (log.id(), log.settings.clone())
+        };
+        self.engine(log_id).configure(log_id, settings).unwrap();
+        true
+    }
+
+    async fn wait_answerable(&self, at: usize, log_id: LogId, end: Offset) {
+        match self.engine(log_id).answerable(log_id, end).await {
+            Ok(()) => self.logs.borrow_mut()[at].answered(end.as_i64()),
+            Err(error) if self.logs.borrow()[at].being == Being::Live => self.refused(log_id, &error),
+            Err(_) => {}
+        }
     }
 
     async fn wait_durable(&self, at: usize, log_id: LogId, end: Offset) {
@@ -495,7 +533,7 @@ impl Broker {
         match self.engine(log_id).stage(log_id, &append, Timestamp(NOW)).await {
             Ok(staged) => {
                 assert_eq!((staged.base_offset.as_i64(), staged.duplicate), (base, true), "stored twice");
-                self.wait_durable(at, log_id, staged.offset_end).await;
+                self.wait_answerable(at, log_id, staged.offset_end).await;
                 true
             }
             Err(error) => {

@@ -3,12 +3,15 @@
 //! Each seed is a disk and several lives of a broker on it, each with another number of shards and another end. One seed
 //! again: `THALWEG_SIM_SEED=17 cargo test -p thalweg-engine sim_tests`; more of them: `THALWEG_SIM_SEEDS=5000`.
 
+mod deletion;
+mod directories;
 mod elders;
 mod life;
 mod lookups;
 mod model;
 mod order;
 mod panics;
+mod promise;
 mod sweep;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};

@@ -186,7 +186,7 @@ async fn alter_topic(
         TopicSettings::from_overrides(&shard.config, &after)?;
     }
     let config = Arc::clone(&shard.config);
-    let changed = move |topic: &Topic| changed(&config, &topic.overrides, change);
+    let changed = move |topic: &Topic| changed(&config, topic.internal, &topic.overrides, change);
     if validate_only {
         let unknown = || Refusal::new(ErrorCode::UnknownTopicOrPartition, unknown_text(name));
         let topic = shard.cluster.image().topic(name).cloned().ok_or_else(unknown)?;
@@ -209,11 +209,16 @@ fn unknown_text(name: &str) -> String {
 /// What a topic sets after a change; all of it is valid.
 fn changed(
     config: &Config,
+    is_internal: bool,
     overrides: &BTreeMap<String, String>,
     change: Change,
 ) -> Result<BTreeMap<String, String>, Refusal> {
     let after = applied(config, overrides, change)?;
-    TopicSettings::from_overrides(config, &after)?;
+    if is_internal {
+        TopicSettings::of_internal(config, &after)?;
+    } else {
+        TopicSettings::from_overrides(config, &after)?;
+    }
     Ok(after)
 }
 
@@ -310,7 +315,7 @@ mod tests {
 
     fn after(change: Change) -> Result<Vec<String>, (i16, String)> {
         let before = BTreeMap::from([("segment.bytes".to_owned(), "2000000".to_owned())]);
-        let after = check_keys(&change).and_then(|()| changed(&config(), &before, change));
+        let after = check_keys(&change).and_then(|()| changed(&config(), false, &before, change));
         let after = after.map_err(|refusal| (refusal.code as i16, refusal.text))?;
         Ok(after.into_iter().map(|(key, value)| format!("{key}={value}")).collect())
     }
@@ -369,6 +374,22 @@ mod tests {
             assert_eq!(seen, code, "{words}");
             assert!(words.contains(text), "{words}");
         }
+    }
+
+    #[test]
+    fn the_brokers_own_topics_take_no_weaker_durability() {
+        let edit = |operation, value: &str| {
+            let name = "thalweg.durability.mode".to_owned();
+            let value = Some(value.to_owned());
+            Change::Edit(vec![IncrementalAlterableConfig { name, config_operation: operation, value }])
+        };
+        for mode in ["window", "memory"] {
+            let refusal = changed(&config(), true, &BTreeMap::new(), edit(SET, mode)).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::InvalidConfig);
+            assert!(refusal.text.contains("always media"), "{}", refusal.text);
+            assert!(changed(&config(), false, &BTreeMap::new(), edit(SET, mode)).is_ok());
+        }
+        assert!(changed(&config(), true, &BTreeMap::new(), edit(SET, "media")).is_ok());
     }
 
     #[test]

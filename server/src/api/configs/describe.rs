@@ -4,7 +4,7 @@ use super::resource;
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, counted};
 use crate::cluster::{Image, validate_name};
-use crate::config::{Config, ConfigSource, Described, topic_keys};
+use crate::config::{Config, ConfigSource, Described, TopicKey, topic_keys};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -82,7 +82,8 @@ fn describe(
                 .topic(name)
                 .ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, String::new()))?;
             let keys = topic_keys().iter().filter(|key| is_asked(asked, key.name));
-            Ok(keys.map(|key| entry(key.describe(config, &topic.overrides), wanted)).collect())
+            let describe = if topic.internal { TopicKey::describe_internal } else { TopicKey::describe };
+            Ok(keys.map(|key| entry(describe(key, config, &topic.overrides), wanted)).collect())
         }
         resource::BROKER => {
             if name.is_empty() {

@@ -3,7 +3,9 @@
 use super::home::ask;
 use crate::api::RequestContext;
 use crate::cluster::{Image, Topic};
-use crate::group::{Answer, Command, Commit, CommitPartition, CommitTopic, FetchOffsets, FetchedTopic};
+use crate::group::{
+    Answer, Command, Commit, CommitPartition, CommitTopic, FetchOffsets, FetchedOffset, FetchedTopic,
+};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -240,7 +242,7 @@ async fn fetch_group(
     });
     let fetch = FetchOffsets { group_id: group.group_id.clone(), topics, require_stable };
     let (fetched, error_code) = match ask(shard, &group.group_id, Command::Fetch(fetch)).await {
-        Ok(Answer::Fetch(Ok(fetched))) => (fetched, ErrorCode::None),
+        Ok(Answer::Fetch(Ok(fetched))) => (of_this_topic(image, fetched, wanted.is_none()), ErrorCode::None),
         Ok(Answer::Fetch(Err(error))) => (Vec::new(), error.into()),
         Ok(other) => unreachable!("a fetch of offsets was answered with {other:?}"),
         Err(error) => (Vec::new(), error.into()),
@@ -252,6 +254,24 @@ async fn fetch_group(
         None => fetched.into_iter().filter_map(|topic| known(image, by_id, topic)).collect(),
     };
     OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code }
+}
+
+/// Offsets that were committed for an earlier topic of the same name say nothing of this one: they are not told, also
+/// before they are removed. `all` leaves them out; else they are answered as not there.
+fn of_this_topic(image: &Image, mut fetched: Vec<FetchedTopic>, all: bool) -> Vec<FetchedTopic> {
+    for topic in &mut fetched {
+        let Some(known) = image.topic(&topic.name) else { continue };
+        let id = known.id.into_bytes();
+        let is_earlier = |stored: &FetchedOffset| stored.topic_id != [0; 16] && stored.topic_id != id;
+        if all {
+            topic.partitions.retain(|stored| !is_earlier(stored));
+        }
+        for stored in topic.partitions.iter_mut().filter(|stored| is_earlier(stored)) {
+            *stored = FetchedOffset::none(stored.partition);
+        }
+    }
+    fetched.retain(|topic| !all || !topic.partitions.is_empty());
+    fetched
 }
 
 /// Puts the offsets in the order asked; what has no name is an unknown id, and those come last.

@@ -3,7 +3,7 @@
 use super::{PARTITIONS_PER_REQUEST_MAX, check_replicas, too_many_partitions, twice};
 use crate::api::refusal::Refusal;
 use crate::api::{RequestContext, counted};
-use crate::cluster::{CreateTopicError, Image, METADATA_TOPIC, NewTopic, validate_name};
+use crate::cluster::{CreateTopicError, Image, METADATA_TOPIC, NewTopic, is_internal, validate_name};
 use crate::config::{Config, TopicKey, TopicSettings, topic_keys};
 use crate::shard::Shard;
 use crate::wire::ErrorCode;
@@ -69,7 +69,8 @@ fn refused(shard: &Shard, name: String, refusal: Refusal) -> CreatableTopicResul
 
 fn described(config: &Config, new: NewTopic, topic_id: Uuid) -> CreatableTopicResult {
     let entry = |key: &TopicKey| {
-        let described = key.describe(config, &new.overrides);
+        let describe = if is_internal(&new.name) { TopicKey::describe_internal } else { TopicKey::describe };
+        let described = describe(key, config, &new.overrides);
         CreatableTopicConfigs {
             name: key.name.to_owned(),
             // As it was sent: Kafka, too, puts it into its own form only where it describes it.
@@ -110,7 +111,11 @@ fn check(config: &Config, image: &Image, topic: &CreatableTopic) -> Result<NewTo
         };
         overrides.insert(entry.name.clone(), value.clone());
     }
-    TopicSettings::from_overrides(config, &overrides)?;
+    if is_internal(&topic.name) {
+        TopicSettings::of_internal(config, &overrides)?;
+    } else {
+        TopicSettings::from_overrides(config, &overrides)?;
+    }
     let partition_count =
         if topic.assignments.is_empty() { count(config, topic)? } else { assigned(config, topic)? };
     Ok(NewTopic { name: topic.name.clone(), partition_count, overrides })

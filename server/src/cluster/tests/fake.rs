@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_lite::future::{self, block_on, yield_now};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use thalweg_engine::units::{LogId, Offset};
@@ -35,6 +35,10 @@ pub(super) struct Machine {
     pub(super) steps_left: usize,
     /// Owners that cannot make logs.
     pub(super) broken: Vec<ShardId>,
+    /// Logs that cannot be asked.
+    pub(super) faults: BTreeSet<LogId>,
+    /// Log directories that do not work.
+    pub(super) directories_stopped: Vec<String>,
     pub(super) settings: BTreeMap<LogId, Setting>,
 }
 
@@ -44,7 +48,10 @@ pub(super) struct FakeStore(pub(super) Rc<RefCell<Machine>>);
 impl FakeStore {
     pub(super) fn on(disk: Disk, steps_left: usize) -> Self {
         let (staged, broken, settings) = (disk.records.clone(), Vec::new(), BTreeMap::new());
-        Self(Rc::new(RefCell::new(Machine { disk, staged, steps_left, broken, settings })))
+        let directories_stopped = Vec::new();
+        let faults = BTreeSet::new();
+        let machine = Machine { disk, staged, steps_left, broken, faults, directories_stopped, settings };
+        Self(Rc::new(RefCell::new(machine)))
     }
 
     /// One touch of the device; after the last one nothing ever resolves.
@@ -93,9 +100,20 @@ impl Store for FakeStore {
         Ok(())
     }
 
+    fn directories_stopped(&self) -> Vec<String> {
+        self.0.borrow().directories_stopped.clone()
+    }
+
     async fn logs(&self) -> Result<Vec<FoundLog>, StoreError> {
         let machine = self.0.borrow();
-        let found = |log: &NewLog| FoundLog { shard: log.owner, identity: log.identity.clone(), fault: None };
+        let found = |log: &NewLog| FoundLog {
+            shard: log.owner,
+            identity: log.identity.clone(),
+            fault: machine
+                .faults
+                .contains(&log.identity.log_id)
+                .then(|| "its log directory stopped".to_owned()),
+        };
         let mut logs: Vec<FoundLog> = machine.disk.logs.values().map(found).collect();
         if machine.disk.has_metadata_log {
             let identity = crate::cluster::metadata_log();
@@ -120,7 +138,10 @@ impl Store for FakeStore {
     async fn delete_logs(&self, logs: Vec<(ShardId, LogId)>) -> Result<(), String> {
         for (_, log_id) in logs {
             self.step().await;
-            self.0.borrow_mut().disk.logs.remove(&log_id);
+            let mut machine = self.0.borrow_mut();
+            if machine.disk.logs.remove(&log_id).is_none() && !machine.directories_stopped.is_empty() {
+                return Err("it may be in a directory that does not work".to_owned());
+            }
         }
         Ok(())
     }

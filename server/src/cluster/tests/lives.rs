@@ -229,6 +229,71 @@ fn a_log_that_was_ready_and_is_missing_stays_offline() {
     assert!(!life.store.0.borrow().disk.logs.contains_key(&lost.identity.log_id), "and is not made anew");
 }
 
+/// A start while a log directory does not work, on what the last life left.
+fn start_without_one(disk: Disk) -> Result<Life, ClusterStartError> {
+    let store = FakeStore::on(disk, usize::MAX);
+    store.0.borrow_mut().directories_stopped.push("d2".into());
+    Ok(Life::start_on(&store, false)?.expect("there is power"))
+}
+
+#[test]
+fn a_metadata_log_that_may_be_where_nobody_can_look_is_not_made_anew() {
+    let refused = start_without_one(Disk::default()).err().unwrap();
+    assert_eq!(refused, ClusterStartError::MetadataAbsent { directories: vec!["d2".into()] });
+}
+
+#[test]
+fn what_may_be_where_nobody_can_look_is_neither_made_nor_taken_for_gone() {
+    let life = Life::start(Disk::default(), false);
+    let topic = create(&life, "t", 2).unwrap();
+    let mut disk = life.disk();
+    let away = disk.logs.remove(&topic.partitions[1].log_id).unwrap();
+    let life = start_without_one(disk).ok().unwrap();
+    assert_eq!(life.started.offline_count, 1);
+    // Deleted, with a log that nobody can reach: the name is free at once.
+    let (lead, topic_id) = (Rc::clone(&life.lead), topic.id);
+    life.run(async move { lead.delete_topic(topic_id).await }).unwrap().unwrap();
+    let again = create(&life, "t", 1).unwrap();
+    assert_ne!(again.id, topic.id);
+    // The directory is back: what was deleted goes now.
+    let mut disk = life.disk();
+    disk.logs.insert(away.identity.log_id, away.clone());
+    let life = Life::start(disk, false);
+    assert_eq!(life.started.deleted_count, 1);
+    assert!(!life.store.0.borrow().disk.logs.contains_key(&away.identity.log_id));
+    assert_eq!(life.published().topic("t").unwrap().id, again.id);
+}
+
+#[test]
+fn a_topic_that_a_stop_cut_short_waits_until_all_directories_work() {
+    let life = Life::start(Disk::default(), false);
+    create(&life, "t", 1).unwrap();
+    let disk = life.disk();
+    let mut records = disk.records.clone();
+    records.pop(); // what said that its logs are made
+    let life = start_without_one(Disk { records, logs: BTreeMap::default(), ..disk }).ok().unwrap();
+    assert_eq!(life.started.completed_count, 0);
+    assert!(life.store.0.borrow().disk.logs.is_empty());
+    let life = Life::start(life.disk(), false);
+    assert_eq!(life.started.completed_count, 1);
+    assert!(life.published().topic("t").unwrap().partitions[0].online);
+}
+
+#[test]
+fn partitions_whose_directory_stops_are_offline_for_everybody_and_stay_so_through_changes() {
+    let life = Life::start(Disk::default(), false);
+    let topic = create(&life, "t", 2).unwrap();
+    life.store.0.borrow_mut().faults.insert(topic.partitions[1].log_id);
+    let lead = Rc::clone(&life.lead);
+    assert_eq!(life.run(async move { lead.take_offline().await }).unwrap(), Ok(1));
+    let online = |life: &Life| -> Vec<bool> {
+        life.published().topic("t").unwrap().partitions.iter().map(|part| part.online).collect()
+    };
+    assert_eq!(online(&life), [true, false]);
+    grow(&life, "t", 3).unwrap();
+    assert_eq!(online(&life), [true, false, true]);
+}
+
 #[test]
 fn a_log_that_nobody_knows_is_kept() {
     let life = Life::start(Disk::default(), false);
