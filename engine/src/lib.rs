@@ -7,19 +7,16 @@
 //! log      What does one partition remember?
 //! io       How do bytes reach the device?
 //! shard    What runs on one core?
+//! hostile  What becomes of bytes on the disk that nobody of ours wrote? (tests and fuzz targets)
 //! ```
 //! Knows record batches. Knows no request, no socket, no group.
 
 pub mod batch;
+#[cfg(any(test, feature = "sim"))]
+pub mod hostile;
 pub mod io;
 mod journal;
 pub mod log;
 mod segment;
 pub mod shard;
 pub mod units;
-
-/// Gives every commit of a journal file's bytes the checksums of what it holds now: for a fuzz target.
-#[cfg(feature = "sim")]
-pub fn reseal_journal(bytes: &mut [u8]) {
-    journal::reseal(bytes);
-}

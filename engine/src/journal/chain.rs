@@ -23,7 +23,8 @@ struct Span {
     number: usize,
     key: Key,
     commits: Vec<(usize, Commit)>,
-    /// Sequences that were synced once and do not check.
+    /// The first sequence of each gap: what was synced once and does not check. Only the first, since a head that lies
+    /// could make a gap of any length.
     lost: Vec<u64>,
     head_lost: bool,
 }
@@ -131,7 +132,7 @@ fn parse_file(number: usize, bytes: &[u8]) -> Option<Span> {
             }
             Err(Fault::Absent | Fault::TableLost) => match find_later(rest, key, expected) {
                 Some((skip, sequence)) => {
-                    span.lost.extend(expected..sequence);
+                    span.lost.push(expected);
                     at += skip;
                     expected = sequence;
                 }
@@ -240,7 +241,7 @@ impl Known {
     fn covers(&self, lost: u64, next: &Commit) -> bool {
         let is_of_table = match table_first(next) {
             Some(first) => lost >= first,
-            None => lost + 1 == next.head.sequence,
+            None => next.head.sequence.checked_sub(1) == Some(lost),
         };
         self.is_whole && self.in_table && is_of_table
     }
@@ -279,7 +280,7 @@ fn apply_chain(
     for span in spans {
         let head = expected.unwrap_or(span.first());
         let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
-        lost.extend((head..span.first()).filter(|lost| accepted(*lost)));
+        lost.extend((head < span.first() && accepted(head)).then_some(head));
         expected = Some(span.end());
         known.begin_file();
         let is_head_known = span.commits.first().is_some_and(|(_, next)| known.covers(head, next));

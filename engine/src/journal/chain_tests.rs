@@ -1,3 +1,5 @@
+//! Chains of commits: what counts, what is a loss, what is harmless.
+
 use super::*;
 use crate::journal::commit::{CommitHead, Entry, Planned, commit_bytes, encode_commit};
 use crate::journal::state::{LogState, encode_older};

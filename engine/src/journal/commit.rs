@@ -79,24 +79,25 @@ pub(crate) enum EntryKind {
 }
 
 impl EntryKind {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Data,
+        Self::Run,
+        Self::Rest,
+        Self::Create,
+        Self::Delete,
+        Self::Roll,
+        Self::State,
+        Self::TableEnd,
+        Self::Older,
+        Self::CleanStop,
+        Self::OldDone,
+        Self::Fence,
+        Self::TableState,
+        Self::Ceiling,
+    ];
+
     fn read(raw: u8) -> Option<Self> {
-        let all = [
-            Self::Data,
-            Self::Run,
-            Self::Rest,
-            Self::Create,
-            Self::Delete,
-            Self::Roll,
-            Self::State,
-            Self::TableEnd,
-            Self::Older,
-            Self::CleanStop,
-            Self::OldDone,
-            Self::Fence,
-            Self::TableState,
-            Self::Ceiling,
-        ];
-        all.into_iter().find(|kind| *kind as u8 == raw)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == raw)
     }
 }
 
@@ -221,6 +222,7 @@ fn read_front(bytes: &[u8]) -> Option<Front> {
     let sound = crc32c::crc32c_append(seed(start), content).to_le_bytes() == *checksum
         && commit_bytes.is_multiple_of(BLOCK_BYTES)
         && commit_bytes <= COMMIT_BYTES_MAX
+        && sequence < u64::MAX // the next one has a number, too
         && 2 * (HEAD_BYTES + entry_count.checked_mul(ENTRY_BYTES)?) <= commit_bytes;
     let head = CommitHead { start, shard, sequence, known_synced };
     sound.then_some(Front { head, commit_bytes, entry_count, table_checksum })
@@ -282,7 +284,7 @@ pub(crate) fn read_first_commit(bytes: &[u8]) -> Result<Commit, Fault> {
 
 /// Gives every commit of a journal file the checksums of what it holds now, so that changed fields reach the parsers
 /// behind the checksums: for a fuzz target.
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub(crate) fn reseal(bytes: &mut [u8]) {
     for at in (0..bytes.len()).step_by(BLOCK_BYTES) {
         let Some(commit) = bytes.get_mut(at..) else { return };

@@ -62,7 +62,9 @@ impl Manifest {
         for _ in 0..count {
             files.push(JournalFile { number: take.u32()?, bytes: take.u64()? });
         }
-        take.0.is_empty().then_some(Self { start_counter, served_counter, files })
+        // A number is left for the next file.
+        let is_sound = take.0.is_empty() && files.iter().all(|file| file.number < u32::MAX);
+        is_sound.then_some(Self { start_counter, served_counter, files })
     }
 
     /// The number for a new file.

@@ -5,7 +5,7 @@
 
 use super::codec::Take;
 use super::commit::{Commit, Entry, EntryKind, StartId};
-use super::state::{LogState, SegmentState};
+use super::state::{LogState, OFFSET_MAX, POSITION_MAX, SegmentState};
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::io::aligned_down;
 use crate::log::Claim;
@@ -205,6 +205,9 @@ impl Recovering {
     }
 
     fn apply(&mut self, entry: &Entry, payload: &[u8], now: Timestamp) -> Result<(), String> {
+        if entry.position > POSITION_MAX {
+            return Err(format!("its entry at {} lies beyond any file", entry.position));
+        }
         match entry.kind {
             EntryKind::Create | EntryKind::State | EntryKind::TableState => {
                 let state = LogState::decode(entry.log_id, payload).ok_or("its state does not read")?;
@@ -224,7 +227,8 @@ impl Recovering {
                 Ok(())
             }
             EntryKind::Ceiling => {
-                let end = Offset::from_wire(entry.offset_end).ok_or("a ceiling is negative")?;
+                let end = Offset::from_wire(entry.offset_end).filter(|end| end.as_i64() <= OFFSET_MAX);
+                let end = end.ok_or("a ceiling is no offset of a log")?;
                 self.state.as_mut().ok_or("a ceiling comes before its state")?.ceiling = end;
                 Ok(())
             }
@@ -235,6 +239,9 @@ impl Recovering {
     /// Bytes that do not fit what is known are kept all the same: for a rescue, or until a state makes sense of them.
     fn keep_bytes(&mut self, entry: &Entry, payload: &[u8]) {
         let Some(base) = Offset::from_wire(entry.segment_base) else { return };
+        if entry.position > POSITION_MAX {
+            return;
+        }
         let (start, mut take) = (FilePos::new(entry.position), Take(payload));
         let first_batch = match entry.kind {
             EntryKind::Data => Some(start),
@@ -348,7 +355,7 @@ impl Recovering {
         self.segment(entry)?;
         let mut take = Take(payload);
         while !take.0.is_empty() {
-            let start = take.u64().ok_or("a run's list is cut")?;
+            let start = take.u64().filter(|start| *start <= POSITION_MAX).ok_or("a run's list is cut")?;
             let header = take.bytes(HEADER_BYTES).ok_or("a run's list is cut")?;
             let header = BatchHeader::read(header).map_err(|error| error.to_string())?;
             self.note_batch(&header, FilePos::new(start), now)?;
@@ -407,6 +414,12 @@ impl Recovering {
 
     fn finish(mut self) -> Option<RecoveredLog> {
         let state = self.state.take()?;
+        let log_end = state.segments.last().map_or(state.log_start, |segment| segment.offset_end);
+        // It goes on at its ceiling, below which a start may have been raised to records that were never synced.
+        let log_end = log_end.max(state.ceiling);
+        if state.log_start > log_end {
+            self.fail(&format!("it starts at {} and ends at {log_end}", state.log_start));
+        }
         let mut open = Vec::new();
         let unsealed: Vec<SegmentState> =
             state.segments.iter().filter(|segment| segment.stage != Stage::Sealed).cloned().collect();
@@ -424,22 +437,30 @@ impl Recovering {
         let start = FilePos::new(aligned_down(segment.written_end.as_u64()));
         let whole = segment.written_end == segment.end;
         let start = if whole { segment.end } else { start };
-        let mut tail: Vec<u8> = Vec::with_capacity((segment.end.as_u64() - start.as_u64()) as usize);
+        let mut tail = Vec::new();
         let mut first_batch = None;
-        let upper = self.pieces.range((segment.base, FilePos::ZERO)..);
-        for ((_, piece_start), piece) in upper.take_while(|((base, _), _)| *base == segment.base) {
+        let pieces = || {
+            let upper = self.pieces.range((segment.base, FilePos::ZERO)..);
+            upper.take_while(|((base, _), _)| *base == segment.base)
+        };
+        // What a state claims is no reason to take memory: what pieces hold is.
+        let known_bytes: usize = pieces().map(|(_, piece)| piece.bytes.len()).sum();
+        tail.reserve_exact(known_bytes.min((segment.end.as_u64() - start.as_u64()) as usize));
+        for ((_, piece_start), piece) in pieces() {
             let at = start.advance(tail.len() as u64);
             let piece_end = piece_start.advance(piece.bytes.len() as u64);
             if *piece_start > at || piece_end <= at {
                 continue;
             }
             let skip = (at.as_u64() - piece_start.as_u64()) as usize;
-            tail.extend_from_slice(piece.bytes.get(skip..).unwrap_or_default());
+            // No further than to the end: nothing is copied that is cut again.
+            let wanted = (segment.end.as_u64() - at.as_u64()) as usize;
+            let found = piece.bytes.get(skip..).unwrap_or_default();
+            tail.extend_from_slice(found.get(..wanted).unwrap_or(found));
             if first_batch.is_none() {
                 first_batch = first_batch_at_or_after(piece, *piece_start, start);
             }
         }
-        tail.truncate((segment.end.as_u64() - start.as_u64()) as usize);
         let reached = start.advance(tail.len() as u64);
         if reached != segment.end {
             return Err(format!(
@@ -493,7 +514,8 @@ fn tail_batches(tail: &[u8], start: FilePos, first_batch: FilePos) -> Result<Vec
     let mut at = first_batch.as_u64().saturating_sub(start.as_u64()) as usize;
     while let Some(rest) = tail.get(at..).filter(|rest| !rest.is_empty()) {
         let header = BatchHeader::read(rest).map_err(|error| format!("{error} at {start}+{at}"))?;
-        let base = Offset::from_wire(header.base_offset).ok_or("an offset is negative")?;
+        let base = Offset::from_wire(header.base_offset).filter(|base| base.as_i64() <= OFFSET_MAX);
+        let base = base.filter(|_| header.last_offset_delta >= 0).ok_or("a batch has impossible offsets")?;
         let end = at + header.batch_bytes();
         batches.push(TailBatch {
             base,

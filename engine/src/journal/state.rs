@@ -7,6 +7,10 @@ use crate::segment::{IndexEntry, Stage};
 use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 
 const VERSION: u8 = 2;
+/// No log comes to an offset or a position above these. What claims to is refused, so that sums with lengths and counts
+/// of one journal's bytes never overflow.
+pub(super) const OFFSET_MAX: i64 = 1 << 62;
+pub(super) const POSITION_MAX: u64 = 1 << 62;
 
 /// One segment of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +94,9 @@ impl LogState {
         let count = take.count(53)?;
         let segments = (0..count).map(|_| decode_segment(&mut take)).collect::<Option<Vec<_>>>()?;
         let state = Self { identity, log_start, leader_epoch, epochs, producers, ceiling, segments };
-        take.0.is_empty().then_some(state)
+        let is_sound =
+            take.0.is_empty() && log_start.as_i64() <= OFFSET_MAX && ceiling.as_i64() <= OFFSET_MAX;
+        is_sound.then_some(state)
     }
 }
 
@@ -107,7 +113,12 @@ fn decode_segment(take: &mut Take<'_>) -> Option<SegmentState> {
     let (max_timestamp, first_timestamp) = (Timestamp(take.i64()?), Timestamp(take.i64()?));
     let count = take.count(24)?;
     let milestones = (0..count).map(|_| decode_entry(take)).collect::<Option<Vec<_>>>()?;
-    (written_end <= end && base <= offset_end).then_some(SegmentState {
+    let is_sound = written_end <= end
+        && base <= offset_end
+        && end.as_u64() <= POSITION_MAX
+        && offset_end.as_i64() <= OFFSET_MAX
+        && milestones.iter().all(|entry| entry.position.as_u64() <= POSITION_MAX);
+    is_sound.then_some(SegmentState {
         base,
         stage,
         offset_end,
@@ -153,5 +164,6 @@ pub(crate) fn decode_older(bytes: &[u8]) -> Option<Vec<(StartId, u32, u64)>> {
         let counter = take.u64()?;
         Some((StartId { counter, random: take.array()? }, take.u32()?, take.u64()?))
     };
-    (0..count).map(|_| one(&mut take)).collect()
+    let older = (0..count).map(|_| one(&mut take)).collect::<Option<_>>()?;
+    take.0.is_empty().then_some(older)
 }

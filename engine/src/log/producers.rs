@@ -222,9 +222,11 @@ impl Producers {
         let mut by_id = FxHashMap::default();
         for _ in 0..count {
             let (id, epoch, seen) = (take.i64()?, take.u16()? as i16, Timestamp(take.i64()?));
-            let batches = take.u8()?;
+            let batches = take.u8().filter(|batches| usize::from(*batches) <= BATCHES_KEPT)?;
             let batches = (0..batches).map(|_| decode_batch(take)).collect::<Option<_>>()?;
-            by_id.insert(id, Producer { epoch, seen, batches, before: Vec::new() });
+            if by_id.insert(id, Producer { epoch, seen, batches, before: Vec::new() }).is_some() {
+                return None;
+            }
         }
         Some(Self { by_id })
     }

@@ -114,7 +114,19 @@ impl Index {
                 max_timestamp_before: Timestamp(number(entry, 16)? as i64),
             });
         }
-        (entries.len() as u64 == number(head, 16)?).then_some(Self { entries, interval_bytes: 0 })
+        // All of it, and in order: an entry out of order would lead a reader past the batch that it looks for.
+        let bytes_expected = HEAD_BYTES + entries.len() * ENTRY_BYTES;
+        let is_whole = entries.len() as u64 == number(head, 16)? && content.len() == bytes_expected;
+        let is_in_order = entries.windows(2).all(|pair| match pair {
+            [first, next] => {
+                first.offset < next.offset
+                    && first.position < next.position
+                    && first.max_timestamp_before <= next.max_timestamp_before
+            }
+            _ => true,
+        });
+        let is_inside = entries.last().is_none_or(|last| last.position.as_u64() < segment_bytes);
+        (is_whole && is_in_order && is_inside).then_some(Self { entries, interval_bytes: 0 })
     }
 
     /// Whether all entries may be places of a segment of `bytes` bytes that holds these offsets: what an index of other
@@ -187,16 +199,33 @@ mod tests {
     fn a_file_that_does_not_check_or_belongs_to_other_bytes_is_no_index() {
         let mut index = Index::default();
         (1..100).for_each(|batch| index.note(entry(batch * 5000), 4096));
-        let bytes = index.encode(777);
-        assert_eq!(Index::decode(&bytes, 777).map(|index| index.entries), Some(index.entries));
-        assert_eq!(Index::decode(&bytes, 778), None);
+        let bytes = index.encode(777_000);
+        assert_eq!(Index::decode(&bytes, 777_000).map(|index| index.entries), Some(index.entries));
+        assert_eq!(Index::decode(&bytes, 778_000), None);
         for at in 0..bytes.len() {
             let mut torn = bytes.clone();
             torn[at] ^= 1;
-            assert_eq!(Index::decode(&torn, 777), None, "byte {at}");
-            assert_eq!(Index::decode(&bytes[..at], 777), None, "cut at {at}");
+            assert_eq!(Index::decode(&torn, 777_000), None, "byte {at}");
+            assert_eq!(Index::decode(&bytes[..at], 777_000), None, "cut at {at}");
         }
     }
+
+    /// With a right checksum they led readers past what they looked for, and bytes behind the last entry were passed over.
+    #[test]
+    fn entries_out_of_order_or_beyond_their_segment_and_bytes_left_over_are_no_index() {
+        let of = |batches: &[u64]| Index::of(batches.iter().map(|batch| entry(*batch * 100)).collect());
+        let is_taken = |bytes: &[u8]| Index::decode(bytes, 1 << 30).is_some();
+        assert!(is_taken(&of(&[5, 7, 9]).encode(1 << 30)));
+        assert!(!is_taken(&of(&[7, 5, 9]).encode(1 << 30)));
+        assert!(!is_taken(&of(&[5, 5]).encode(1 << 30)));
+        assert!(Index::decode(&of(&[5]).encode(10), 10).is_none(), "the segment ends before the entry");
+        let mut longer = of(&[5]).encode(1 << 30);
+        longer.truncate(longer.len() - 4);
+        longer.push(0);
+        let checksum = crc32c::crc32c(&longer).to_le_bytes();
+        assert!(!is_taken(&[&longer[..], &checksum].concat()));
+    }
+
     #[test]
     fn an_index_of_other_bytes_of_the_same_length_is_known_by_its_places() {
         let mut index = Index::default();

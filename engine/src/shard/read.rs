@@ -199,6 +199,10 @@ impl<D: Disk> Directory<D> {
                 View::Batch(located) if located.end > limit => {
                     return Err(cursor.corrupt("a batch passes the end of what may be read"));
                 }
+                // A reader would take it for the end of what is visible, and go on in the next segment.
+                View::Batch(located) if located.offset_end() > Self::offset_end(log, cursor.base)? => {
+                    return Err(cursor.corrupt("a batch passes the last offset of its segment"));
+                }
                 View::Batch(located) if !Self::is_of_its_epoch(log, &located) => {
                     return Err(cursor.corrupt("a batch has another leader epoch than its place"));
                 }
@@ -326,6 +330,11 @@ impl<D: Disk> Directory<D> {
     fn readable_end(log: &SharedLog, base: Offset) -> Result<FilePos, Trouble> {
         let log = log.borrow();
         log.segment(base).map(|segment| log.readable_end(segment)).ok_or(Trouble::Gone)
+    }
+
+    /// One past the last record of the segment.
+    fn offset_end(log: &SharedLog, base: Offset) -> Result<Offset, Trouble> {
+        log.borrow().segment(base).map(|segment| segment.offset_end).ok_or(Trouble::Gone)
     }
 
     /// Gathers bytes up to `end` or the last one that may be read: pages below what is in memory, then memory.

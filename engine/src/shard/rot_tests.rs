@@ -259,6 +259,29 @@ fn bad_bytes_in_a_segment_fence_their_log_whenever_they_are_met_until_they_are_r
     });
 }
 
+/// Found by fuzzing: a batch that claimed records beyond the log's end was taken for the end of what is visible, and the
+/// reader went on in the next segment, past every record between.
+#[test]
+fn a_batch_that_lies_about_its_last_offset_fences_its_log_and_makes_no_reader_miss_records() {
+    let directory = tempfile::tempdir().unwrap();
+    write_segments(directory.path());
+    let file = segments(directory.path(), 1, "log").remove(1);
+    let sound = std::fs::read(&file).unwrap();
+    let length = super::tests::batch(0, VALUE_BYTES).len();
+    let first: i64 = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    for batch in [0, 3] {
+        let mut bad = sound.clone();
+        bad[batch * length + 23] ^= 2;
+        std::fs::write(&file, &bad).unwrap();
+        live(directory.path(), move |engine, _| async move {
+            let found = read_at(&engine, 1, first + batch as i64).await;
+            assert!(matches!(found, Err(ReadError::Corrupt { .. })), "{batch}: {found:?}");
+            assert!(is_offline(&engine, 1));
+            engine.stop().await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn an_index_file_that_is_missing_damaged_or_another_ones_is_built_anew() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,25 +1,20 @@
 //! Bytes of a socket into frames, in pieces of any size: the same frames as a plain cutter finds in the whole.
 //!
 //! The first bytes of an input choose the limit and the pieces; the rest is what the socket delivers.
+#![no_main]
 
 use bytes::Bytes;
 use frames::{FrameError, Frames, Target as Room};
-use std::process::ExitCode;
-use thalweg_fuzz::{Counting, Random, Target, run};
+use thalweg_engine::io::sim::Random;
 
 #[path = "../../../server/src/net/frame.rs"]
 #[allow(dead_code, unused_imports, reason = "what the server uses of it")]
 mod frames;
 
-#[global_allocator]
-static MEMORY: Counting = Counting;
-
 /// Limit (two bytes, times 16) and the seed of the pieces.
 const CHOICES_BYTES: usize = 6;
 
-fn main() -> ExitCode {
-    run(&Target { name: "frame", seeds: seeds(), check, memory_bytes_max })
-}
+thalweg_fuzz::target!(check, memory_bytes_max, seeds);
 
 /// The pieces that came, twice while a buffer grows, and the buffers that any connection may have.
 fn memory_bytes_max(input_bytes: usize) -> usize {
@@ -54,7 +49,7 @@ fn check(input: &[u8]) -> u64 {
         }
         frames.grow();
         let bits = pieces.below(17); // as often a few bytes as a full buffer
-        let bytes = 1 + pieces.below(1 << bits);
+        let bytes = 1 + pieces.below(1 << bits) as usize;
         let taken = take(&mut frames, &stream[..bytes.min(stream.len())]);
         assert!(taken > 0, "there is no room after grow");
         frames.received(taken);

@@ -3,12 +3,12 @@
 //! An input is a list of changes of seven bytes: which file, where, and what is turned there. The first byte says
 //! whether the checksums are put right afterwards: then the parsers behind them see the changes, and only panics and
 //! memory count, since the disk of that input was forged and not damaged.
+#![no_main]
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 use std::time::Duration;
 use thalweg_engine::batch::{BatchBuilder, Codec, Origin, ProducerFields};
 use thalweg_engine::io::Disk;
@@ -16,10 +16,6 @@ use thalweg_engine::io::sim::{SimDisk, Simulation};
 use thalweg_engine::log::{LogIdentity, LogSettings};
 use thalweg_engine::shard::{Append, Engine, EngineSettings, Isolation, Read, recover};
 use thalweg_engine::units::{LeaderEpoch, LogId, Offset, Timestamp};
-use thalweg_fuzz::{Counting, Target, run};
-
-#[global_allocator]
-static MEMORY: Counting = Counting;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const CHANGE_BYTES: usize = 7;
@@ -31,17 +27,17 @@ struct Base {
     logs: BTreeMap<u8, Vec<u8>>,
 }
 
-static BASE: OnceLock<Base> = OnceLock::new();
+static BASE: LazyLock<Base> = LazyLock::new(make_base);
 
-fn main() -> ExitCode {
-    BASE.get_or_init(make_base);
-    let seeds = vec![
+thalweg_fuzz::target!(check, memory_bytes_max, seeds);
+
+fn seeds() -> Vec<Vec<u8>> {
+    vec![
         vec![0],
         vec![1],
         [&[0][..], &[1; CHANGE_BYTES]].concat(),
         [&[1][..], &[1; 4 * CHANGE_BYTES]].concat(),
-    ];
-    run(&Target { name: "recover", seeds, check, memory_bytes_max })
+    ]
 }
 
 /// All journal files, read and replayed, the disk below them, and the engine's own budgets.
@@ -133,7 +129,7 @@ async fn read_all(engine: &Engine<SimDisk>, log: u8) -> Option<Vec<u8>> {
 
 fn check(input: &[u8]) -> u64 {
     let Some((choice, changes)) = input.split_first() else { return 0 };
-    let Some(base) = BASE.get() else { return 0 };
+    let base = &*BASE;
     let is_forged = choice & 1 == 1;
     let simulation = Simulation::new(2);
     let disk = SimDisk::new(&simulation, 2);
@@ -143,7 +139,7 @@ fn check(input: &[u8]) -> u64 {
     }
     for (path, bytes) in &mut files {
         if is_forged && path.extension().is_some_and(|extension| extension == "journal") {
-            thalweg_engine::reseal_journal(bytes);
+            thalweg_engine::hostile::reseal_journal(bytes);
         }
         disk.put(path, bytes).expect("the disk is new");
     }

@@ -2,20 +2,16 @@
 //!
 //! Promises: no panic; memory within a multiple of the frame; what is decoded can be written and read again, in exactly
 //! the bytes that were measured.
+#![no_main]
 
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::process::ExitCode;
-use thalweg_fuzz::{Counting, Target, run};
 use thalweg_server::wire::messages::internal::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 use thalweg_server::wire::{
     ApiKey, Decode, Encode, Reader, RequestHeader, WireError, Writer, messages, stored,
 };
-
-#[global_allocator]
-static MEMORY: Counting = Counting;
 
 /// Calls `$check` with the request type of the API at hand.
 macro_rules! request_of {
@@ -24,9 +20,7 @@ macro_rules! request_of {
     };
 }
 
-fn main() -> ExitCode {
-    run(&Target { name: "wire_requests", seeds: seeds(), check, memory_bytes_max })
-}
+thalweg_fuzz::target!(check, memory_bytes_max, seeds);
 
 /// The decoder's allowance, what it read a second time, and what was written.
 fn memory_bytes_max(input_bytes: usize) -> usize {

@@ -199,7 +199,10 @@ impl Broker {
                 let stopped = engine.stop().await;
                 if stopped.is_ok() {
                     let of_shard = |log: &&mut ModelLog| owner(log.id(), plan.shard_count) == shard;
-                    logs.borrow_mut().iter_mut().filter(of_shard).for_each(|log| log.is_rested = log.is_found);
+                    logs.borrow_mut()
+                        .iter_mut()
+                        .filter(of_shard)
+                        .for_each(|log| log.is_rested = log.is_found);
                 }
                 let faulty = plan.ending == Ending::Fault;
                 assert!(stopped.is_ok() || faulty, "the stop failed: {stopped:?} ({})", plan.hurt.what);

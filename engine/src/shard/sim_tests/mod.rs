@@ -17,9 +17,9 @@ mod life;
 mod lookups;
 mod model;
 mod order;
+mod panics;
 mod plan;
 mod planted;
-mod panics;
 mod promise;
 mod sweep;
 
@@ -39,7 +39,7 @@ use std::rc::Rc;
 const SEEDS: u64 = 150;
 
 /// With so many seeds everything must have happened that can.
-const SEEDS_OF_EVERYTHING: u64 = 1000;
+const SEEDS_OF_EVERYTHING: u64 = 1500;
 
 /// What must have happened in the lives of so many seeds: otherwise the test shows less than it says.
 const EVERYTHING: [&str; 28] = [

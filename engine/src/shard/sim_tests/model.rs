@@ -337,7 +337,7 @@ impl ModelLog {
         promise::check_lost(&name, &lost);
         let is_gap = next > end && next > self.next;
         assert!(!is_gap || self.was_weak, "{name}: a gap to {next}, and it was always synced");
-assert!(!is_gap || !self.is_rested, "{name}: a gap to {next} after a clean stop");
+        assert!(!is_gap || !self.is_rested, "{name}: a gap to {next} after a clean stop");
         assert!(lost.is_empty() || !self.is_rested, "{name}: a clean stop lost something");
         (self.is_found, self.is_rested) = (true, false);
         self.next = next;
