@@ -86,6 +86,7 @@ pub fn checkpoint_seeds() -> Vec<Vec<u8>> {
             written_end: FilePos::new(8192),
             max_timestamp: Timestamp(number),
             first_timestamp: Timestamp::NONE,
+            first_crc: 0,
             milestones: vec![entry; number as usize],
         });
     }

@@ -329,6 +329,7 @@ impl Forger {
             written_end: FilePos::new(BLOCK_BYTES as u64),
             max_timestamp: NOW,
             first_timestamp: NOW,
+            first_crc: 0,
             milestones: Vec::new(),
         };
         state.segments.extend(model.segments.iter().map(|(base, offset_end)| segment(*base, *offset_end)));
@@ -383,6 +384,7 @@ fn lie(kind: EntryKind, mut state: LogState, choices: &mut Choices<'_>) -> Vec<u
                 written_end: FilePos::new(choices.u64()),
                 max_timestamp: Timestamp(choices.i64()),
                 first_timestamp: NOW,
+                first_crc: 0,
                 milestones: Vec::new(),
             };
             if form & 0x40 == 0 {

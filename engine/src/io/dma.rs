@@ -56,6 +56,32 @@ impl DmaDisk {
         Self { root: Rc::new(root), background: Some(queue) }
     }
 
+    /// The same work on many paths, on a few threads beside the executor; what came of each, in their order.
+    async fn of_all<T: Send + 'static>(
+        &self,
+        paths: Vec<PathBuf>,
+        work: fn(&Path) -> io::Result<T>,
+    ) -> Vec<io::Result<T>> {
+        let root = PathBuf::clone(&self.root);
+        let all = move || {
+            let mut outcomes: Vec<Option<io::Result<T>>> = Vec::new();
+            outcomes.resize_with(paths.len(), || None);
+            let size = paths.len().div_ceil(LISTERS).max(LISTED_MIN);
+            std::thread::scope(|scope| {
+                for (paths, outcomes) in paths.chunks(size).zip(outcomes.chunks_mut(size)) {
+                    let root = &root;
+                    scope.spawn(move || {
+                        for (path, found) in paths.iter().zip(outcomes) {
+                            *found = Some(work(&root.join(path)));
+                        }
+                    });
+                }
+            });
+            outcomes.into_iter().flatten().collect()
+        };
+        glommio::executor().spawn_blocking(all).await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         path: &Path,
@@ -75,6 +101,12 @@ fn list(path: &Path) -> io::Result<Names> {
     }
     names.sort();
     Ok(names)
+}
+
+fn read_front(path: &Path) -> io::Result<Vec<u8>> {
+    let mut front = Vec::with_capacity(BLOCK_BYTES);
+    std::fs::File::open(path)?.take(BLOCK_BYTES as u64).read_to_end(&mut front)?;
+    Ok(front)
 }
 
 async fn lock(file: &DmaFile) -> io::Result<()> {
@@ -129,24 +161,11 @@ impl Disk for DmaDisk {
     }
 
     async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
-        let root = PathBuf::clone(&self.root);
-        let work = move || {
-            let mut lists: Vec<Option<io::Result<Names>>> = Vec::new();
-            lists.resize_with(paths.len(), || None);
-            let size = paths.len().div_ceil(LISTERS).max(LISTED_MIN);
-            std::thread::scope(|scope| {
-                for (paths, lists) in paths.chunks(size).zip(lists.chunks_mut(size)) {
-                    let root = &root;
-                    scope.spawn(move || {
-                        for (path, found) in paths.iter().zip(lists) {
-                            *found = Some(list(&root.join(path)));
-                        }
-                    });
-                }
-            });
-            lists.into_iter().flatten().collect()
-        };
-        glommio::executor().spawn_blocking(work).await
+        self.of_all(paths, list).await
+    }
+
+    async fn read_fronts(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
+        self.of_all(paths, read_front).await
     }
 
     async fn create_directory(&self, path: &Path) -> io::Result<()> {

@@ -65,6 +65,8 @@ pub trait Disk: Clone + 'static {
     fn list(&self, path: &Path) -> impl Future<Output = io::Result<Names>>;
     /// `list` for many directories at once, in their order: a start looks into thousands.
     fn list_all(&self, paths: Vec<PathBuf>) -> impl Future<Output = Vec<io::Result<Names>>>;
+    /// The first block of many files at once, in their order; less of shorter ones.
+    fn read_fronts(&self, paths: Vec<PathBuf>) -> impl Future<Output = Vec<io::Result<Vec<u8>>>>;
     /// Makes a directory; it may exist already.
     fn create_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Makes the names in a directory durable.

@@ -340,7 +340,12 @@ impl Recovering {
         segment.offset_end = base.advance(header.last_offset_delta as u32 + 1);
         segment.max_timestamp = segment.max_timestamp.max(Timestamp(header.max_timestamp));
         if start == FilePos::ZERO {
-            segment.first_timestamp = Timestamp(header.max_timestamp);
+            // Without a time of its own, as far as anybody knows it came now.
+            segment.first_timestamp = match Timestamp(header.max_timestamp) {
+                Timestamp::NONE => now,
+                time => time,
+            };
+            segment.first_crc = header.crc;
         }
         state.epochs.note(LeaderEpoch(header.partition_leader_epoch), base);
         if let Some(claim) = Claim::of(header) {
@@ -495,6 +500,7 @@ fn fresh_segment(base: Offset) -> SegmentState {
         written_end: FilePos::ZERO,
         max_timestamp: Timestamp::NONE,
         first_timestamp: Timestamp::NONE,
+        first_crc: 0,
         milestones: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use crate::log::{Epochs, LogIdentity, Producers};
 use crate::segment::{IndexEntry, Stage};
 use crate::units::{FilePos, LeaderEpoch, LogId, Offset, Timestamp};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// No log comes to an offset or a position above these. What claims to is refused, so that sums with lengths and counts
 /// of one journal's bytes never overflow.
 pub(super) const OFFSET_MAX: i64 = 1 << 62;
@@ -24,6 +24,8 @@ pub(crate) struct SegmentState {
     pub(crate) written_end: FilePos,
     pub(crate) max_timestamp: Timestamp,
     pub(crate) first_timestamp: Timestamp,
+    /// Checksum of the first batch, 0 while there is none.
+    pub(crate) first_crc: u32,
     /// A few index entries of an active segment.
     pub(crate) milestones: Vec<IndexEntry>,
 }
@@ -67,7 +69,7 @@ impl LogState {
         for segment in &self.segments {
             out.i64(segment.base.as_i64()).u8(stage_code(segment.stage)).i64(segment.offset_end.as_i64());
             out.u64(segment.end.as_u64()).u64(segment.written_end.as_u64());
-            out.i64(segment.max_timestamp.0).i64(segment.first_timestamp.0);
+            out.i64(segment.max_timestamp.0).i64(segment.first_timestamp.0).u32(segment.first_crc);
             out.u32(segment.milestones.len() as u32);
             for entry in &segment.milestones {
                 out.i64(entry.offset.as_i64()).u64(entry.position.as_u64()).i64(entry.max_timestamp_before.0);
@@ -91,7 +93,7 @@ impl LogState {
         let ceiling = Offset::from_wire(take.i64()?)?;
         let epochs = Epochs::decode(&mut take)?;
         let producers = Producers::decode(&mut take)?;
-        let count = take.count(53)?;
+        let count = take.count(57)?;
         let segments = (0..count).map(|_| decode_segment(&mut take)).collect::<Option<Vec<_>>>()?;
         let state = Self { identity, log_start, leader_epoch, epochs, producers, ceiling, segments };
         let is_sound =
@@ -111,6 +113,7 @@ fn decode_segment(take: &mut Take<'_>) -> Option<SegmentState> {
     let offset_end = Offset::from_wire(take.i64()?)?;
     let (end, written_end) = (FilePos::new(take.u64()?), FilePos::new(take.u64()?));
     let (max_timestamp, first_timestamp) = (Timestamp(take.i64()?), Timestamp(take.i64()?));
+    let first_crc = take.u32()?;
     let count = take.count(24)?;
     let milestones = (0..count).map(|_| decode_entry(take)).collect::<Option<Vec<_>>>()?;
     let is_sound = written_end <= end
@@ -126,6 +129,7 @@ fn decode_segment(take: &mut Take<'_>) -> Option<SegmentState> {
         written_end,
         max_timestamp,
         first_timestamp,
+        first_crc,
         milestones,
     })
 }

@@ -82,6 +82,7 @@ fn segment(base: i64, offset_end: i64, bytes: u64) -> SegmentState {
         written_end: FilePos::new(bytes),
         max_timestamp: Timestamp(5),
         first_timestamp: Timestamp(5),
+        first_crc: 0,
         milestones: Vec::new(),
     }
 }

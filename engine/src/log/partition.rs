@@ -168,6 +168,7 @@ impl PartitionLog {
             segment.max_timestamp = known.max_timestamp;
             segment.planned_max_timestamp = known.max_timestamp;
             segment.first_timestamp = known.first_timestamp;
+            segment.first_crc = known.first_crc;
             segment.announced = true;
             segment.index = None;
             segment.tail = Tail::at(known.end);
@@ -366,6 +367,7 @@ impl PartitionLog {
             active.tail.stage(&Staging { base, offset_end, max_timestamp, pieces: [&stamped[..], rest] });
         if start == FilePos::ZERO {
             active.first_timestamp = if max_timestamp == Timestamp::NONE { now } else { max_timestamp };
+            active.first_crc = batch.header().crc;
         }
         active.touched = now;
         active.max_timestamp = active.max_timestamp.max(max_timestamp);
@@ -511,7 +513,7 @@ impl PartitionLog {
             256 + self.identity.topic.len() + COPY_BYTES_MAX as usize,
             self.epochs.bytes_max(),
             self.producers.bytes_max(),
-            (self.segments.len() + milestones) * 56,
+            (self.segments.len() + milestones) * 60,
         ];
         parts.into_iter().sum()
     }
@@ -528,6 +530,7 @@ impl PartitionLog {
             written_end: segment.tail.written_end(),
             max_timestamp: segment.planned_max_timestamp,
             first_timestamp: segment.first_timestamp,
+            first_crc: segment.first_crc,
             milestones: match (&segment.index, segment.stage) {
                 (Some(index), Stage::Active | Stage::Sealing) => index.milestones(segment.tail.planned_end()),
                 _ => Vec::new(),

@@ -107,6 +107,7 @@ mod tests {
                 written_end: FilePos::new(1000),
                 max_timestamp: Timestamp(at * DAY_MS),
                 first_timestamp: Timestamp(at * DAY_MS),
+                first_crc: 0,
                 milestones: Vec::new(),
             });
             state.epochs.note(LeaderEpoch(at as i32), Offset::new(at * 100));

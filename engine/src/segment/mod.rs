@@ -8,7 +8,7 @@ mod walk;
 pub(crate) use index::{Index, IndexEntry};
 pub(crate) use reader::{Gathered, Located, View, trim};
 pub(crate) use tail::{Staging, Tail, TailBatch};
-pub(crate) use walk::{Step, Walk};
+pub(crate) use walk::{OTHERS, Step, Walk};
 
 use crate::units::{FilePos, Offset, Timestamp};
 use std::path::PathBuf;
@@ -45,6 +45,10 @@ pub(crate) struct Segment {
     pub(crate) planned_max_timestamp: Timestamp,
     /// Greatest timestamp of its first batch: what rolling by time counts from.
     pub(crate) first_timestamp: Timestamp,
+    /// Checksum of its first batch: who finds another one in its file has another segment's.
+    pub(crate) first_crc: u32,
+    /// Its file was looked at since the start: it begins with that batch.
+    pub(crate) is_own: bool,
     /// When it last grew, as far as this process knows: its age when no record of it bears a time.
     pub(crate) touched: Timestamp,
     /// The journal knows of it: a roll to it is planned or was recovered.
@@ -65,6 +69,8 @@ impl Segment {
             max_timestamp: Timestamp::NONE,
             planned_max_timestamp: Timestamp::NONE,
             first_timestamp: Timestamp::NONE,
+            first_crc: 0,
+            is_own: false,
             touched: Timestamp::NONE,
             announced: false,
         }

@@ -21,6 +21,8 @@ pub(crate) struct Walk {
     head: [u8; HEADER_BYTES],
     head_bytes: usize,
     under_way: Option<UnderWay>,
+    /// Checksum of the batch that the segment begins with.
+    first_crc: u32,
 }
 
 struct UnderWay {
@@ -41,9 +43,12 @@ pub(crate) enum Step {
     Wrong(&'static str),
 }
 
+/// What is wrong with a file of the right name that was put in the place of another.
+pub(crate) const OTHERS: &str = "a batch that the segment does not begin with stands at its start";
+
 impl Walk {
     /// From the place of an index entry on, or from the start of the segment at `base`.
-    pub(crate) fn from(base: Offset, start: Option<IndexEntry>) -> Self {
+    pub(crate) fn from(base: Offset, start: Option<IndexEntry>, first_crc: u32) -> Self {
         let first =
             IndexEntry { offset: base, position: FilePos::ZERO, max_timestamp_before: Timestamp::NONE };
         let start = start.unwrap_or(first);
@@ -54,6 +59,7 @@ impl Walk {
             head: [0; HEADER_BYTES],
             head_bytes: 0,
             under_way: None,
+            first_crc,
         }
     }
 
@@ -77,6 +83,9 @@ impl Walk {
             return Step::Wrong("a batch's checksum does not fit its bytes");
         }
         let here = self.here();
+        if here.position == FilePos::ZERO && located.header.crc != self.first_crc {
+            return Step::Wrong(OTHERS);
+        }
         self.at = located.end;
         self.offset = located.offset_end();
         self.max_timestamp = self.max_timestamp.max(located.max_timestamp());
@@ -134,7 +143,8 @@ mod tests {
 
     /// Offsets of the whole batches, and what was wrong behind them.
     fn walk(bytes: &[u8], piece_bytes: usize) -> (Vec<(i64, i64)>, Option<(i64, u64)>) {
-        let (mut walk, mut found) = (Walk::from(Offset::ZERO, None), Vec::new());
+        let first_crc = BatchHeader::read(&segment().0).unwrap().crc;
+        let (mut walk, mut found) = (Walk::from(Offset::ZERO, None, first_crc), Vec::new());
         for piece in bytes.chunks(piece_bytes) {
             let mut left = piece;
             loop {
@@ -180,5 +190,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_sound_segment_that_begins_with_another_batch_is_another_ones() {
+        let (bytes, _) = segment();
+        let mut walk = Walk::from(Offset::ZERO, None, 7);
+        let mut left = &bytes[..];
+        assert!(matches!(walk.step(&mut left), Step::Header(_)));
+        assert!(matches!(walk.step(&mut left), Step::Wrong(OTHERS)));
     }
 }

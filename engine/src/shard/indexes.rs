@@ -7,8 +7,8 @@ use super::cursor::{Cursor, Trouble};
 use super::directory::{Directory, SharedLog};
 use super::stats::EngineStats;
 use crate::io::Disk;
-use crate::segment::{Index, IndexEntry, Stage};
-use crate::units::{LogId, Offset, Timestamp};
+use crate::segment::{Index, IndexEntry, OTHERS, Stage};
+use crate::units::{FilePos, LogId, Offset, Timestamp};
 use std::rc::Rc;
 
 /// An index file is never larger.
@@ -25,6 +25,7 @@ impl<D: Disk> Directory<D> {
         base: Offset,
         ask: impl Fn(&Index) -> Option<IndexEntry>,
     ) -> Result<Cursor, Trouble> {
+        self.identify(log, base).await?;
         let start = self.index_floor(log, base, &ask).await?;
         let mut cursor = Cursor::new(base, start);
         let is_sealed = log.borrow().segment(base).is_some_and(|segment| segment.stage == Stage::Sealed);
@@ -40,6 +41,39 @@ impl<D: Disk> Directory<D> {
                 let start = ask(&index);
                 self.take_index(log, base, index).await;
                 Ok(Cursor::new(base, start))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// A file of the right name, with batches of the right offsets, may be another partition's. Once for each segment: it
+    /// begins with the batch that the journal knows. One whose first batch is damaged is not another's for that.
+    async fn identify(self: &Rc<Self>, log: &SharedLog, base: Offset) -> Result<(), Trouble> {
+        let first_crc = {
+            let log = log.borrow();
+            let segment = log.segment(base).ok_or(Trouble::Gone)?;
+            if segment.is_own || segment.tail.memory_start() == FilePos::ZERO {
+                return Ok(());
+            }
+            segment.first_crc
+        };
+        let mut cursor = Cursor::new(base, None);
+        let found = match self.next(log, &mut cursor).await {
+            Ok(Some(located)) => {
+                self.whole(log, &mut cursor, &located).await.map(|whole| whole.then_some(located))
+            }
+            Ok(None) => Ok(None),
+            Err(trouble) => Err(trouble),
+        };
+        match found {
+            Ok(Some(located)) if located.header.crc != first_crc => {
+                Err(Trouble::rot(OTHERS.to_owned(), base, FilePos::ZERO, base))
+            }
+            Ok(_) | Err(Trouble::Corrupt(_)) => {
+                if let Some(segment) = log.borrow_mut().segment_mut(base) {
+                    segment.is_own = true;
+                }
+                Ok(())
             }
             Err(trouble) => Err(trouble),
         }

@@ -10,8 +10,10 @@
 //! touches nothing in it. The id's name becomes durable with that of the log's first segment.
 
 use super::directory::{Directory, SharedLog};
-use crate::io::{Disk, DiskFile, OpenMode, is_full};
+use crate::batch::BatchHeader;
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, OpenMode, is_full};
 use crate::journal::RecoveredLog;
+use crate::segment::Stage;
 use crate::units::{LogId, Offset};
 use std::collections::BTreeSet;
 use std::io;
@@ -182,7 +184,42 @@ pub(super) async fn look_into_directories<D: Disk>(
             faulty.insert(log.state.identity.log_id);
         }
     }
+    look_at_active_segments(disk, logs, &mut faulty).await;
     faulty
+}
+
+/// Files that will be written to begin with their first batches: otherwise they are other segments', swapped while the
+/// broker was stopped, and a write would spoil them. Sealed ones are looked at when they are first read.
+async fn look_at_active_segments<D: Disk>(disk: &D, logs: &mut [RecoveredLog], faulty: &mut BTreeSet<LogId>) {
+    let (mut looked_at, mut paths) = (Vec::new(), Vec::new());
+    for log in logs.iter_mut().filter(|log| log.fault.is_none()) {
+        let name = super::recovery::directory_name(&log.state.identity);
+        let written = log.state.segments.iter().filter(|segment| segment.stage != Stage::Sealed);
+        let written = written.filter(|segment| segment.written_end.as_u64() >= BLOCK_BYTES as u64);
+        let found: Vec<_> = written.map(|segment| (segment.base, segment.first_crc)).collect();
+        for (base, first_crc) in &found {
+            let file = format!("{name}/{:020}.log", base.as_i64());
+            paths.push(PathBuf::from(&file));
+            looked_at.push((log.state.identity.log_id, file, *base, *first_crc));
+        }
+    }
+    let mut others = std::collections::BTreeMap::new();
+    for ((log_id, file, base, first_crc), front) in looked_at.into_iter().zip(disk.read_fronts(paths).await) {
+        // A front that is damaged, or cannot be read, is told by who reads it.
+        let header = front.ok().and_then(|front| BatchHeader::read(&front).ok());
+        if header.is_some_and(|header| header.base_offset == base.as_i64() && header.crc != first_crc) {
+            others.insert(
+                log_id,
+                format!("its file {file} is another one's: put the right one back and start again"),
+            );
+        }
+    }
+    for log in logs.iter_mut() {
+        if let Some(fault) = others.remove(&log.state.identity.log_id) {
+            faulty.insert(log.state.identity.log_id);
+            log.fault = Some(fault);
+        }
+    }
 }
 
 fn fault_of(log: &RecoveredLog, name: &str, found: &[(String, bool)]) -> Option<String> {

@@ -83,6 +83,8 @@ struct Extent {
     end: FilePos,
     durable_end: FilePos,
     offset_end: Offset,
+    /// Checksum of the batch that it begins with.
+    first_crc: u32,
     /// The next segment begins here.
     next: Option<Offset>,
 }
@@ -250,7 +252,7 @@ impl<D: Disk> Directory<D> {
     ) -> io::Result<Went> {
         let mut index = Index::default();
         let interval = log.borrow().settings.index_interval_bytes;
-        let mut walk = Walk::from(extent.base, from);
+        let mut walk = Walk::from(extent.base, from, extent.first_crc);
         let mut unmet = known.map_or(0, |known| known.count_from(walk.here().position));
         let mut is_right = !extent.sealed || known.is_some();
         let mut at = walk.here().position;
@@ -339,6 +341,7 @@ impl Extent {
             end: FilePos::new(if sealed { in_file } else { aligned_down(in_file) }),
             durable_end: segment.tail.durable_end(),
             offset_end: segment.offset_end,
+            first_crc: segment.first_crc,
             next: log.segments.get(at + 1).map(|next| next.base),
         })
     }

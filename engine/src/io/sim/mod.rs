@@ -288,6 +288,15 @@ impl Disk for SimDisk {
         lists
     }
 
+    async fn read_fronts(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
+        let mut fronts = Vec::with_capacity(paths.len());
+        for path in &paths {
+            let front = self.request(20, |world| Ok(world.file(world.find(path)?)?.read(0, BLOCK_BYTES)));
+            fronts.push(front.await);
+        }
+        fronts
+    }
+
     async fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.request(20, |world| world.create_directory(path)).await
     }

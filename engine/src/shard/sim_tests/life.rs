@@ -238,7 +238,8 @@ impl Broker {
         let engine = self.engine(log_id);
         let bounds = match engine.bounds(log_id) {
             Ok(bounds) => bounds,
-            Err(LogError::Unknown { .. }) if self.nameless.contains(&log_id) => {
+            // Where all that named it is gone from the journals only the metadata know it: they keep it offline.
+            Err(LogError::Unknown { .. }) if self.nameless.contains(&log_id) || self.may_be_nameless(at) => {
                 self.lose(at, "its state is gone");
                 return false;
             }
@@ -267,6 +268,11 @@ impl Broker {
         log.leader_epoch += i32::from(random.below(3) == 0);
         engine.lead(log_id, LeaderEpoch(log.leader_epoch)).unwrap();
         true
+    }
+
+    fn may_be_nameless(&self, at: usize) -> bool {
+        let log = &self.logs.borrow()[at];
+        log.is_lost || (log.hurt && self.plan.hurt.is_lasting)
     }
 
     /// A log is offline: that must have a reason in what was done to the files.
