@@ -48,9 +48,8 @@ fn expected(kind: Kind, damage: Damage) -> &'static [Expect] {
         }
         (JournalInUse, Older) => &[Refused("are older than their manifest: put back")],
         (JournalInUse | JournalFree, _) => &[Expect::Whole],
-        (Manifest, Removed) => &[Refused("holds partitions but no journal: restore")],
         (Manifest, Older) => &[Refused("is older than its journal files: put back")],
-        (Manifest, _) => &[Refused("manifest does not check: restore it")],
+        (Manifest, _) => &[Refused("manifest is missing or does not check: restore it")],
         (MetaProperties, Removed) => &[Refused("meta.properties: it is missing")],
         // Kafka's file has no checksum: another cluster's id reads as one.
         (MetaProperties, FlippedHead | FlippedMiddle | FlippedEnd) => {
