@@ -3,7 +3,7 @@
 use super::damage::{Damage, Scenery, pick};
 use crate::io::BLOCK_BYTES;
 use crate::io::sim::{Random, SimDisk};
-use crate::journal::{Commit, EntryKind, Manifest, front_bytes, read_commit};
+use crate::journal::{Commit, EntryKind, JournalFile, Manifest, front_bytes, read_commit};
 use crate::units::LogId;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,10 +11,15 @@ use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "thalweg-journal/manifest";
 
-/// Journal files that the manifest lists.
-fn journals(disk: &SimDisk) -> Vec<PathBuf> {
+/// Journal files that the manifest lists, with the lengths that it names: one made over what a crash left may be longer.
+fn listed(disk: &SimDisk) -> Vec<(PathBuf, u64)> {
     let manifest = Manifest::decode(&disk.content(Path::new(MANIFEST))).unwrap_or_default();
-    manifest.files.iter().map(|file| Path::new("thalweg-journal").join(file.name())).collect()
+    let path = |file: &JournalFile| (Path::new("thalweg-journal").join(file.name()), file.bytes);
+    manifest.files.iter().map(path).collect()
+}
+
+fn journals(disk: &SimDisk) -> Vec<PathBuf> {
+    listed(disk).into_iter().map(|(path, _)| path).collect()
 }
 
 /// Commits in a journal file, those of earlier starts that lie behind included, each with its place.
@@ -119,9 +124,9 @@ pub(super) fn lose_manifest(scenery: &Scenery<'_>) -> Option<Damage> {
 
 /// A journal file is missing, or cut.
 pub(super) fn lose_file(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage> {
-    let path = pick(journals(scenery.disk), random)?;
+    let (path, bytes) = pick(listed(scenery.disk), random)?;
     let damage = Damage::new(scenery.disk, "journal files lost or cut", []).refused();
     let content = scenery.disk.content(&path);
-    let left = random.below(content.len() as u64) as usize;
+    let left = random.below(bytes.min(content.len() as u64)) as usize;
     Some(if random.below(2) == 0 { damage.lose(&path) } else { damage.put(&path, &content[..left]) })
 }
