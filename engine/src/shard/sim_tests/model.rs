@@ -53,6 +53,7 @@ pub(super) struct ModelBatch {
 }
 
 /// One log.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that happened to the log")]
 pub(super) struct ModelLog {
     pub(super) identity: LogIdentity,
     pub(super) settings: LogSettings,
