@@ -15,7 +15,7 @@ use crate::log::Expired;
 use crate::segment::Segment;
 use crate::units::{LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -54,6 +54,8 @@ impl<D: Disk> Drop for Round<D> {
 pub(crate) struct Upkeep {
     /// Files of segments that are gone; removed when they are due.
     leaving: RefCell<VecDeque<Leaving>>,
+    /// Segments that were cut in memory while no durable commit says so: their files are no strays.
+    cut: RefCell<BTreeSet<(LogId, Offset)>>,
     /// Logs whose directories may hold files that no state names, each with the end from which on it is looked at.
     untidy: RefCell<VecDeque<(LogId, Offset)>>,
     /// When retention looks again.
@@ -67,6 +69,7 @@ impl Upkeep {
     pub(crate) fn begin(now: Instant, settings: &EngineSettings) -> Self {
         Self {
             leaving: RefCell::default(),
+            cut: RefCell::default(),
             untidy: RefCell::default(),
             retention_due: Cell::new(now + Duration::from_millis(settings.retention_delay_ms)),
             under_way: Cell::new(false),
@@ -192,6 +195,7 @@ impl<D: Disk> Directory<D> {
         let bytes: u64 = segments.iter().map(Segment::bytes).sum();
         EngineStats::add(&self.stats.segments_removed_total, segments.len() as u64);
         EngineStats::add(&self.stats.removed_bytes_total, bytes);
+        self.upkeep.cut.borrow_mut().extend(segments.iter().map(|segment| (log_id, segment.base)));
         let due = self.disk.now() + Duration::from_millis(log.settings.file_delete_delay_ms);
         segments.iter().map(|segment| Leaving::of(log_id, &log.directory_name, segment, due)).collect()
     }
@@ -199,6 +203,10 @@ impl<D: Disk> Directory<D> {
     /// The commit that says so is durable: the files may go when their time has come.
     fn let_leave(&self, gone: Vec<Leaving>) {
         if self.keeper.stopped().is_none() {
+            let mut cut = self.upkeep.cut.borrow_mut();
+            for file in &gone {
+                cut.remove(&(file.log_id, file.base));
+            }
             self.upkeep.leaving.borrow_mut().extend(gone);
         }
     }
@@ -308,8 +316,15 @@ impl<D: Disk> Directory<D> {
                 let log = log.borrow();
                 (log.identity.log_id, log.segment(base).is_some(), log.bounds().log_end)
             };
-            let waits =
-                || self.upkeep.leaving.borrow().iter().any(|file| (file.log_id, file.base) == (log_id, base));
+            let waits = || {
+                self.upkeep.cut.borrow().contains(&(log_id, base))
+                    || self
+                        .upkeep
+                        .leaving
+                        .borrow()
+                        .iter()
+                        .any(|file| (file.log_id, file.base) == (log_id, base))
+            };
             if is_known || waits() {
                 continue;
             }
