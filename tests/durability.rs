@@ -8,10 +8,7 @@ use harness::tool_shell::ToolShell;
 use harness::verbs::{code, fresh, produce_request, text};
 use harness::{Broker, Client};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{
-    DescribeConfigsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, ProduceRequest,
-};
+use kafka_protocol::messages::{DescribeConfigsRequest, FindCoordinatorRequest, ProduceRequest};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -38,18 +35,6 @@ fn probed(settings: &[(&str, &str)]) -> (Broker, u16) {
     let listener = format!("127.0.0.1:{port}");
     let all = [settings, &[("thalweg.http.listener", &*listener)]].concat();
     (Broker::with(&all), port)
-}
-
-/// Code and text of a change of one key.
-fn alter(client: &mut Client, topic: &str, key: &str, value: &str) -> (i16, String) {
-    let change = AlterableConfig::default().with_name(text(key)).with_value(Some(text(value)));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(text(topic))
-        .with_configs(vec![change]);
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let answer = client.call(1, &request).responses.remove(0);
-    (answer.error_code, answer.error_message.map(|text| text.to_string()).unwrap_or_default())
 }
 
 fn described(client: &mut Client, topic: &str, key: &str) -> String {
@@ -291,11 +276,11 @@ fn the_brokers_own_topics_are_always_synced_whatever_the_default_says() {
     });
     assert_eq!(described(&mut client, offsets, MODE), "media");
     for mode in ["window", "memory"] {
-        let (code, text) = alter(&mut client, offsets, MODE, mode);
+        let (code, text) = client.try_set_config(offsets, MODE, mode);
         assert_eq!(code, code::INVALID_CONFIG, "{text}");
         assert!(text.contains("the broker's own topics are always media"), "{text}");
     }
-    assert_eq!(alter(&mut client, offsets, "retention.ms", "1000000").0, code::NONE);
+    assert_eq!(client.try_set_config(offsets, "retention.ms", "1000000").0, code::NONE);
     assert_eq!(described(&mut client, offsets, MODE), "media");
     let (code, text) = client.try_create_topic("__transaction_state", 1, &[(MODE, "window")]);
     assert_eq!(code, code::INVALID_CONFIG, "{text:?}");
@@ -313,7 +298,7 @@ fn values_that_make_no_sense_are_refused() {
     for (key, value) in
         [(MODE, "disk"), (MODE, ""), (WINDOW_MS, "-1"), (WINDOW_MS, "soon"), (WINDOW_BYTES, "0")]
     {
-        let (code, text) = alter(&mut client, &topic, key, value);
+        let (code, text) = client.try_set_config(&topic, key, value);
         assert_eq!(code, code::INVALID_CONFIG, "{key}={value}: {text}");
         assert!(text.contains(key), "{text}");
     }

@@ -192,6 +192,12 @@ impl Client {
     /// # Panics
     /// If the broker refuses.
     pub fn set_config(&mut self, topic: &str, key: &str, value: &str) {
+        let (error_code, message) = self.try_set_config(topic, key, value);
+        assert_eq!(error_code, code::NONE, "{message}");
+    }
+
+    /// Code and text of a change of one key.
+    pub fn try_set_config(&mut self, topic: &str, key: &str, value: &str) -> (i16, String) {
         let change = AlterableConfig::default().with_name(text(key)).with_value(Some(text(value)));
         let resource = AlterConfigsResource::default()
             .with_resource_type(2)
@@ -199,7 +205,7 @@ impl Client {
             .with_configs(vec![change]);
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         let answer = self.call(1, &request).responses.remove(0);
-        assert_eq!(answer.error_code, code::NONE, "{:?}", answer.error_message);
+        (answer.error_code, answer.error_message.map(|text| text.to_string()).unwrap_or_default())
     }
 
     /// Deletes a topic; the answer is its error code.
