@@ -55,6 +55,11 @@ pub(crate) struct Segment {
     pub(crate) announced: bool,
 }
 
+/// Name of the file of the segment that begins with this offset, as Kafka names it.
+pub(crate) fn file_name(base: Offset) -> String {
+    format!("{:020}.log", base.as_i64())
+}
+
 impl Segment {
     /// An empty active segment.
     pub(crate) fn new(base: Offset, number: u64) -> Self {
@@ -91,7 +96,7 @@ impl Segment {
 
     /// Its file below the log directory.
     pub(crate) fn path(&self, log_directory: &str) -> PathBuf {
-        PathBuf::from(log_directory).join(format!("{:020}.log", self.base.as_i64()))
+        PathBuf::from(log_directory).join(file_name(self.base))
     }
 
     /// Its index file, written when it is sealed.

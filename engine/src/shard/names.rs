@@ -13,7 +13,7 @@ use super::directory::{Directory, SharedLog};
 use crate::batch::BatchHeader;
 use crate::io::{BLOCK_BYTES, Disk, DiskFile, OpenMode, is_full};
 use crate::journal::RecoveredLog;
-use crate::segment::Stage;
+use crate::segment::{Stage, file_name};
 use crate::units::{LogId, Offset};
 use std::collections::BTreeSet;
 use std::io;
@@ -198,7 +198,7 @@ async fn look_at_active_segments<D: Disk>(disk: &D, logs: &mut [RecoveredLog], f
         let written = written.filter(|segment| segment.written_end.as_u64() >= BLOCK_BYTES as u64);
         let found: Vec<_> = written.map(|segment| (segment.base, segment.first_crc)).collect();
         for (base, first_crc) in &found {
-            let file = format!("{name}/{:020}.log", base.as_i64());
+            let file = format!("{name}/{}", file_name(*base));
             paths.push(PathBuf::from(&file));
             looked_at.push((log.state.identity.log_id, file, *base, *first_crc));
         }
@@ -231,7 +231,7 @@ fn fault_of(log: &RecoveredLog, name: &str, found: &[(String, bool)]) -> Option<
     }
     let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     let filled = log.state.segments.iter().filter(|segment| segment.end.as_u64() > 0);
-    let mut files = filled.map(|segment| format!("{:020}.log", segment.base.as_i64()));
+    let mut files = filled.map(|segment| file_name(segment.base));
     let missing = files.find(|file| !names.contains(file.as_str()))?;
     Some(format!("its file {name}/{missing} is missing: put it back and start again"))
 }
