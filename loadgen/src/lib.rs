@@ -14,6 +14,7 @@ pub mod client;
 pub mod consumer;
 pub mod group;
 pub mod histogram;
+pub mod hlog;
 pub mod machine;
 pub mod payload;
 pub mod producer;

@@ -2,10 +2,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use thalweg_loadgen::report;
 use thalweg_loadgen::result::RunResult;
 use thalweg_loadgen::run::{RunError, Stop, run};
 use thalweg_loadgen::spec::{Arguments, Spec};
+use thalweg_loadgen::{hlog, report};
 
 fn main() -> ExitCode {
     match begin(Arguments::parse()) {
@@ -27,7 +27,12 @@ fn begin(arguments: Arguments) -> Result<u8, RunError> {
             .map_err(|source| RunError::System { what: "listening for signals", source })?;
     }
     let json = spec.common().json.clone();
+    let hlog = spec.common().hlog.clone();
     let result = run(spec, &stop)?;
+    if let Some(path) = hlog {
+        hlog::save(&path, result.start_unix_ms, &result.intervals)
+            .map_err(|source| RunError::Output { path, source })?;
+    }
     let table = report::text(&result);
     match json {
         Some(path) if path.as_os_str() == "-" => {
