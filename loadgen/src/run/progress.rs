@@ -28,6 +28,11 @@ impl Progress {
         self.records.load(Ordering::Relaxed)
     }
 
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Returns once `is_done`.
     pub(super) fn watch(&self, is_done: impl Fn() -> bool) {
         let start = Instant::now();
