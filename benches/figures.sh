@@ -34,14 +34,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) sed -n '2,26p' "$0"; exit ;;
     --kafka)
-      jars=$2
-      if [ "$jars" = fetch ]; then
-        jars=$output/kafka-4.3.1
-        [ -d "$jars" ] || mvn -q -B -f tests/clients/java/pom.xml -Dkafka.version=4.3.1 \
-          dependency:copy-dependencies -DoutputDirectory="$(realpath -m "$jars")"
-      elif [ -d "$jars/libs" ]; then
-        jars=$jars/libs
-      fi
+      jars=$(benches/kafka_jars.sh "$2" "$output")
       arguments+=(--kafka "$jars"); shift 2 ;;
     *) arguments+=("$1"); shift ;;
   esac

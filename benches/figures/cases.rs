@@ -1,8 +1,10 @@
 //! The three kinds of figures: one fat stream, many small batches, starts and memory. Raw and broker in turn.
 
-use crate::load::{Bench, Produced, remove};
+use crate::disk::remove;
+use crate::load::{Bench, Produced};
 use crate::process::{Broker, Program};
-use crate::table::{Row, Table, ratios};
+use crate::table::{Row, Table};
+use thalweg_benches::numbers::ratios;
 use std::io;
 use std::time::Duration;
 

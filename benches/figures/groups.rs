@@ -3,7 +3,8 @@
 //! Broker on the first CPU with all its threads, generator on the second; settings are the defaults of both, which agree in
 //! all that groups depend on (`group.initial.rebalance.delay.ms` 3000, sessions of the clients 45 s unless told).
 
-use crate::load::{Bench, remove};
+use crate::disk::remove;
+use crate::load::Bench;
 use crate::process::Program;
 use crate::table::{Row, Table};
 use serde_json::Value;

@@ -1,9 +1,10 @@
 //! The raw loops and the load generator as processes: run, wait, read the JSON they print.
 
+use crate::disk::remove;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -171,16 +172,6 @@ impl Bench {
         std::fs::create_dir_all(&path)?;
         Ok(path)
     }
-}
-
-/// Removes a folder and has the removal done before anything else is measured.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    rustix::fs::sync();
-    Ok(())
 }
 
 /// The first thing that did not go as the load generator was asked.

@@ -7,11 +7,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report of a bench is what it prints")]
 
 mod cases;
-mod disk;
 mod groups;
 mod load;
-mod probe;
-mod process;
 mod recovery;
 mod table;
 mod upkeep;
@@ -22,9 +19,10 @@ use process::Program;
 use recovery::Sizes;
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use table::Table;
+use thalweg_benches::brokers::{disk, probe, process};
+use thalweg_benches::machine::{facts, load_average};
 use upkeep::{Plan, Upkeep};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -105,7 +103,7 @@ impl Arguments {
     /// The broker of this repository, and Kafka if its jars are there.
     fn programs(&self) -> Vec<Program> {
         let thalweg = Program::Thalweg { binary: self.binaries.join("thalweg"), settings: self.set.clone() };
-        let kafka = self.kafka.clone().map(|jars| Program::Kafka { jars });
+        let kafka = self.kafka.clone().map(|jars| Program::Kafka { jars, settings: Vec::new() });
         std::iter::once(thalweg).chain(kafka).collect()
     }
 
@@ -179,28 +177,10 @@ fn main() -> io::Result<()> {
 }
 
 fn conditions(arguments: &Arguments, bench: &Bench, rounds: usize) -> Vec<(&'static str, String)> {
-    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu_info = text("/proc/cpuinfo");
-    let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = text("/proc/sys/kernel/osrelease");
-    let mut find = Command::new("findmnt");
-    find.args(["-n", "-o", "FSTYPE,SOURCE", "-T"]).arg(&bench.directory);
-    let file_system = find.output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    vec![
-        ("machine", format!("{cores} x {}, Linux {}", model.unwrap_or("?").trim(), kernel.trim())),
-        ("file system", file_system.unwrap_or_default()),
-        ("commit", commit.unwrap_or_default()),
-        ("build", arguments.build.clone()),
-        ("settings over the defaults", arguments.set.join(" ")),
-        ("runs", format!("{rounds} rounds, {} s each after {} s of warm-up", bench.time_s, bench.warm_up_s)),
-        ("load of the machine at the start", load_average()),
-    ]
-}
-
-fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+    let mut conditions = facts(&bench.directory, &arguments.build);
+    conditions.push(("settings over the defaults", arguments.set.join(" ")));
+    let runs = format!("{rounds} rounds, {} s each after {} s of warm-up", bench.time_s, bench.warm_up_s);
+    conditions.push(("runs", runs));
+    conditions.push(("load of the machine at the start", load_average()));
+    conditions
 }

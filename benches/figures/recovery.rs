@@ -7,11 +7,12 @@
 //! Both brokers have the first CPU for all their threads and the same data from the same generator, with their defaults:
 //! Kafka so reads again what lies behind its last checkpoint of recovery points, which it writes once a minute.
 
-use crate::disk::{forget, has_room};
-use crate::load::{Bench, remove};
+use crate::disk::{forget, has_room, remove};
+use crate::load::Bench;
 use crate::probe::{self, Asked, LATEST};
-use crate::process::{Broker, Program};
-use crate::table::{Row, Table, ratios};
+use crate::process::{Broker, FIRST_CPU, Program};
+use crate::table::{Row, Table};
+use thalweg_benches::numbers::ratios;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,9 +29,6 @@ const FEW: usize = 4;
 const RECORD_BYTES: f64 = 1000.0;
 /// What a partition takes on disk beside its records: reserved blocks, indexes, files of its own.
 const PARTITION_BYTES: u64 = 192 << 10;
-/// Kafka maps two indexes of each partition; the rest is the JVM's, and the offsets topic's.
-const MAPS_FOR_OTHERS: usize = 5000;
-const FILES_FOR_OTHERS: usize = 2000;
 /// The first answer has to be there so soon, whatever the data.
 const FIRST_ANSWER_S_MAX: f64 = 2.0;
 
@@ -89,19 +87,6 @@ impl Scene {
     fn data_bytes(&self) -> u64 {
         let records = self.records_each * self.partition_count() as u64;
         (records as f64 * RECORD_BYTES * 1.1) as u64 + self.partition_count() as u64 * PARTITION_BYTES
-    }
-
-    /// Why Kafka cannot run it on this machine.
-    fn kafka_cannot(&self) -> Option<String> {
-        let maps = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
-        let (maps, count) = (maps.trim().parse().unwrap_or(usize::MAX), self.partition_count());
-        if 2 * count + MAPS_FOR_OTHERS > maps {
-            return Some(format!("vm.max_map_count is {maps}, and it maps two files of each partition"));
-        }
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-        let files = files.map_or(usize::MAX, |files| files as usize);
-        (count + FILES_FOR_OTHERS > files)
-            .then(|| format!("the limit of open files is {files}, and it holds one of each partition"))
     }
 }
 
@@ -183,7 +168,7 @@ fn another(
         return Ok(None);
     }
     let is_kafka = matches!(program, Program::Kafka { .. });
-    runs.cannot = scene.kafka_cannot().filter(|_| is_kafka);
+    runs.cannot = program.cannot_hold(scene.partition_count());
     if runs.cannot.is_some() {
         return Ok(None);
     }
@@ -222,7 +207,7 @@ fn killed(
     rest: Duration,
     directory: &Path,
 ) -> io::Result<(Back, String)> {
-    let mut broker = program.start_pinned(directory, port, &[])?;
+    let mut broker = program.start_pinned(directory, port, &FIRST_CPU, &[])?;
     broker.ready()?;
     load(bench, port, scene)?;
     let before = probe::offsets(port, &scene.topics, LATEST)?;
@@ -245,7 +230,7 @@ fn killed(
         return Err(io::Error::other(format!("the light load ended before the kill: {status}")));
     }
     let condition = forget(directory, &files?)?.condition();
-    let mut broker = program.start_pinned(directory, port, &[])?;
+    let mut broker = program.start_pinned(directory, port, &FIRST_CPU, &[])?;
     let back = answers(&mut broker, scene, &before?)?;
     broker.kill()?;
     Ok((back, condition))

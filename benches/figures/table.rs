@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use thalweg_benches::numbers::{median, number};
 
 /// One figure, once per round.
 #[derive(Clone, Debug)]
@@ -34,17 +35,10 @@ impl Row {
         self
     }
 
-    /// Of the rounds; of two middle ones the lower.
+    /// Of the rounds.
     pub(crate) fn median(&self) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+        median(&self.values)
     }
-}
-
-/// Values of the same round, one divided by the other.
-pub(crate) fn ratios(above: &[f64], below: &[f64]) -> Vec<f64> {
-    above.iter().zip(below).map(|(above, below)| above / below).collect()
 }
 
 /// All that was measured, in sections.
@@ -116,16 +110,6 @@ impl Table {
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("figures.md"), self.markdown(conditions))?;
         std::fs::write(folder.join("figures.json"), format!("{:#}\n", self.json(conditions)))
-    }
-}
-
-/// Three digits that count.
-fn number(value: f64) -> String {
-    match value.abs() {
-        _ if value.is_nan() => "-".to_owned(),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
     }
 }
 

@@ -7,11 +7,12 @@
 //! Broker on the first CPU with all its threads, sender on the second; the reader of the backlog has what the sender leaves of
 //! the second. The topics of both parts roll equally often, so what differs is the upkeep alone.
 
-use crate::disk::{forget, forget_files, has_room};
-use crate::load::{Bench, Produced, remove};
+use crate::disk::{forget, forget_files, has_room, remove};
+use crate::load::{Bench, Produced};
 use crate::probe::{self, Asked, EARLIEST};
-use crate::process::{Broker, Program};
-use crate::table::{Row, Table, ratios};
+use crate::process::{Broker, FIRST_CPU, Program};
+use crate::table::{Row, Table};
+use thalweg_benches::numbers::ratios;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::io;
@@ -208,7 +209,7 @@ impl Stage<'_> {
     }
 
     fn start(&self, settings: &[(&str, &str)]) -> io::Result<Broker> {
-        let mut broker = self.program.start_pinned(self.directory, self.port, settings)?;
+        let mut broker = self.program.start_pinned(self.directory, self.port, &FIRST_CPU, settings)?;
         broker.ready()?;
         std::thread::sleep(SETTLE);
         Ok(broker)

@@ -8,37 +8,46 @@ use std::time::Duration;
 const API_VERSIONS: i16 = 18;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
+const CREATE_TOPICS: i16 = 19;
+const CREATE_PARTITIONS: i16 = 37;
 /// A broker that recovers may take a connection and answer when it is done.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Thousands of partitions take Kafka's controller some seconds.
+const MADE_WITHIN: Duration = Duration::from_mins(2);
+/// Kafka makes no more in one request, nearly.
+const PARTITIONS_AT_ONCE_MAX: usize = 5000;
 /// An answer about 10 000 partitions is a quarter of a megabyte.
 const ANSWER_BYTES_MAX: u32 = 16 << 20;
 
-/// Asks `ListOffsets` for the offset after the last record, or for the first.
-pub(crate) const LATEST: i64 = -1;
-pub(crate) const EARLIEST: i64 = -2;
+/// Asks `ListOffsets` for the offset after the last record.
+pub const LATEST: i64 = -1;
+/// Asks it for the first.
+pub const EARLIEST: i64 = -2;
 
 /// A topic and which of its partitions are asked about: those below `partition_end`.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) topic: String,
-    pub(crate) partition_end: usize,
+pub struct Asked {
+    /// Its name.
+    pub topic: String,
+    /// The number after the last.
+    pub partition_end: usize,
 }
 
 /// The broker's first word.
-pub(crate) fn api_versions(port: u16) -> io::Result<()> {
-    let answer = ask(port, &head(API_VERSIONS, 0))?;
+pub fn api_versions(port: u16) -> io::Result<()> {
+    let answer = ask(port, &head(API_VERSIONS, 0), ANSWER_WITHIN)?;
     error_free("ApiVersions", Answer(&answer).skip(4)?.i16()?)
 }
 
 /// Succeeds if the broker names a leader for every partition asked about.
-pub(crate) fn leaders(port: u16, asked: &[Asked]) -> io::Result<()> {
+pub fn leaders(port: u16, asked: &[Asked]) -> io::Result<()> {
     let mut body = head(METADATA, 4);
     body.extend((asked.len() as i32).to_be_bytes());
     for asked in asked {
         text(&mut body, &asked.topic);
     }
     body.push(0); // a topic that is missing is not made
-    let led = led(&ask(port, &body)?)?;
+    let led = led(&ask(port, &body, ANSWER_WITHIN)?)?;
     let wanted = asked.iter().map(|asked| asked.partition_end).sum::<usize>();
     if led >= wanted {
         Ok(())
@@ -71,8 +80,46 @@ fn led(answer: &[u8]) -> io::Result<usize> {
     Ok(led)
 }
 
+/// Makes the topic, with one copy of each partition and the broker's own settings, in steps that every broker takes.
+pub fn create(port: u16, asked: &Asked) -> io::Result<()> {
+    let timeout_ms = (MADE_WITHIN.as_millis() as i32).to_be_bytes();
+    let mut made = asked.partition_end.min(PARTITIONS_AT_ONCE_MAX);
+    let mut body = head(CREATE_TOPICS, 2);
+    body.extend(1_i32.to_be_bytes());
+    text(&mut body, &asked.topic);
+    body.extend((made as i32).to_be_bytes());
+    body.extend(1_i16.to_be_bytes());
+    body.extend([0; 4 + 4]); // neither assignments nor settings
+    body.extend(timeout_ms);
+    body.push(0); // for real
+    accepted("CreateTopics", &ask(port, &body, MADE_WITHIN)?)?;
+    while made < asked.partition_end {
+        made = asked.partition_end.min(made + PARTITIONS_AT_ONCE_MAX);
+        let mut body = head(CREATE_PARTITIONS, 0);
+        body.extend(1_i32.to_be_bytes());
+        text(&mut body, &asked.topic);
+        body.extend((made as i32).to_be_bytes());
+        body.extend((-1_i32).to_be_bytes()); // wherever the broker likes
+        body.extend(timeout_ms);
+        body.push(0);
+        accepted("CreatePartitions", &ask(port, &body, MADE_WITHIN)?)?;
+    }
+    Ok(())
+}
+
+/// Whether an answer to CreateTopics v2 or CreatePartitions v0 accepts all topics.
+fn accepted(api: &str, answer: &[u8]) -> io::Result<()> {
+    let mut answer = Answer(answer);
+    answer.skip(4 + 4)?; // correlation id, throttle time
+    for _ in 0..answer.i32()? {
+        let (_, code, why) = (answer.text()?, answer.i16()?, answer.text()?);
+        error_free(api, code).map_err(|error| io::Error::other(format!("{error}: {why}")))?;
+    }
+    Ok(())
+}
+
 /// The offset at `time` ([`LATEST`], [`EARLIEST`]) of every partition asked about, in order; fails if one of them cannot tell.
-pub(crate) fn offsets(port: u16, asked: &[Asked], time: i64) -> io::Result<Vec<i64>> {
+pub fn offsets(port: u16, asked: &[Asked], time: i64) -> io::Result<Vec<i64>> {
     let mut body = head(LIST_OFFSETS, 1);
     body.extend((-1_i32).to_be_bytes());
     body.extend((asked.len() as i32).to_be_bytes());
@@ -84,7 +131,7 @@ pub(crate) fn offsets(port: u16, asked: &[Asked], time: i64) -> io::Result<Vec<i
             body.extend(time.to_be_bytes());
         }
     }
-    let found = found_offsets(&ask(port, &body)?)?;
+    let found = found_offsets(&ask(port, &body, ANSWER_WITHIN)?)?;
     let wanted = asked.iter().flat_map(|asked| (0..asked.partition_end as i32).map(|at| (&asked.topic, at)));
     let offset = |(topic, at): (&String, i32)| {
         let missing = || io::Error::other(format!("ListOffsets says nothing of {topic}-{at}"));
@@ -128,9 +175,9 @@ fn text(body: &mut Vec<u8>, text: &str) {
 }
 
 /// One request, one answer, on a connection of its own.
-fn ask(port: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+fn ask(port: u16, body: &[u8], within: Duration) -> io::Result<Vec<u8>> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(ANSWER_WITHIN))?;
+    socket.set_read_timeout(Some(within))?;
     let mut frame = (body.len() as u32).to_be_bytes().to_vec();
     frame.extend_from_slice(body);
     socket.write_all(&frame)?;
@@ -221,6 +268,21 @@ mod tests {
         assert!(led(&metadata([1, 1], 5)).unwrap_err().to_string().contains("error 5"));
         let whole = metadata([1, 1], 0);
         assert!((0..whole.len()).all(|bytes| led(&whole[..bytes]).is_err()), "a cut answer is no answer");
+    }
+
+    #[test]
+    fn a_topic_that_is_refused_is_told_with_the_reason() {
+        let answer = |code: i16| {
+            let mut body = vec![0; 4 + 4];
+            body.extend(1_i32.to_be_bytes());
+            text(&mut body, "t");
+            body.extend(code.to_be_bytes());
+            text(&mut body, "too many");
+            body
+        };
+        assert!(accepted("CreateTopics", &answer(0)).is_ok());
+        let told = accepted("CreateTopics", &answer(37)).unwrap_err().to_string();
+        assert!(told.contains("error 37: too many"), "{told}");
     }
 
     #[test]

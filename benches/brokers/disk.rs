@@ -10,7 +10,7 @@ const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 const RESERVE_BYTES: u64 = 4 << 30;
 
 /// Refuses by name what would not fit on the file system of `directory`.
-pub(crate) fn has_room(directory: &Path, what: &str, bytes: u64) -> io::Result<()> {
+pub fn has_room(directory: &Path, what: &str, bytes: u64) -> io::Result<()> {
     let disk = rustix::fs::statvfs(directory)?;
     let free = disk.f_bavail * disk.f_frsize;
     if free >= bytes + RESERVE_BYTES {
@@ -28,7 +28,7 @@ pub(crate) fn has_room(directory: &Path, what: &str, bytes: u64) -> io::Result<(
 
 /// Writes everything out and forgets what files hold, of the whole machine if that is allowed, else of `directory`. The files
 /// of `programs` are in memory afterwards: how long a disk takes to bring in a virtual machine is not what is measured.
-pub(crate) fn forget(directory: &Path, programs: &BTreeSet<PathBuf>) -> io::Result<Forgotten> {
+pub fn forget(directory: &Path, programs: &BTreeSet<PathBuf>) -> io::Result<Forgotten> {
     rustix::fs::sync();
     let forgotten = if fs::write(DROP_CACHES, "3").is_ok() {
         Forgotten::All
@@ -49,7 +49,7 @@ pub(crate) fn forget(directory: &Path, programs: &BTreeSet<PathBuf>) -> io::Resu
 
 /// What [`forget`] could do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forgotten {
+pub enum Forgotten {
     /// Files, directories and inodes.
     All,
     /// Files' contents only.
@@ -57,7 +57,8 @@ pub(crate) enum Forgotten {
 }
 
 impl Forgotten {
-    pub(crate) fn condition(self) -> String {
+    /// For a table.
+    pub fn condition(self) -> String {
         match self {
             Self::All => format!(
                 "before each start everything was synced, the page cache dropped ({DROP_CACHES}) and the program's files read again"
@@ -70,8 +71,18 @@ impl Forgotten {
     }
 }
 
+/// Removes a folder and has the removal done before anything else is measured.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    rustix::fs::sync();
+    Ok(())
+}
+
 /// Drops from the page cache what is clean of all files below the folders in `directory` whose names begin with `prefix`.
-pub(crate) fn forget_files(directory: &Path, prefix: &str) -> io::Result<()> {
+pub fn forget_files(directory: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let is_named = entry.file_name().to_string_lossy().starts_with(prefix);

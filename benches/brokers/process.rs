@@ -1,6 +1,7 @@
 //! The programs that are measured: started on fresh directories, asked until they answer, read from outside, ended.
 
-use crate::probe::{self, Asked, LATEST};
+use super::cpus;
+use super::probe::{self, Asked, LATEST};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,6 +14,11 @@ use std::time::{Duration, Instant};
 
 /// Kafka takes minutes for thousands of partitions after a kill; one that ended is noticed at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// Kafka maps two indexes of each partition; the rest is the JVM's, and the offsets topic's.
+const MAPS_FOR_OTHERS: usize = 5000;
+const FILES_FOR_OTHERS: usize = 2000;
+/// The broker of a figure that names no others.
+pub const FIRST_CPU: [usize; 1] = [0];
 const PAUSE: Duration = Duration::from_millis(2);
 /// A clean stop writes back what is in memory.
 const STOPPED_WITHIN: Duration = Duration::from_secs(120);
@@ -21,51 +27,58 @@ const KEY_REFUSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Which broker.
 #[derive(Clone, Debug)]
-pub(crate) enum Program {
+#[expect(missing_docs, reason = "settings are lines KEY=VALUE over the defaults, the rest are paths")]
+pub enum Program {
     /// The binary of this repository.
     Thalweg { binary: PathBuf, settings: Vec<String> },
     /// Apache Kafka from a folder of jars, as one KRaft node with its own script's flags.
-    Kafka { jars: PathBuf },
+    Kafka { jars: PathBuf, settings: Vec<String> },
+    /// Tansu's binary, with its records in a file of libSQL.
+    Tansu { binary: PathBuf },
 }
 
 /// A broker that runs; ended when dropped.
-pub(crate) struct Broker {
+pub struct Broker {
     child: Child,
-    pub(crate) port: u16,
+    /// Where it listens.
+    pub port: u16,
     http_port: u16,
     /// When it was started.
-    pub(crate) since: Instant,
+    pub since: Instant,
 }
 
 impl Program {
-    pub(crate) fn name(&self) -> &'static str {
+    /// As in tables.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Thalweg { .. } => "Thalweg",
             Self::Kafka { .. } => "Kafka",
+            Self::Tansu { .. } => "Tansu",
         }
     }
 
     /// Starts on what is in `directory`, which may be empty.
-    pub(crate) fn start(&self, directory: &Path, port: u16) -> io::Result<Broker> {
-        spawn(self.command(directory, port, &[])?, directory, port)
+    pub fn start(&self, directory: &Path, port: u16) -> io::Result<Broker> {
+        spawn(self.command(directory, port, &FIRST_CPU, &[])?, directory, port)
     }
 
-    /// The same with these settings besides, and all its threads on the first CPU from its first moment on.
-    pub(crate) fn start_pinned(
+    /// The same with these settings besides, and all its threads on these CPUs from its first moment on.
+    pub fn start_pinned(
         &self,
         directory: &Path,
         port: u16,
+        cpus: &[usize],
         settings: &[(&str, &str)],
     ) -> io::Result<Broker> {
-        let command = self.command(directory, port, settings)?;
+        let command = self.command(directory, port, cpus, settings)?;
         let mut pinned = Command::new("taskset");
-        pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+        pinned.args(["-c", &cpus::listed(cpus)]).arg(command.get_program()).args(command.get_args());
         spawn(pinned, directory, port)
     }
 
     /// Whether it starts with these settings: a broker that does not know a key says so and ends.
-    pub(crate) fn knows(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<bool> {
-        let mut broker = self.start_pinned(directory, port, settings)?;
+    pub fn knows(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<bool> {
+        let mut broker = self.start_pinned(directory, port, &FIRST_CPU, settings)?;
         while broker.since.elapsed() < KEY_REFUSED_WITHIN {
             if let Some(status) = broker.child.try_wait()? {
                 let told = fs::read_to_string(directory.join("broker.log"))?;
@@ -80,14 +93,36 @@ impl Program {
         Ok(true)
     }
 
-    fn command(&self, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<Command> {
+    /// Why it cannot hold so many partitions on this machine.
+    pub fn cannot_hold(&self, partition_count: usize) -> Option<String> {
+        let Self::Kafka { .. } = self else { return None };
+        let maps = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+        let maps = maps.trim().parse().unwrap_or(usize::MAX);
+        if 2 * partition_count + MAPS_FOR_OTHERS > maps {
+            return Some(format!("vm.max_map_count is {maps}, and it maps two files of each partition"));
+        }
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let files = files.map_or(usize::MAX, |files| files as usize);
+        (partition_count + FILES_FOR_OTHERS > files)
+            .then(|| format!("the limit of open files is {files}, and it holds one of each partition"))
+    }
+
+    fn command(
+        &self,
+        directory: &Path,
+        port: u16,
+        cpus: &[usize],
+        settings: &[(&str, &str)],
+    ) -> io::Result<Command> {
         fs::create_dir_all(directory)?;
         let (binary, own) = match self {
             Self::Thalweg { binary, settings } => (binary, settings),
-            Self::Kafka { jars } => return kafka(jars, directory, port, settings),
+            Self::Kafka { jars, settings: own } => return kafka(jars, directory, port, settings, own),
+            Self::Tansu { binary } => return Ok(tansu(binary, directory, port)),
         };
         let mut command = Command::new(binary);
-        command.args(["--cores", "0,"]);
+        // The comma behind the last one makes a list of a single CPU, too.
+        command.args(["--cores", &format!("{},", cpus::listed(cpus))]);
         let data = directory.join("data");
         command.args(["--set", &format!("listeners=PLAINTEXT://127.0.0.1:{port}")]);
         command.args(["--set", &format!("log.dirs={}", data.display())]);
@@ -115,7 +150,13 @@ fn ended(status: ExitStatus) -> io::Error {
 }
 
 /// Formats the directory if need be; the command that runs the broker.
-fn kafka(jars: &Path, directory: &Path, port: u16, settings: &[(&str, &str)]) -> io::Result<Command> {
+fn kafka(
+    jars: &Path,
+    directory: &Path,
+    port: u16,
+    settings: &[(&str, &str)],
+    own: &[String],
+) -> io::Result<Command> {
     let properties = directory.join("server.properties");
     let (data, controller) = (directory.join("data"), port + 1);
     let mut text = format!(
@@ -128,6 +169,9 @@ fn kafka(jars: &Path, directory: &Path, port: u16, settings: &[(&str, &str)]) ->
     );
     for (key, value) in settings {
         let _ = writeln!(text, "{key}={value}");
+    }
+    for setting in own {
+        let _ = writeln!(text, "{setting}");
     }
     fs::write(&properties, text)?;
     let java = |heap: &[&str], class: &str| {
@@ -149,21 +193,35 @@ fn kafka(jars: &Path, directory: &Path, port: u16, settings: &[(&str, &str)]) ->
     Ok(command)
 }
 
+/// With one file beside its log.
+fn tansu(binary: &Path, directory: &Path, port: u16) -> Command {
+    let mut command = Command::new(binary);
+    let listener = format!("tcp://127.0.0.1:{port}");
+    command.args(["broker", "--silent", "--listener-url", &listener, "--advertised-listener-url", &listener]);
+    command.args(["--storage-engine", &format!("libsql://{}", directory.join("tansu.db").display())]);
+    command
+}
+
 impl Broker {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The time from its start to its first answer to ApiVersions.
-    pub(crate) fn ready(&mut self) -> io::Result<Duration> {
+    pub fn ready(&mut self) -> io::Result<Duration> {
         let port = self.port;
         self.until(|| probe::api_versions(port))
     }
 
     /// The time from its start to the first answer that says where partition 0 of `topic` ends.
-    pub(crate) fn serves(&mut self, topic: &str) -> io::Result<Duration> {
+    pub fn serves(&mut self, topic: &str) -> io::Result<Duration> {
         let (port, asked) = (self.port, [Asked { topic: topic.to_owned(), partition_end: 1 }]);
         self.until(|| probe::offsets(port, &asked, LATEST).map(drop))
     }
 
     /// Asks again and again; the time from its start to the first answer that is good.
-    pub(crate) fn until(&mut self, mut question: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
+    pub fn until(&mut self, mut question: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
         let mut refused = None;
         while self.since.elapsed() < ANSWER_WITHIN {
             match question() {
@@ -179,7 +237,7 @@ impl Broker {
     }
 
     /// Processor time so far, all threads.
-    pub(crate) fn cpu_s(&self) -> io::Result<f64> {
+    pub fn cpu_s(&self) -> io::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // Behind the name, which may hold anything: state is the first, user and system time the 12th and 13th.
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace().collect::<Vec<_>>());
@@ -189,7 +247,7 @@ impl Broker {
     }
 
     /// Binds all its threads to the first CPU, those to come included.
-    pub(crate) fn pin(&self) -> io::Result<()> {
+    pub fn pin(&self) -> io::Result<()> {
         let mut command = Command::new("taskset");
         command.args(["-a", "-c", "-p", "0", &self.child.id().to_string()]);
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
@@ -197,7 +255,7 @@ impl Broker {
     }
 
     /// Resident memory.
-    pub(crate) fn resident_mib(&self) -> io::Result<f64> {
+    pub fn resident_mib(&self) -> io::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
@@ -205,7 +263,7 @@ impl Broker {
     }
 
     /// The sum of a metric over all shards; `None` for a broker without metrics.
-    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+    pub fn metric(&self, name: &str) -> Option<f64> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.http_port)).ok()?;
         socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut text = String::new();
@@ -217,14 +275,14 @@ impl Broker {
     }
 
     /// Bytes that it had the device read so far.
-    pub(crate) fn read_bytes(&self) -> io::Result<f64> {
+    pub fn read_bytes(&self) -> io::Result<f64> {
         let told = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
         let bytes = told.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse::<f64>().ok());
         bytes.ok_or_else(|| io::Error::other("no read_bytes"))
     }
 
     /// The files that it has mapped or open and that lie outside of its own `directory`: its program and what that needs.
-    pub(crate) fn program_files(&self, directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    pub fn program_files(&self, directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
         let process = PathBuf::from(format!("/proc/{}", self.child.id()));
         let maps = fs::read_to_string(process.join("maps"))?;
         let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
@@ -241,7 +299,7 @@ impl Broker {
     }
 
     /// SIGTERM, and its clean end.
-    pub(crate) fn stop(mut self) -> io::Result<()> {
+    pub fn stop(mut self) -> io::Result<()> {
         let process = Pid::from_child(&self.child);
         kill_process(process, Signal::TERM)?;
         let asked = Instant::now();
@@ -257,7 +315,7 @@ impl Broker {
     }
 
     /// SIGKILL, and its end.
-    pub(crate) fn kill(mut self) -> io::Result<()> {
+    pub fn kill(mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
     }
