@@ -11,15 +11,19 @@
 //! Sockets are in `client`, event loops in `producer`, `consumer` and `group`, threads and the clock in `run`.
 pub mod batch;
 pub mod client;
+pub mod compare;
 pub mod consumer;
+pub mod figures;
 pub mod group;
 pub mod histogram;
 pub mod machine;
 pub mod payload;
 pub mod producer;
+pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod run;
+pub mod saved;
 pub mod schedule;
 pub mod series;
 pub mod spec;
