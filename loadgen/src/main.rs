@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use thalweg_loadgen::compare::{self, CompareFlags};
+use thalweg_loadgen::page::{self, ReportFlags};
 use thalweg_loadgen::report;
 use thalweg_loadgen::result::RunResult;
 use thalweg_loadgen::run::{RunError, Stop, run};
@@ -26,12 +27,15 @@ enum Word {
     /// Exit status: 0 nothing is worse; 1 they cannot be compared; 2 wrong command line; 3 a figure is worse; 4 none is, but some
     /// cannot be told.
     Compare(CompareFlags),
+    /// Write results, and figures over commits, as one page of HTML
+    Report(ReportFlags),
 }
 
 fn main() -> ExitCode {
     let done = match Line::parse().word {
         Word::Run(command) => begin(command).map_err(|error| error.to_string()),
         Word::Compare(flags) => compared(&flags).map_err(|error| error.to_string()),
+        Word::Report(flags) => page::write(&flags).map(|()| 0).map_err(|error| error.to_string()),
     };
     match done {
         Ok(status) => ExitCode::from(status),

@@ -10,6 +10,7 @@ mod judge;
 pub mod rank;
 mod text;
 
+pub(crate) use conditions::conditions;
 pub use conditions::notes;
 pub use judge::{Judgement, Verdict, judge};
 pub use text::text;

@@ -5,7 +5,8 @@
 mod model;
 
 pub use model::{
-    Consume, Event, Group, Latency, Machine, Mount, Percentile, Produce, Rates, Run, Second, Verdict, Where,
+    Consume, Event, Group, Latency, Machine, Mount, Percentile, Produce, Rates, Run, Schedule, Second,
+    Verdict, Where,
 };
 
 use std::path::{Path, PathBuf};
@@ -108,7 +109,7 @@ impl Saved {
         let parse = |source| SavedError::Parse { path: path.to_owned(), source };
         let value: Value = serde_json::from_str(text).map_err(parse)?;
         check_version(path, &value)?;
-        let run = serde_json::from_value(value).map_err(parse)?;
+        let run = serde_json::from_str(text).map_err(parse)?;
         Ok(Self { path: path.to_owned(), name, run })
     }
 }

@@ -17,6 +17,7 @@ pub struct Run {
     pub consume: Option<Consume>,
     pub group: Option<Group>,
     pub end_to_end_latency: Option<Latency>,
+    pub end_to_end_service: Option<Latency>,
     pub verdict: Option<Verdict>,
     pub generator_cpu_s: f64,
     pub warnings: Vec<String>,
@@ -88,12 +89,24 @@ pub struct Produce {
     pub batch_bytes_mean: f64,
     pub latency: Latency,
     pub wait: Latency,
+    pub service: Latency,
+    pub schedule: Option<Schedule>,
     pub errors: BTreeMap<String, u64>,
     pub repeated_batches: u64,
     pub lost_links: u64,
     pub unknown_records: u64,
     pub refused_records: u64,
     pub unsent_records: u64,
+}
+
+/// How well the generator kept its own plan.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Schedule {
+    pub kept: bool,
+    pub limit_us: f64,
+    pub own_wait: Latency,
 }
 
 /// The reading half.
@@ -128,6 +141,7 @@ pub struct Group {
     pub heartbeat_latency: Latency,
     pub commits_per_s: f64,
     pub commit_latency: Latency,
+    pub commit_service: Latency,
     pub unsent_commits: u64,
     pub missed_records: Option<u64>,
     pub doubled_records: u64,
