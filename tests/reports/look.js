@@ -39,10 +39,12 @@
       if (wide > 1 && high > 5) faults.push(`${told(texts[one][1])} and ${told(texts[other][1])} lie over each other`);
     }
 
+  // In print nothing can be moved.
+  const moved = (node) => (node = node.closest(".scroll")) && getComputedStyle(node).overflowX !== "visible";
   // Nothing is cut or sticks out: only tables may be moved sideways, inside of their own frame.
   if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth} wide, the window ${innerWidth}`);
   for (const node of document.querySelectorAll("main *:not(svg *)"))
-    if (node instanceof HTMLElement && visible(node) && !node.closest(".scroll") && node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0)
+    if (node instanceof HTMLElement && visible(node) && !moved(node) && node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0)
       faults.push(`${node.tagName} ${told(node)} is cut: ${node.scrollWidth} in ${node.clientWidth}`);
 
   // Everything can be read: 4.5 to 1 for text, 3 to 1 for lines, as WCAG asks.

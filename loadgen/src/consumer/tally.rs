@@ -139,7 +139,7 @@ impl Tally {
     fn look(&mut self, partition: i32, batch: &RecordBatch, now: Duration) {
         let Some(checker) = &mut self.checker else { return };
         let (measured_run, warm_up) = (self.measured_run, self.warm_up);
-        let (arrivals, series) = (&mut self.arrivals, &mut self.series);
+        let (arrivals, series, progress) = (&mut self.arrivals, &mut self.series, &self.progress);
         checker.batch(partition, batch, |tag| {
             if measured_run == Some(tag.run) {
                 let intended = Duration::from_nanos(tag.intended_nanos);
@@ -148,6 +148,7 @@ impl Tally {
                     arrivals.record(age);
                 }
                 series.record_latency(now, age);
+                progress.took(age);
             }
         });
     }
@@ -162,6 +163,9 @@ impl Tally {
             self.last_read = now;
             self.progress.add(sums.records, sums.batch_bytes);
             let latency = self.measured_run.is_none().then_some(took);
+            if let Some(latency) = latency {
+                self.progress.took(latency);
+            }
             self.series.record(now, sums.records, sums.batch_bytes, latency);
         }
         self.all.merge(&sums);
@@ -177,6 +181,7 @@ impl Tally {
     pub fn on_error(&mut self, code: i16, now: Duration) {
         *self.errors.entry(code).or_default() += 1;
         self.series.record_error(now);
+        self.progress.failed();
     }
 
     /// Takes over another thread's figures, all but its series.

@@ -108,6 +108,7 @@ impl Tally {
         let latency = now.saturating_sub(intended);
         self.series.record(now, 1, 0, Some(latency));
         self.progress.add(1, 0);
+        self.progress.took(latency);
         if intended >= self.warm_up {
             self.commits.record(latency);
         }
@@ -121,6 +122,7 @@ impl Tally {
     pub fn on_error(&mut self, api: &'static str, code: i16, now: Duration) {
         *self.errors.entry((api, code)).or_default() += 1;
         self.series.record_error(now);
+        self.progress.failed();
     }
 
     /// Something ended before its time.

@@ -47,8 +47,8 @@ pub(super) fn html(results: &[Saved], title: &str) -> String {
     let mut starts: Vec<i64> = results.iter().map(|saved| saved.run.start_unix_ms).collect();
     starts.sort_unstable();
     let mut when = starts.first().map(|start| utc(*start)).unwrap_or_default();
-    if let (Some(last), true) = (starts.last(), starts.len() > 1) {
-        let _ = write!(when, " to {}", utc(*last));
+    if let Some(last) = starts.last().map(|last| utc(*last)).filter(|last| *last != when) {
+        let _ = write!(when, " to {last}");
     }
     let mut out = format!(
         "<header><p class=\"over\">thalweg-loadgen &middot; {}</p><h1>{}</h1>",
@@ -164,10 +164,10 @@ fn marks(run: &Run) -> Vec<Mark> {
             mark("bad", "the offered rate was not reached");
         }
         if produce.refused_records > 0 {
-            mark("bad", &format!("{} records refused", grouped(produce.refused_records as f64)));
+            mark("bad", &format!("records refused: {}", grouped(produce.refused_records as f64)));
         }
         if produce.unknown_records > 0 {
-            mark("warn", &format!("{} records of unknown outcome", grouped(produce.unknown_records as f64)));
+            mark("warn", &format!("records of unknown outcome: {}", grouped(produce.unknown_records as f64)));
         }
     }
     match &run.verdict {

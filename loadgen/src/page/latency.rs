@@ -112,8 +112,15 @@ fn kind_html(kind: &Kind, results: &[Saved]) -> String {
     if found.is_empty() {
         return String::new();
     }
-    let lines: Vec<Line> =
-        found.iter().filter_map(|(index, row, latency)| line(results, *index, row, latency)).collect();
+    let lines: Vec<Line> = found
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (index, row, latency))| {
+            // Colours are for results; where there is one, they tell its rows apart.
+            let colour = if results.len() > 1 { *index } else { place };
+            line(results, *index, colour, row, latency)
+        })
+        .collect();
     let places = || lines.iter().flat_map(|line| &line.points);
     let nines = places().map(|(x, _)| *x).fold(1.0, f64::max);
     let plot = Plot {
@@ -137,8 +144,8 @@ fn kind_html(kind: &Kind, results: &[Saved]) -> String {
     section(kind.heading, kind.note, &(plot.html() + &table(results, &found)))
 }
 
-/// From the median to the worst: what lies below the median says little, and would press it together.
-fn line(results: &[Saved], index: usize, row: &Row, latency: &Latency) -> Option<Line> {
+/// From the least to the worst, through every percentile that the samples tell.
+fn line(results: &[Saved], index: usize, colour: usize, row: &Row, latency: &Latency) -> Option<Line> {
     let stroke = row.stroke?;
     let (mut points, mut marks) =
         (vec![(0.0, Some(latency.min_us))], vec![format!("least: {}", time(latency.min_us))]);
@@ -155,7 +162,7 @@ fn line(results: &[Saved], index: usize, row: &Row, latency: &Latency) -> Option
     } else {
         row.words.to_owned()
     };
-    Some(Line { name, colour: index, stroke, points, marks })
+    Some(Line { name, colour, stroke, points, marks })
 }
 
 fn table(results: &[Saved], found: &[(usize, &Row, &Latency)]) -> String {

@@ -21,7 +21,10 @@ pub(super) fn run(
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
     let ledgers = read_ledgers(common, consume)?;
-    let progress = Arc::new(Progress::new(common.progress, "read"));
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(consume.time_s.map(Duration::from_secs_f64), consume.record_count),
+    );
     let reading = consumer::prepare(common, consume, None, &progress)?;
     machine.meet(reading.ends);
     let end = consume.time_s.map(Duration::from_secs_f64);

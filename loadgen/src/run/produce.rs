@@ -16,7 +16,10 @@ pub(super) fn run(
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
     let run = drawn();
-    let progress = Arc::new(Progress::new(common.progress, "sent"));
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(produce.time_s.map(Duration::from_secs_f64), produce.record_count),
+    );
     let Sending { workers, topic, ends } = producer::prepare(common, produce, run, &progress)?;
     machine.meet(ends);
     let (start, start_unix_ms) = (Instant::now(), unix_ms());

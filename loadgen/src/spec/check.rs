@@ -1,4 +1,5 @@
 //! The checked form of a run's settings: defaults filled in, ranges held, contradictions named.
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,7 +201,7 @@ impl Common {
             warm_up_s: seconds("--warm-up", flags.warm_up_s.unwrap_or(0.0))?,
             retry_time_s: seconds("--retry-time", flags.retry_time_s.unwrap_or(120.0))?,
             json: flags.json,
-            progress: flags.progress.unwrap_or(false),
+            progress: flags.progress.unwrap_or_else(|| std::io::stderr().is_terminal()),
             data_dir: flags.data_dir,
         })
     }
