@@ -17,6 +17,7 @@ pub mod figures;
 pub mod group;
 pub mod histogram;
 pub mod history;
+pub mod hlog;
 pub mod machine;
 pub mod page;
 pub mod payload;

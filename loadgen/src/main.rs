@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use thalweg_loadgen::compare::{self, CompareFlags};
 use thalweg_loadgen::page::{self, ReportFlags};
-use thalweg_loadgen::report;
 use thalweg_loadgen::result::RunResult;
 use thalweg_loadgen::run::{RunError, Stop, run};
 use thalweg_loadgen::spec::{Command, Spec};
+use thalweg_loadgen::{hlog, report};
 
 /// Measures a broker that speaks Kafka's protocol.
 #[derive(Debug, Parser)]
@@ -62,7 +62,12 @@ fn begin(command: Command) -> Result<u8, RunError> {
             .map_err(|source| RunError::System { what: "listening for signals", source })?;
     }
     let json = spec.common().json.clone();
+    let hlog = spec.common().hlog.clone();
     let result = run(spec, &stop)?;
+    if let Some(path) = hlog {
+        hlog::save(&path, result.start_unix_ms, &result.intervals)
+            .map_err(|source| RunError::Output { path, source })?;
+    }
     let table = report::text(&result);
     match json {
         Some(path) if path.as_os_str() == "-" => {

@@ -4,6 +4,8 @@
 mod fake;
 #[path = "cases/groups.rs"]
 mod groups;
+#[path = "cases/honesty.rs"]
+mod honesty;
 
 use std::path::{Path, PathBuf};
 
@@ -209,7 +211,7 @@ fn reading_ends_at_a_count_or_a_time_and_may_begin_at_an_offset() {
 fn the_result_is_json_of_a_named_schema() {
     let scene = Scene::new(1, Faults::default());
     let json = serde_json::to_value(scene.produce(LOAD)).unwrap();
-    assert_eq!(json["schema"], "thalweg-loadgen/1");
+    assert_eq!(json["schema"], "thalweg-loadgen/2");
     assert_eq!(json["spec"]["command"], "produce");
     assert_eq!(json["produce"]["latency"]["percentiles"][5]["name"], "p99.999");
     assert!(json["produce"]["latency"]["percentiles"][5]["us"].is_null(), "500 samples cannot tell");

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_made_is_read_back_in_every_codec() {
         for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-            let tag = Tag { run: 5, producer: 3, sequence: 1000, intended_nanos: 42 };
+            let tag = Tag { run: 5, producer: 3, sequence: 1000, intended_nanos: 42, sent_nanos: 43 };
             let body = maker(20_000, codec).make(1000, Some(tag), Vec::new(), false).unwrap();
             let whole = batch(&body);
             let found: Vec<_> = Batches::new(whole).collect::<Result<_, _>>().unwrap();

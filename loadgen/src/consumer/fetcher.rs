@@ -311,8 +311,7 @@ impl Fetcher {
 
     fn lose_link(&mut self, context: &mut Context<'_>, now: Duration) {
         if self.link.state() == LinkState::Up {
-            context.tally.lost_links += 1;
-            context.tally.series.record_error(now);
+            context.tally.on_link_lost(now);
         }
         self.link.close();
         self.asked = None;

@@ -233,6 +233,11 @@ impl Lane {
         unknown
     }
 
+    /// Batches on the wire.
+    pub fn on_wire_count(&self) -> u64 {
+        self.pending.iter().filter(|batch| batch.on_wire).count() as u64
+    }
+
     /// Gives up all that is not settled.
     pub fn abandon(&mut self) -> Vec<Pending> {
         std::mem::take(&mut self.pending).into()

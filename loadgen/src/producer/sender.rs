@@ -3,16 +3,19 @@
 //! The order inside of a partition is its [`Lane`]'s business, figures are the [`Recorder`]'s. All partitions of a sender
 //! have the same leader. Times count from the start of the run.
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Answered, Lane, Pending, Plan, Recorder, Source};
 use crate::batch::{Stamp, Tag};
-use crate::client::{ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
+use crate::client::{Cause, ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
 use crate::run::RunError;
 use crate::schedule::{Schedule, Step};
 
 /// A request is given up this much later than the time the broker was given for it.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// While many batches are made at once, those that are ready leave at least this often.
+const FLUSH_PAUSE: Duration = Duration::from_micros(200);
+
 /// What a sender needs of its thread.
 pub struct Context<'a> {
     /// The run.
@@ -23,6 +26,17 @@ pub struct Context<'a> {
     pub recorder: &'a mut Recorder,
     /// Wall clock at the start of the run, milliseconds since 1970.
     pub start_unix_ms: i64,
+    /// Start of the run.
+    pub start: Instant,
+    /// An answer that is seen now may have been there since: earlier than now if the thread was busy with other things.
+    pub answers_since: Duration,
+}
+
+impl Context<'_> {
+    /// Time since the start of the run, at this instant.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
 }
 
 /// One connection.
@@ -36,6 +50,10 @@ pub struct Sender {
     repeats: bool,
     in_flight: VecDeque<InFlight>,
     schedule: Schedule,
+    /// When last asked, it could not have sent another batch.
+    is_held_back: bool,
+    /// Since then it can.
+    free_since: Duration,
     source: Source,
     /// Producer id and epoch; -1: not idempotent.
     identity: (i64, i16),
@@ -75,6 +93,8 @@ impl Sender {
             repeats: false,
             in_flight: VecDeque::new(),
             schedule,
+            is_held_back: false,
+            free_since: Duration::ZERO,
             source,
             identity,
             correlation_id: 0,
@@ -192,12 +212,16 @@ impl Sender {
     fn lose_link(&mut self, context: &mut Context<'_>, now: Duration) {
         if self.link.state() == LinkState::Up {
             context.recorder.lost_links += 1;
-            context.recorder.series.record_error(now);
+            context.recorder.series.record_error(now, Cause::LinkLost);
         }
         self.link.close();
         self.in_flight.clear();
+        self.is_held_back = true;
         for lane in &mut self.lanes {
-            for batch in lane.on_link_lost(now) {
+            let on_wire = lane.on_wire_count();
+            let unknown = lane.on_link_lost(now);
+            context.recorder.on_retries(Cause::LinkLost, on_wire - unknown.len() as u64, now);
+            for batch in unknown {
                 context.recorder.on_unknown((self.index, lane.partition), &batch);
             }
         }
@@ -228,6 +252,10 @@ impl Sender {
 
     /// Puts batches on the wire while there is room: first again, then new.
     fn fill(&mut self, context: &mut Context<'_>, now: Duration) -> Result<(), RunError> {
+        if self.is_held_back {
+            self.free_since = context.answers_since;
+            self.is_held_back = false;
+        }
         if self.repeats {
             for lane in 0..self.lanes.len() {
                 while self.in_flight.len() < context.plan.in_flight_max && self.send_next(lane, context, now)
@@ -236,36 +264,51 @@ impl Sender {
             }
             self.repeats = self.lanes.iter().any(|lane| !lane.is_on_wire());
         }
-        while self.in_flight.len() < context.plan.in_flight_max {
+        let mut flushed = now;
+        loop {
+            if self.in_flight.len() >= context.plan.in_flight_max {
+                self.is_held_back = true;
+                break;
+            }
             let Step::Due(intended) = self.schedule.next(now) else { break };
             let count = self.lanes.len();
             let free = (0..count)
                 .map(|step| (self.lane_cursor + step) % count)
                 .find(|lane| self.lanes[*lane].has_room());
-            let Some(lane) = free else { break };
+            let Some(lane) = free else {
+                self.is_held_back = true;
+                break;
+            };
             self.lane_cursor = lane + 1;
-            let batch = self.make(lane, context, intended, now)?;
+            let batch = self.make(lane, context, intended)?;
             self.schedule.take(batch.body.record_count());
             self.lanes[lane].push(batch);
-            self.send_next(lane, context, now);
+            let sent = context.elapsed();
+            self.send_next(lane, context, sent);
+            if self.schedule.is_open() {
+                context.recorder.on_sent(intended, self.free_since, sent);
+            }
+            if sent > flushed + FLUSH_PAUSE {
+                flushed = sent;
+                self.flush(context, sent);
+                if self.link.state() != LinkState::Up {
+                    break;
+                }
+            }
         }
         Ok(())
     }
 
-    fn make(
-        &mut self,
-        lane: usize,
-        context: &Context<'_>,
-        intended: Duration,
-        now: Duration,
-    ) -> Result<Pending, RunError> {
+    fn make(&mut self, lane: usize, context: &Context<'_>, intended: Duration) -> Result<Pending, RunError> {
         let plan = context.plan;
+        let now = context.elapsed();
         let sequence = self.lanes[lane].next_sequence();
         let tag = plan.tag_run.map(|run| Tag {
             run,
             producer: self.index,
             sequence,
             intended_nanos: intended.as_nanos() as u64,
+            sent_nanos: now.as_nanos() as u64,
         });
         let body = self.source.next(self.schedule.records_max(u32::MAX), tag)?;
         let (producer_id, producer_epoch) = self.identity;
@@ -294,6 +337,7 @@ impl Sender {
     fn flush(&mut self, context: &mut Context<'_>, now: Duration) {
         let Ok(flushed) = self.link.flush(context.poll) else { return self.lose_link(context, now) };
         if !context.plan.has_answers {
+            let now = context.elapsed();
             for _ in 0..flushed.frames {
                 let Some(written) = self.in_flight.pop_front() else { break };
                 let lane = &mut self.lanes[written.lane];
@@ -362,7 +406,10 @@ impl Sender {
                 context.recorder.on_acknowledged(stream, &batch, base_offset, now);
                 self.source.give_back(batch.body);
             }
-            Answered::Again => self.repeats = true,
+            Answered::Again => {
+                self.repeats = true;
+                context.recorder.on_retries(Cause::Code(code), 1, now);
+            }
             Answered::Refused(batch) => context.recorder.on_refused(stream, &batch),
             Answered::Unknown(batch) => context.recorder.on_unknown(stream, &batch),
             Answered::Fatal(batch) => {

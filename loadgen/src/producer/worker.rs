@@ -9,6 +9,9 @@ use crate::run::{RunError, Stop};
 /// How often timeouts and the wish to stop are looked at; what is due earlier wakes the loop by itself.
 const TICK: Duration = Duration::from_millis(50);
 
+/// A wait that took longer did sleep: what it woke for has just come.
+const SLEPT_MIN: Duration = Duration::from_micros(50);
+
 /// Senders of one thread, with their sockets and figures.
 pub struct Worker {
     /// The run.
@@ -31,10 +34,17 @@ impl Worker {
         let mut ready = Vec::new();
         let mut next_tick = Duration::ZERO;
         let mut drain_end = self.plan.end.map(|end| end + self.plan.drain);
+        let mut woken = Duration::ZERO;
         loop {
             let now = start.elapsed();
-            let mut context =
-                Context { plan: &self.plan, poll: &self.poll, recorder: &mut self.recorder, start_unix_ms };
+            let mut context = Context {
+                plan: &self.plan,
+                poll: &self.poll,
+                recorder: &mut self.recorder,
+                start_unix_ms,
+                start,
+                answers_since: now,
+            };
             if now >= next_tick {
                 next_tick = now + TICK;
                 if stop.is_asked() && drain_end.is_none_or(|end| now + self.plan.drain < end) {
@@ -61,12 +71,21 @@ impl Worker {
                 self.senders[index].wake_at(&context, now).inspect(|at| wakes.ask(index, *at, now));
             }
             let next = wakes.next().map_or(next_tick, |wake| wake.min(next_tick));
+            let waits = start.elapsed();
             self.poll
-                .wait(next.saturating_sub(start.elapsed()), &mut ready)
+                .wait(next.saturating_sub(waits), &mut ready)
                 .map_err(|source| RunError::System { what: "waiting for sockets", source })?;
             let now = start.elapsed();
-            let mut context =
-                Context { plan: &self.plan, poll: &self.poll, recorder: &mut self.recorder, start_unix_ms };
+            let slept = now.saturating_sub(waits) > SLEPT_MIN;
+            let mut context = Context {
+                plan: &self.plan,
+                poll: &self.poll,
+                recorder: &mut self.recorder,
+                start_unix_ms,
+                start,
+                answers_since: if slept { now } else { woken },
+            };
+            woken = now;
             for event in &ready {
                 let index = event.token as usize;
                 let sender = &mut self.senders[index];

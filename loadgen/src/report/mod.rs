@@ -42,6 +42,9 @@ pub fn text(result: &RunResult) -> String {
     if let Some(latency) = &result.end_to_end_latency {
         write_latency(&mut out, "end to end, per record, from the intended time", latency);
     }
+    if let Some(service) = &result.end_to_end_service {
+        write_latency(&mut out, "end to end, per record, from the sending", service);
+    }
     let _ = writeln!(out, "  load generator: {:.2} s of processor time", result.generator_cpu_s);
     write_series(&mut out, "sent", &result.produce_series);
     write_series(&mut out, "read", &result.consume_series);
@@ -86,6 +89,10 @@ fn write_produce(out: &mut String, produce: &ProduceFigures) {
     write_latency(out, &format!("acknowledgement, per batch, from {since}"), &produce.latency);
     if produce.open_loop {
         write_latency(out, "of it waiting to be sent", &produce.wait);
+        write_latency(out, "service time, per batch, from the sending", &produce.service);
+    }
+    if let Some(schedule) = &produce.schedule {
+        write_latency(out, "waiting for this generator alone", &schedule.own_wait);
     }
     let _ = write!(out, "  acknowledged {} records", produce.acknowledged_records);
     for (words, count) in [
@@ -155,6 +162,7 @@ fn write_group(out: &mut String, group: &GroupFigures) {
             group.lost_commits
         );
         write_latency(out, "commit, from the intended time", &group.commit_latency);
+        write_latency(out, "commit, from the sending", &group.commit_service);
     }
     if let Some(missed) = group.missed_records {
         let _ = writeln!(

@@ -10,7 +10,7 @@ use crate::client::Topic;
 use crate::consumer::{self, Goal, Tally, Worker};
 use crate::machine::Machine;
 use crate::result::{ConsumeFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::{Merged, Series};
 use crate::spec::{Common, Consume};
 use crate::verify::{Bounds, Ledger, Verdict, judge};
 
@@ -38,7 +38,8 @@ pub(super) fn run(
     let threads = spawn(reading.workers, start, &goal, stop)?;
     let (mut tally, series) = merge(join(threads, &progress)?);
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.consume_series = series;
+    result.consume_series = series.seconds;
+    result.intervals = series.intervals;
     if consume.verify {
         // A reader that was stopped early can prove only what it read.
         let complete = consume.until_end && !stop.is_asked();
@@ -100,7 +101,7 @@ pub(super) fn spawn(
 ///
 /// # Panics
 /// If there are none: a topic has at least one partition, and a run a thread.
-pub(super) fn merge(tallies: Vec<Tally>) -> (Tally, Vec<Second>) {
+pub(super) fn merge(tallies: Vec<Tally>) -> (Tally, Merged) {
     let mut parts = tallies.into_iter();
     let mut whole = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];

@@ -8,7 +8,7 @@ use crate::group::{self, Goal, Membership, Missed, Plan, Tally, Worker};
 use crate::machine::Machine;
 use crate::producer::{self, Recorder, Sending};
 use crate::result::{GroupFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::{Merged, Series};
 use crate::spec::{Common, Group, Produce, drawn};
 
 type Handle = std::thread::JoinHandle<Result<(Tally, Vec<group::Group>), RunError>>;
@@ -41,10 +41,12 @@ pub(super) fn run(
     let (mut tally, groups, series) = merge(join(members, &committed)?);
 
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.group_series = series;
+    result.group_series = series.seconds;
+    result.intervals = series.intervals;
     if let Some((mut recorder, produce_series, stopped)) = sending {
         recorder.ledger.run = run;
-        result.produce_series = produce_series;
+        result.produce_series = produce_series.seconds;
+        result.intervals.extend(produce_series.intervals);
         let partitions = topic.partitions.len();
         sending_run::report(&mut result, &mut recorder, common, produce, partitions, stopped)?;
     }
@@ -78,7 +80,7 @@ fn send(
     start: Instant,
     start_unix_ms: i64,
     stop: &Stop,
-) -> Result<Option<(Recorder, Vec<Second>, Duration)>, RunError> {
+) -> Result<Option<(Recorder, Merged, Duration)>, RunError> {
     let Some(Sending { workers, .. }) = sending else { return Ok(None) };
     let threads = sending_run::spawn(workers, start, start_unix_ms, stop)?;
     let (recorder, series) = sending_run::merge(join(threads, progress)?);
@@ -89,7 +91,7 @@ fn send(
 ///
 /// # Panics
 /// If there are none: a run has a thread.
-fn merge(parts: Vec<(Tally, Vec<group::Group>)>) -> (Tally, Vec<group::Group>, Vec<Second>) {
+fn merge(parts: Vec<(Tally, Vec<group::Group>)>) -> (Tally, Vec<group::Group>, Merged) {
     let mut parts = parts.into_iter();
     let (mut whole, mut groups) = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];

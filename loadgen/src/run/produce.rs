@@ -6,7 +6,7 @@ use super::{Progress, RunError, Stop, join};
 use crate::machine::Machine;
 use crate::producer::{self, Recorder, Sending, Worker};
 use crate::result::{ProduceFacts, ProduceFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::{Merged, Series};
 use crate::spec::{Common, Produce, drawn};
 
 pub(super) fn run(
@@ -26,7 +26,8 @@ pub(super) fn run(
     let threads = spawn(workers, start, start_unix_ms, stop)?;
     let (mut recorder, series) = merge(join(threads, &progress)?);
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.produce_series = series;
+    result.produce_series = series.seconds;
+    result.intervals = series.intervals;
     recorder.ledger.run = run;
     report(&mut result, &mut recorder, common, produce, topic.partitions.len(), start.elapsed())?;
     Ok(result)
@@ -53,7 +54,7 @@ pub(super) fn spawn(
 ///
 /// # Panics
 /// If there are none: a run has at least one thread.
-pub(super) fn merge(recorders: Vec<Recorder>) -> (Recorder, Vec<Second>) {
+pub(super) fn merge(recorders: Vec<Recorder>) -> (Recorder, Merged) {
     let mut parts = recorders.into_iter();
     let mut whole = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];
@@ -90,6 +91,14 @@ pub(super) fn report(
     if !facts.open_loop {
         let what = "closed loop: a stall holds back the batches behind it, so percentiles hide it; use --rate for latencies";
         result.warnings.push(what.to_owned());
+    }
+    if let Some(schedule) = figures.schedule.as_ref().filter(|schedule| !schedule.kept) {
+        let worst = schedule.own_wait.max_us / 1e3;
+        result.warnings.push(format!(
+            "THE GENERATOR DID NOT KEEP ITS OWN SCHEDULE: more than one batch in a hundred waited over {} ms for it alone, \
+             the worst {worst:.1} ms; part of the latency is its own: lower the rate, add --threads or give it cores",
+            schedule.limit_us / 1e3
+        ));
     }
     if figures.unsent_records > 0 {
         let what =

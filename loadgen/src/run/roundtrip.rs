@@ -54,7 +54,8 @@ pub(super) fn run(
     let (mut tally, consume_series) = reading_run::merge(join(readers, &read)?);
 
     let mut result = RunResult::new(machine, start_unix_ms);
-    (result.produce_series, result.consume_series) = (produce_series, consume_series);
+    (result.produce_series, result.consume_series) = (produce_series.seconds, consume_series.seconds);
+    result.intervals = [produce_series.intervals, consume_series.intervals].concat();
     sending_run::report(&mut result, &mut recorder, common, produce, topic.partitions.len(), stopped)?;
     let end = produce.time_s.map(Duration::from_secs_f64);
     let before = reading.bounds.into_iter().map(|(index, before)| {
@@ -66,6 +67,7 @@ pub(super) fn run(
         reading_run::verdict(&mut tally, &[recorder.ledger], &topic, before.collect(), true, common)?;
     result.verdict = Some(verdict);
     result.end_to_end_latency = Some(tally.arrivals.summary());
+    result.end_to_end_service = Some(tally.services.summary());
     result.failures.append(&mut tally.failures);
     result.consume = Some(ConsumeFigures::new(&tally, topic.partitions.len(), common.warm_up(), end));
     Ok(result)

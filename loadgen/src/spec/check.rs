@@ -73,6 +73,8 @@ pub struct Common {
     #[serde(skip)]
     pub json: Option<PathBuf>,
     #[serde(skip)]
+    pub hlog: Option<PathBuf>,
+    #[serde(skip)]
     pub progress: bool,
     pub data_dir: Option<PathBuf>,
 }
@@ -201,6 +203,7 @@ impl Common {
             warm_up_s: seconds("--warm-up", flags.warm_up_s.unwrap_or(0.0))?,
             retry_time_s: seconds("--retry-time", flags.retry_time_s.unwrap_or(120.0))?,
             json: flags.json,
+            hlog: flags.hlog,
             progress: flags.progress.unwrap_or_else(|| std::io::stderr().is_terminal()),
             data_dir: flags.data_dir,
         })

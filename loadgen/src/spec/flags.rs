@@ -106,6 +106,9 @@ pub struct CommonFlags {
     /// Write the result as JSON to this file, or to stdout for `-` (the table then goes to stderr)
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write every latency, second by second, to this file in HdrHistogram's log format
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
     /// Print a line a second to stderr: rate, latencies of that second, errors, what is left [default: where stderr is a terminal]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub progress: Option<bool>,
@@ -122,6 +125,7 @@ overlay!(CommonFlags {
     warm_up_s,
     retry_time_s,
     json,
+    hlog,
     progress,
     data_dir,
 });

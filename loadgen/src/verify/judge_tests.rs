@@ -53,7 +53,7 @@ impl Scene {
 
 fn batch(producer: u32, sequence: u64, codec: Codec) -> Vec<u8> {
     let shape = BodyShape { records_max: BATCH_RECORDS, batch_bytes_max: 1 << 20, codec };
-    let tag = Tag { run: RUN, producer, sequence, intended_nanos: 0 };
+    let tag = Tag { run: RUN, producer, sequence, intended_nanos: 0, sent_nanos: 0 };
     let body: Body = BodyMaker::new(Payload::filler(40, 50, 3, 1, u64::from(producer)), shape)
         .make(BATCH_RECORDS, Some(tag), Vec::new(), false)
         .unwrap();
