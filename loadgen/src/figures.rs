@@ -1,5 +1,5 @@
 //! The figures by which runs are compared and followed over commits: where each lies in a result, and which way is good.
-use crate::saved::{Latency, Run};
+use crate::saved::{Latency, Process, Run};
 
 /// One figure of a run.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +23,18 @@ pub enum Unit {
     PerS,
     /// Microseconds; shown in what suits the size.
     Us,
+    /// Bytes; shown in what suits the size.
+    Bytes,
+    /// So many of one thing for each of another.
+    Ratio,
 }
 
 const fn rate(name: &'static str, title: &'static str, of: fn(&Run) -> Option<f64>) -> Figure {
     Figure { name, title, unit: Unit::PerS, more_is_better: true, of }
+}
+
+const fn less(name: &'static str, title: &'static str, unit: Unit, of: fn(&Run) -> Option<f64>) -> Figure {
+    Figure { name, title, unit, more_is_better: false, of }
 }
 
 const fn time(name: &'static str, title: &'static str, of: fn(&Run) -> Option<f64>) -> Figure {
@@ -52,8 +60,24 @@ pub const FIGURES: &[Figure] = &[
     time("commit_p99_us", "commit p99", |run| run.group.as_ref()?.commit_latency.at("p99")),
     time("stop_the_world_p50_us", "stop the world p50", |run| run.group.as_ref()?.stop_the_world.at("p50")),
     time("stop_the_world_p99_us", "stop the world p99", |run| run.group.as_ref()?.stop_the_world.at("p99")),
+    rate("knee_records_per_s", "knee of the ladder", |run| {
+        positive(run.ladder.as_ref()?.knee_records_per_s?)
+    }),
+    time("broker_cpu_us_per_record", "broker CPU per record", |run| {
+        brokers(run, |one| one.cpu_us_per_record)
+    }),
+    less("broker_syscalls_per_record", "broker system calls per record", Unit::Ratio, |run| {
+        brokers(run, |one| one.syscalls_per_record)
+    }),
+    less("broker_written_per_sent_byte", "bytes written per byte sent", Unit::Ratio, |run| {
+        brokers(run, |one| one.disk_written_per_sent_byte)
+    }),
+    less("broker_resident_bytes", "broker memory, at most", Unit::Bytes, |run| {
+        brokers(run, |one| Some(one.resident_bytes_max as f64))
+    }),
     time("generator_cpu_us_per_record", "generator CPU per record", |run| {
-        per_record(run, run.generator_cpu_s)
+        let told = run.resources.as_ref().and_then(|resources| resources.generator.cpu_us_per_record);
+        told.or_else(|| per_record(run, run.generator_cpu_s)).and_then(positive)
     }),
 ];
 
@@ -64,6 +88,12 @@ pub fn figure(name: &str) -> Option<&'static Figure> {
 
 fn latency(run: &Run) -> Option<&Latency> {
     run.produce.as_ref().map(|produce| &produce.latency)
+}
+
+/// All brokers that were looked at together; `None` if one of them does not tell.
+fn brokers(run: &Run, of: fn(&Process) -> Option<f64>) -> Option<f64> {
+    let told: Option<Vec<f64>> = run.resources.as_ref()?.brokers.iter().map(of).collect();
+    positive(told?.iter().sum())
 }
 
 fn positive(value: f64) -> Option<f64> {
@@ -89,6 +119,8 @@ mod tests {
             let unit = match figure.unit {
                 Unit::PerS => figure.name.ends_with("_per_s"),
                 Unit::Us => figure.name.contains("_us"),
+                Unit::Bytes => figure.name.ends_with("_bytes"),
+                Unit::Ratio => figure.name.contains("_per_"),
             };
             assert!(same == 1 && unit, "{}", figure.name);
         }

@@ -53,11 +53,24 @@ pub fn time_unit(us: f64) -> (f64, &'static str) {
     }
 }
 
+/// A number of bytes in kB, MB or GB.
+pub fn bytes(bytes: f64) -> String {
+    let (scale, unit) = match bytes.abs() {
+        bytes if bytes >= 999.5e6 => (1e9, "GB"),
+        bytes if bytes >= 999.5e3 => (1e6, "MB"),
+        bytes if bytes >= 999.5 => (1e3, "kB"),
+        _ => (1.0, "B"),
+    };
+    format!("{}\u{a0}{unit}", number(bytes / scale))
+}
+
 /// A figure with its unit.
 pub fn quantity(value: f64, unit: Unit) -> String {
     match unit {
         Unit::PerS => format!("{}\u{a0}/s", number(value)),
         Unit::Us => time(value),
+        Unit::Bytes => bytes(value),
+        Unit::Ratio => number(value),
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn roundtrip(shape: Shape) -> Value {
         "end_to_end_service": latency(660.0 * shape.slower, 1.0, 1_000_000),
         "verdict": {"records": 1_200_000, "acknowledged_records": 1_200_000, "faults": {}},
         "generator_cpu_s": 11.5,
+        "resources": resources(),
         "warnings": ["the broker shares this machine's cores with the load generator"],
         "failures": [],
         "produce_series": series(shape, 420.0),
@@ -60,6 +61,59 @@ pub(super) fn roundtrip(shape: Shape) -> Value {
         run["warnings"].as_array_mut().unwrap().push(json!(word));
     }
     run
+}
+
+/// A ladder that breaks between 40 000 and 50 000 records a second; steps lie in the order in which they were tried.
+pub(super) fn ladder(slower: f64) -> Value {
+    let rates = [10_000.0, 20_000.0, 40_000.0, 80_000.0, 60_000.0, 50_000.0];
+    let knee = 45_000.0 / slower;
+    let (mut steps, mut parts) = (Vec::new(), Vec::new());
+    for rate in rates {
+        let kept = rate < knee;
+        let load: f64 = rate / knee;
+        let p50 = 400.0 * slower * (1.0 + load.powi(6));
+        let mut part = roundtrip(Shape { slower, seconds: 30, stall_at: None, kept: true });
+        part["name"] = json!(format!("{rate} records/s"));
+        part["end_to_end_latency"] = latency(p50, 1.0 + load, 300_000);
+        steps.push(json!({
+            "offered_records_per_s": rate, "achieved_records_per_s": rate.min(knee * 1.1), "kept": kept,
+            "reasons": if kept { vec![] } else { vec![format!("{:.1} % of the rate acknowledged", knee * 110.0 / rate)] },
+        }));
+        parts.push(part);
+    }
+    let mut run = roundtrip(Shape { slower, seconds: 30, stall_at: None, kept: true });
+    for gone in [
+        "produce",
+        "consume",
+        "end_to_end_latency",
+        "end_to_end_service",
+        "verdict",
+        "produce_series",
+        "consume_series",
+        "resources",
+    ] {
+        run.as_object_mut().unwrap().remove(gone);
+    }
+    run["parts"] = json!(parts);
+    run["ladder"] = json!({
+        "p99_max_ms": 10.0, "kept_percent": 99.0, "measured": "end_to_end", "steps": steps,
+        "knee_records_per_s": rates.into_iter().filter(|rate| *rate < knee).fold(0.0, f64::max),
+        "broken_records_per_s": rates.into_iter().filter(|rate| *rate >= knee).fold(f64::INFINITY, f64::min),
+    });
+    run
+}
+
+/// What a run cost, with a broker that tells everything and a generator that does not.
+fn resources() -> Value {
+    json!({
+        "window_s": 50.0,
+        "generator": {"pid": 2, "name": "thalweg-loadgen", "cpu_user_s": 3.1, "cpu_system_s": 8.4, "cpu_us_per_record": 9.6,
+            "cpu_ns_per_byte": 7.4, "resident_bytes": 31_000_000, "resident_bytes_max": 35_000_000,
+            "unknown": ["system calls: the tracer is not for this user"]},
+        "brokers": [{"pid": 1, "name": "thalweg", "cpu_user_s": 5.2, "cpu_system_s": 12.9, "cpu_us_per_record": 15.1,
+            "cpu_ns_per_byte": 11.6, "resident_bytes": 180_000_000, "resident_bytes_max": 410_000_000, "syscalls": 500_000,
+            "syscalls_per_record": 0.42, "disk_written_bytes": 1_700_000_000, "disk_written_per_sent_byte": 1.09}],
+    })
 }
 
 /// A closed loop that was refused, with names that try to be tags.

@@ -85,6 +85,51 @@ fn several_results_lie_over_each_other_and_can_be_told_apart() {
 }
 
 #[test]
+fn a_ladder_shows_its_knee_and_what_was_measured_there() {
+    let Some(mut browser) = Browser::start() else { return };
+    let scratch = Scratch::new("report-ladder");
+    let page = report(&scratch, "ladder", &[("ladder", made_up::ladder(1.0))], false);
+    // Latency over rate; at the knee three kinds of latency and two series of two plots each.
+    look_at(&mut browser, &page, "ladder", 8);
+    let knee = browser.evaluate("document.querySelector('tr.knee').innerText");
+    assert!(knee.as_str().unwrap().starts_with("40\u{202f}000"), "{knee}");
+    let runs = [("thalweg", made_up::ladder(1.0)), ("kafka", made_up::ladder(2.5))];
+    let page = report(&scratch, "ladders", &runs, false);
+    look_at(&mut browser, &page, "ladders", 12);
+}
+
+#[test]
+fn runs_of_several_parts_are_drawn_as_their_parts_with_readers_and_restarts() {
+    let Some(mut browser) = Browser::start() else { return };
+    let scratch = Scratch::new("report-parts");
+    let mut run = made_up::roundtrip(PLAIN);
+    let part = |name: &str, slower| {
+        let mut part = made_up::roundtrip(Shape { slower, ..PLAIN });
+        part["name"] = name.into();
+        part
+    };
+    run["parts"] = serde_json::json!([part("alone", 1.0), part("beside a backfill", 1.4)]);
+    let page = report(&scratch, "parts", &[("tail", run)], false);
+    look_at(&mut browser, &page, "parts", 11);
+    let mut run = made_up::roundtrip(PLAIN);
+    let reader =
+        serde_json::json!({"consume": run["consume"], "end_to_end_latency": run["end_to_end_latency"]});
+    run["readers"] = serde_json::json!([reader, reader, reader]);
+    let restart = |at_s: f64| serde_json::json!({"at_s": at_s, "took_s": 0.4, "exit_status": 0});
+    run["crash"] = serde_json::json!({"restarts": [restart(15.0), restart(25.0)]});
+    let page = report(&scratch, "crash", &[("crash", run)], false);
+    look_at(&mut browser, &page, "crash", 7);
+    let text = browser.evaluate("document.querySelector('main').innerText");
+    let text = text.as_str().unwrap();
+    assert!(
+        ["Cost", "Readers", "Restarts", "400 ms", "410 MB"]
+            .iter()
+            .all(|word| text.replace('\u{a0}', " ").contains(word)),
+        "{text}"
+    );
+}
+
+#[test]
 fn strings_of_a_result_stay_strings() {
     let Some(mut browser) = Browser::start() else { return };
     let scratch = Scratch::new("report-hostile");

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use super::markup::{Table, made, utc, words};
 use super::{named, section};
 use crate::compare::conditions;
-use crate::quantity::{grouped, number};
-use crate::saved::{Run, Saved};
+use crate::quantity::{bytes, grouped, number};
+use crate::saved::{Disk, Run, Saved};
 
 /// What a reader looks for first; everything else is in the list of all settings.
 const MAIN: [(&str, fn(&Run) -> Option<String>); 13] = [
@@ -20,11 +20,20 @@ const MAIN: [(&str, fn(&Run) -> Option<String>); 13] = [
     ("kernel", |run| Some(run.machine.kernel.clone())),
     ("disk", |run| {
         let mount = run.machine.data_dir.as_ref()?;
-        Some(format!("{} on {} ({})", mount.kind, mount.device, mount.options))
+        let told = |disk: &Disk| {
+            format!("; {} {}, {}, {}", disk.name, disk.model, bytes(disk.size_bytes as f64), disk.write_cache)
+        };
+        let disk = mount.disk.as_ref().map(told).unwrap_or_default();
+        Some(format!("{} on {} ({}){disk}", mount.kind, mount.device, mount.options))
     }),
     ("broker", |run| {
         let broker = run.machine.broker.as_ref()?;
-        Some(format!("{}{}", broker.address, if broker.same_machine { ", on the same machine" } else { "" }))
+        let version = broker.version.as_ref().map(|version| format!("{version}, ")).unwrap_or_default();
+        Some(format!(
+            "{version}{}{}",
+            broker.address,
+            if broker.same_machine { ", on the same machine" } else { "" }
+        ))
     }),
     ("commit of the load generator", |run| {
         let build = if run.machine.optimized { "" } else { ", debug build" };

@@ -34,6 +34,7 @@ fn described(run: &Run) -> String {
     let topic = run.setting("/common/topic").and_then(|topic| topic.as_str());
     let load = match run.offered_per_s() {
         Some(rate) => format!(" at {} records/s", grouped(rate)),
+        None if run.ladder.is_some() => ", a ladder of rates".to_owned(),
         None if run.produce.is_some() => " as fast as answers come".to_owned(),
         None => String::new(),
     };
@@ -92,6 +93,15 @@ fn card(head: &str, value: &str, under: &str) -> String {
 
 fn cards(run: &Run) -> String {
     let mut out = String::from("<dl class=\"cards\">");
+    if let Some(ladder) = &run.ladder {
+        let (value, under) = match (ladder.knee_records_per_s, ladder.broken_records_per_s) {
+            (Some(knee), Some(broken)) => (grouped(knee), format!("{} are not kept", grouped(broken))),
+            (Some(knee), None) => (grouped(knee), "the end of the ladder: the knee lies above".to_owned()),
+            (None, Some(broken)) => ("-".to_owned(), format!("below {}", grouped(broken))),
+            (None, None) => ("-".to_owned(), "no step was judged".to_owned()),
+        };
+        out.push_str(&card("knee, records/s", &value, &under));
+    }
     if let Some((rate, what)) = reached(run) {
         let under = match run.offered_per_s() {
             Some(offered) => format!("{:.1} % of {} offered", rate / offered * 100.0, grouped(offered)),

@@ -46,6 +46,8 @@ fn plot(figure: &Figure, past: &[Point], commits: &[&str]) -> Option<String> {
     let (scale, words, unit) = match figure.unit {
         Unit::PerS => (Scale::from_zero(values()), Words::Count, " a second"),
         Unit::Us => (Scale::from_zero(values()), Words::Time, ""),
+        Unit::Bytes => (Scale::from_zero(values()), Words::Count, ", bytes"),
+        Unit::Ratio => (Scale::from_zero(values()), Words::Count, ""),
     };
     let title = format!("{}{unit}", figure.title);
     let drawn = lines.iter().enumerate().map(|(colour, ((workload, machine), values))| {

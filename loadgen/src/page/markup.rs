@@ -96,7 +96,8 @@ impl Table {
                 if class.is_empty() { write!(out, "<tr>") } else { write!(out, "<tr class=\"{class}\">") };
             for (place, cell) in cells.iter().enumerate() {
                 let _ = match (place, cell.is_number) {
-                    (0, _) => write!(out, "<th scope=\"row\">{}</th>", cell.html),
+                    (0, false) => write!(out, "<th scope=\"row\">{}</th>", cell.html),
+                    (0, true) => write!(out, "<th scope=\"row\" class=\"n\">{}</th>", cell.html),
                     (_, true) => write!(out, "<td class=\"n\">{}</td>", cell.html),
                     (_, false) => write!(out, "<td>{}</td>", cell.html),
                 };

@@ -9,9 +9,11 @@ mod conditions;
 mod flags;
 mod head;
 mod history;
+mod ladder;
 mod latency;
 mod markup;
 mod plot;
+mod resources;
 mod scale;
 mod seconds;
 
@@ -29,12 +31,15 @@ const HOVER: &str = include_str!("hover.js");
 /// The page. Results are drawn over each other, in the order given; `past` is what earlier commits had.
 pub fn page(results: &[Saved], past: &[Point]) -> String {
     let title = head::title(results);
+    let runs = Saved::unfolded(results);
     let sections = [
-        head::html(results, &title),
-        latency::html(results),
-        seconds::html(results),
+        head::html(&runs, &title),
+        ladder::html(results),
+        latency::html(&runs),
+        seconds::html(&runs),
+        resources::html(&runs),
         history::html(past),
-        conditions::html(results),
+        conditions::html(&runs),
     ];
     let mut out = String::new();
     // Writing into a String cannot fail, here and in all sections.

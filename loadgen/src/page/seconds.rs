@@ -106,13 +106,18 @@ fn drawn(about: String, title: &str, results: &[Saved], lines: Vec<Line>, is_lat
         results.iter().filter_map(|saved| saved.run.setting("/common/warm_up_s")?.as_f64()).collect();
     warm_ups.sort_by(f64::total_cmp);
     warm_ups.dedup();
-    // Several ends of warm-ups in one plot would not say whose they are.
-    let borders = match warm_ups.as_slice() {
+    // Several ends of warm-ups, or restarts of several, in one plot would not say whose they are.
+    let mut borders = match warm_ups.as_slice() {
         [one] if *one > 0.0 && *one < last => {
             vec![Border { at: *one, text: "measured from here".to_owned() }]
         }
         _ => Vec::new(),
     };
+    if let [one] = results {
+        let restarts = one.run.crash.iter().flat_map(|crash| &crash.restarts);
+        // The plot has no room for words at each of them; the table below has the times.
+        borders.extend(restarts.map(|restart| Border { at: restart.at_s, text: String::new() }));
+    }
     Plot {
         about,
         x: Axis {

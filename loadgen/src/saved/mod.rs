@@ -3,10 +3,11 @@
 //! Within one version of the schema fields are only added, so what is not known here is passed over and what a file does not have yet
 //! is empty. Of another version nothing is guessed.
 mod model;
+mod parts;
 
 pub use model::{
-    Consume, Event, Group, Latency, Machine, Mount, Percentile, Produce, Rates, Run, Schedule, Second,
-    Verdict, Where,
+    Consume, Crash, Disk, Event, Group, Ladder, Latency, Machine, Mount, Part, Percentile, Process, Produce,
+    Rates, Reader, Resources, Restart, Run, Schedule, Second, Step, Verdict, Where,
 };
 
 use std::path::{Path, PathBuf};

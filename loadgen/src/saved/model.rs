@@ -9,6 +9,9 @@ use serde_json::Value;
 #[serde(default)]
 #[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
 pub struct Run {
+    /// Of a part that is a step of a ladder: its rate. Not in the file.
+    #[serde(skip)]
+    pub step_records_per_s: Option<f64>,
     pub start_unix_ms: i64,
     /// As it lies in the file: shown, never acted on.
     pub spec: Value,
@@ -18,7 +21,12 @@ pub struct Run {
     pub group: Option<Group>,
     pub end_to_end_latency: Option<Latency>,
     pub end_to_end_service: Option<Latency>,
+    pub readers: Vec<Reader>,
     pub verdict: Option<Verdict>,
+    pub parts: Vec<Part>,
+    pub ladder: Option<Ladder>,
+    pub crash: Option<Crash>,
+    pub resources: Option<Resources>,
     pub generator_cpu_s: f64,
     pub warnings: Vec<String>,
     pub failures: Vec<String>,
@@ -51,6 +59,18 @@ pub struct Mount {
     pub kind: String,
     pub device: String,
     pub options: String,
+    pub disk: Option<Disk>,
+}
+
+/// The disk under it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `machine` say what each means")]
+pub struct Disk {
+    pub name: String,
+    pub model: String,
+    pub size_bytes: u64,
+    pub write_cache: String,
 }
 
 /// Where the broker was.
@@ -60,6 +80,7 @@ pub struct Mount {
 pub struct Where {
     pub address: String,
     pub same_machine: bool,
+    pub version: Option<String>,
 }
 
 /// Rates over the measured window.
@@ -158,6 +179,107 @@ pub struct Event {
     pub time_to_stable: Latency,
 }
 
+/// One of several readers of the same topic.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Reader {
+    pub consume: Consume,
+    pub end_to_end_latency: Latency,
+}
+
+/// One of the runs that a run is made of.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Part {
+    pub name: String,
+    pub produce: Option<Produce>,
+    pub consume: Option<Consume>,
+    pub readers: Vec<Reader>,
+    pub end_to_end_latency: Option<Latency>,
+    pub end_to_end_service: Option<Latency>,
+    pub verdict: Option<Verdict>,
+    pub resources: Option<Resources>,
+    pub warnings: Vec<String>,
+    pub failures: Vec<String>,
+    pub produce_series: Vec<Second>,
+    pub consume_series: Vec<Second>,
+}
+
+/// A ladder of rates.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Ladder {
+    pub p99_max_ms: f64,
+    pub kept_percent: f64,
+    pub measured: String,
+    /// Each is the part of the same place.
+    pub steps: Vec<Step>,
+    pub knee_records_per_s: Option<f64>,
+    pub broken_records_per_s: Option<f64>,
+}
+
+/// One rate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Step {
+    pub offered_records_per_s: f64,
+    pub achieved_records_per_s: f64,
+    pub kept: bool,
+    pub reasons: Vec<String>,
+}
+
+/// How the broker was restarted meanwhile.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Crash {
+    pub restarts: Vec<Restart>,
+}
+
+/// One time.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `result` say what each means")]
+pub struct Restart {
+    pub at_s: f64,
+    pub took_s: f64,
+    pub exit_status: Option<i32>,
+}
+
+/// What a run cost.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `resources` say what each means")]
+pub struct Resources {
+    pub window_s: f64,
+    pub generator: Process,
+    pub brokers: Vec<Process>,
+}
+
+/// What one process cost.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the same names in `resources` say what each means")]
+pub struct Process {
+    pub pid: u32,
+    pub name: String,
+    pub cpu_user_s: f64,
+    pub cpu_system_s: f64,
+    pub cpu_us_per_record: Option<f64>,
+    pub cpu_ns_per_byte: Option<f64>,
+    pub resident_bytes: u64,
+    pub resident_bytes_max: u64,
+    pub syscalls: Option<u64>,
+    pub syscalls_per_record: Option<f64>,
+    pub disk_written_bytes: Option<u64>,
+    pub disk_written_per_sent_byte: Option<f64>,
+    pub unknown: Vec<String>,
+}
+
 /// The proof.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -232,7 +354,12 @@ impl Run {
     }
 
     /// Records a second that were to be sent; `None`: as fast as answers came, or nothing was sent.
+    ///
+    /// Of a run that is a step of a ladder, that step's.
     pub fn offered_per_s(&self) -> Option<f64> {
+        if self.step_records_per_s.is_some() {
+            return self.step_records_per_s;
+        }
         self.produce.as_ref().filter(|produce| produce.open_loop)?;
         self.setting("/produce/rate_records_per_s").and_then(Value::as_f64).filter(|rate| *rate > 0.0)
     }
