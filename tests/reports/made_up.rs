@@ -74,6 +74,7 @@ pub(super) fn ladder(slower: f64) -> Value {
         let p50 = 400.0 * slower * (1.0 + load.powi(6));
         let mut part = roundtrip(Shape { slower, seconds: 30, stall_at: None, kept: true });
         part["name"] = json!(format!("{rate} records/s"));
+        part["produce"]["rates"] = rates(rate.min(knee * 1.1));
         part["end_to_end_latency"] = latency(p50, 1.0 + load, 300_000);
         steps.push(json!({
             "offered_records_per_s": rate, "achieved_records_per_s": rate.min(knee * 1.1), "kept": kept,

@@ -8,6 +8,8 @@
 mod conditions;
 mod judge;
 pub mod rank;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use conditions::conditions;
@@ -158,6 +160,12 @@ pub fn compare_saved(
     let judgements = figures.iter().map(|figure| {
         judge(figure, &values(base, figure), &values(with, figure), !flags.unpaired, margin, figure_error)
     });
+    let mut notes = notes(base, with, !flags.unpaired);
+    let lacking = FIGURES.iter().filter(|figure| flags.figures.is_empty() && is_in_some(figure, base, with));
+    let lacking: Vec<&str> = lacking.map(|figure| figure.title).collect();
+    if !lacking.is_empty() {
+        notes.push(format!("not in all of the results, so not judged: {}", lacking.join(", ")));
+    }
     Ok(Comparison {
         base_count: base.len(),
         with_count: with.len(),
@@ -166,7 +174,7 @@ pub fn compare_saved(
         error,
         figure_error,
         judgements: judgements.collect(),
-        notes: notes(base, with, !flags.unpaired),
+        notes,
     })
 }
 
@@ -215,6 +223,12 @@ fn wanted(
         }
     });
     named.collect()
+}
+
+/// Whether some results have the figure and others do not: too few samples for a percentile, another kind of run.
+fn is_in_some(figure: &Figure, base: &[Saved], with: &[Saved]) -> bool {
+    let has = base.iter().chain(with).filter(|saved| (figure.of)(&saved.run).is_some()).count();
+    has > 0 && has < base.len() + with.len()
 }
 
 impl Comparison {

@@ -206,5 +206,5 @@ fn events(results: &[Saved]) -> String {
         return String::new();
     }
     let note = "From the last member that acted to the next assignment in which every partition has exactly one reader, by group.";
-    section("Time to a stable assignment", note, &table.html())
+    section("Time to a stable assignment", note, &table.of_results(results.len()).html())
 }

@@ -67,6 +67,17 @@ impl Table {
         self.rows.push((class.to_owned(), cells));
     }
 
+    /// Without the column of the results' names, where there is one result.
+    pub(super) fn of_results(mut self, count: usize) -> Self {
+        if count < 2 {
+            self.head.remove(0);
+            for (_, cells) in &mut self.rows {
+                cells.remove(0);
+            }
+        }
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -213,7 +213,7 @@ impl Plot {
         let _ = write!(
             out,
             "<path class=\"border\" d=\"M{x:.1} {:.1}V{:.1}\"/><text class=\"tick\" text-anchor=\"{anchor}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            frame.top - 14.0,
+            if border.text.is_empty() { frame.top } else { frame.top - 14.0 },
             frame.bottom,
             x + shift,
             frame.top - 6.0,

@@ -39,7 +39,7 @@ fn costs(results: &[Saved]) -> String {
     for told in unknown {
         note.extend([" Not known: ", told, "."]);
     }
-    section("Cost", &note, &table.html())
+    section("Cost", &note, &table.of_results(results.len()).html())
 }
 
 fn row(name: String, role: &str, process: &Process) -> Vec<super::markup::Cell> {
@@ -82,7 +82,7 @@ fn readers(results: &[Saved]) -> String {
     section(
         "Readers",
         "Each of several readers of the same topic, end to end, from the intended time.",
-        &table.html(),
+        &table.of_results(results.len()).html(),
     )
 }
 
@@ -104,6 +104,6 @@ fn restarts(results: &[Saved]) -> String {
     section(
         "Restarts",
         "How the broker was restarted while records were sent; seconds count from the start of the run.",
-        &table.html(),
+        &table.of_results(results.len()).html(),
     )
 }
