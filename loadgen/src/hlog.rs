@@ -56,7 +56,9 @@ fn write_interval<W: io::Write>(
     log.write_histogram(latencies.histogram(), at, SECOND, Tag::new(interval.kind)).map_err(|error| {
         match error {
             IntervalLogWriterError::IoError(error) => error,
-            other => io::Error::other(format!("interval log: {other:?}")),
+            IntervalLogWriterError::SerializeError(error) => {
+                io::Error::other(format!("interval log: {error:?}"))
+            }
         }
     })
 }

@@ -6,6 +6,8 @@ mod fake;
 mod groups;
 #[path = "cases/honesty.rs"]
 mod honesty;
+#[path = "cases/scenes.rs"]
+mod scenes;
 
 use std::path::{Path, PathBuf};
 
@@ -33,8 +35,16 @@ impl Scene {
     }
 
     fn run(&self, words: &str) -> RunResult {
-        let words = format!("thalweg-loadgen {words} --brokers {} --topic {TOPIC}", self.broker.address);
-        let arguments = Arguments::try_parse_from(words.split_whitespace()).unwrap();
+        self.run_with(words, &[])
+    }
+
+    /// `last`: words that may hold blanks, after the others.
+    fn run_with(&self, words: &str, last: &[&str]) -> RunResult {
+        let (name, flags) = words.split_once(' ').unwrap();
+        let address = self.broker.address.to_string();
+        let start = ["thalweg-loadgen", name, "--brokers", &address, "--topic", TOPIC];
+        let words = start.into_iter().chain(flags.split_whitespace()).chain(last.iter().copied());
+        let arguments = Arguments::try_parse_from(words).unwrap();
         let result = run(Spec::from_command(arguments.command).unwrap(), &Stop::default()).unwrap();
         assert!(report::text(&result).contains("broker 127.0.0.1"));
         result

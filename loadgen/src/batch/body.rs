@@ -197,13 +197,14 @@ impl BodyMaker {
 mod tests {
     use super::*;
     use crate::batch::{Batches, Stamp, records};
+    use crate::payload::Keys;
 
     const STAMP: Stamp =
         Stamp { timestamp_ms: 1_700_000_000_000, producer_id: 9, producer_epoch: 1, base_sequence: 77 };
 
     fn maker(batch_bytes_max: usize, codec: Codec) -> BodyMaker {
         let shape = BodyShape { records_max: 1000, batch_bytes_max, codec };
-        BodyMaker::new(Payload::iis(8, 1, 1), shape)
+        BodyMaker::new(Payload::iis(Keys::own(8), 1, 1), shape)
     }
 
     fn batch(body: &Body) -> bytes::Bytes {

@@ -44,6 +44,8 @@ pub struct Tally {
     pub errors: BTreeMap<i16, u64>,
     /// Connections that broke.
     pub lost_links: u64,
+    /// How often reading began again, of all connections.
+    pub laps: u64,
     /// Why reading of something ended before its time.
     pub failures: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl Tally {
             last_read: Duration::ZERO,
             errors: BTreeMap::new(),
             lost_links: 0,
+            laps: 0,
             failures: Vec::new(),
         }
     }
@@ -218,6 +221,7 @@ impl Tally {
             *self.errors.entry(*code).or_default() += count;
         }
         self.lost_links += other.lost_links;
+        self.laps += other.laps;
         self.failures.append(&mut other.failures);
         if let (Some(own), Some(others)) = (&mut self.checker, other.checker.take()) {
             own.merge(others);

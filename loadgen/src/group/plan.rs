@@ -12,6 +12,7 @@ use super::script::steps;
 use super::seat::Group;
 use super::{Board, Committed, Delivered, Tally, Worker};
 use crate::client::{Control, Poll, Topic};
+use crate::machine::Peer;
 use crate::run::{Progress, RunError};
 use crate::schedule::{Load, Schedule};
 use crate::spec::{self, Common, Produce, ReadFrom};
@@ -81,8 +82,8 @@ pub struct Membership {
     pub plan: Arc<Plan>,
     /// The topic.
     pub topic: Topic,
-    /// Both ends of a connection.
-    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The broker asked first.
+    pub peer: Option<Peer>,
 }
 
 /// Makes everything ready: topic, bounds, event loops. Nobody has joined when this returns.
@@ -103,8 +104,8 @@ pub fn prepare(
         produce.replica_count,
         &produce.topic_configs,
     )?;
-    let ends = control.ends();
-    let bootstrap = ends.map_or_else(|| topic.partitions[0].leader, |(_, broker)| broker);
+    let peer = control.peer();
+    let bootstrap = peer.as_ref().map_or_else(|| topic.partitions[0].leader, |peer| peer.address);
     let bounds = topic.bounds(&common.client_id)?;
     let mut leaders: Vec<SocketAddr> = topic.partitions.iter().map(|partition| partition.leader).collect();
     let all_leaders = leaders.clone();
@@ -149,7 +150,7 @@ pub fn prepare(
     });
     may_open(group.member_count_max() * plan.link_count() as u64)?;
     let workers = workers(common, group, &plan, progress)?;
-    Ok(Membership { workers, plan, topic, ends })
+    Ok(Membership { workers, plan, topic, peer })
 }
 
 /// Groups are dealt to threads; all members of a group are driven by one.

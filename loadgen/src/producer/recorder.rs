@@ -11,9 +11,10 @@ use crate::series::{Kinds, Series};
 use crate::verify::{Ledger, StreamId};
 
 /// Latencies of the series, in this order.
-const KINDS: Kinds = &["produce", "produce_service"];
+const KINDS: Kinds = &["produce", "produce_service", "reopen"];
 const LATENCY: usize = 0;
 const SERVICE: usize = 1;
+const REOPEN: usize = 2;
 
 /// All figures of one sending thread.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Recorder {
     pub services: Latencies,
     /// How long each batch waited for this generator alone: it was due and had room on its connection.
     pub own_waits: Latencies,
+    /// Connections opened again by plan: from the time they were meant to be closed to the first answer on the new one.
+    pub reopens: Latencies,
     /// Second by second, the warm-up included.
     pub series: Series,
     /// Batches acknowledged inside of the measured window.
@@ -105,6 +108,7 @@ impl Recorder {
             waits: Latencies::new(),
             services: Latencies::new(),
             own_waits: Latencies::new(),
+            reopens: Latencies::new(),
             series: Series::new(KINDS),
             measured: Totals::default(),
             acknowledged: Totals::default(),
@@ -155,6 +159,15 @@ impl Recorder {
         }
     }
 
+    /// A connection that was to be closed at `intended` is opened again, and the broker has answered on it.
+    pub fn on_reopened(&mut self, intended: Duration, now: Duration) {
+        let took = now.saturating_sub(intended);
+        if intended >= self.warm_up {
+            self.reopens.record(took);
+        }
+        self.series.record_latency(now, REOPEN, took);
+    }
+
     /// So many batches will be sent again because of this.
     pub fn on_retries(&mut self, cause: Cause, count: u64, now: Duration) {
         if count > 0 {
@@ -194,6 +207,7 @@ impl Recorder {
         self.waits.merge(&other.waits);
         self.services.merge(&other.services);
         self.own_waits.merge(&other.own_waits);
+        self.reopens.merge(&other.reopens);
         self.measured.merge(&other.measured);
         self.acknowledged.merge(&other.acknowledged);
         self.last_acknowledged = self.last_acknowledged.max(other.last_acknowledged);

@@ -7,7 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::{Answered, Lane, Pending, Plan, Recorder, Source};
 use crate::batch::{Stamp, Tag};
-use crate::client::{Cause, ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
+use bytes::Bytes;
+use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::protocol::StrBytes;
+
+use crate::client::{
+    Cause, ClientError, Frame, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name, decode, encode,
+};
 use crate::run::RunError;
 use crate::schedule::{Schedule, Step};
 
@@ -60,6 +66,18 @@ pub struct Sender {
     correlation_id: i32,
     reconnect: Reconnect,
     leader_asked: Duration,
+    reopening: Option<Reopening>,
+}
+
+/// On the way from a connection that works to the next one, because the plan says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reopening {
+    /// When the connection was meant to be closed.
+    intended: Duration,
+    /// What was asked on the new one.
+    hello: Option<i32>,
+    /// The old one is closed.
+    is_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +118,7 @@ impl Sender {
             correlation_id: 0,
             reconnect: Reconnect::default(),
             leader_asked: Duration::ZERO,
+            reopening: None,
         }
     }
 
@@ -116,11 +135,60 @@ impl Sender {
         if self.link.state() == LinkState::Down && now >= self.reconnect.at() && !self.is_finished(now) {
             self.connect(context, now);
         }
+        if self.reopening.is_some() {
+            self.reopen(context, now);
+        }
         if self.link.state() == LinkState::Up {
-            self.fill(context, now)?;
+            if self.reopening.is_none() {
+                self.fill(context, now)?;
+            }
             self.flush(context, now);
         }
         Ok(())
+    }
+
+    /// The connection is to be closed once its answers are there, and opened again; one that is on this way already, or
+    /// that has nothing more to send, is left alone.
+    pub fn ask_reopen(&mut self, intended: Duration, now: Duration) {
+        if self.reopening.is_none() && self.link.state() == LinkState::Up && !self.is_finished(now) {
+            self.reopening = Some(Reopening { intended, hello: None, is_closed: false });
+            self.is_held_back = true;
+        }
+    }
+
+    /// The next step of closing and opening again that can be done now.
+    fn reopen(&mut self, context: &mut Context<'_>, now: Duration) {
+        let Some(reopening) = &mut self.reopening else { return };
+        if !reopening.is_closed && self.in_flight.is_empty() {
+            reopening.is_closed = true;
+            self.link.close();
+            return self.connect(context, now);
+        }
+        if reopening.is_closed && reopening.hello.is_none() && self.link.state() == LinkState::Up {
+            self.correlation_id = self.correlation_id.wrapping_add(1);
+            reopening.hello = Some(self.correlation_id);
+            let hello = ApiVersionsRequest::default()
+                .with_client_software_name(StrBytes::from_static_str("thalweg-loadgen"))
+                .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+            let plan = context.plan;
+            match encode(&hello, plan.hello_version, self.correlation_id, &plan.client_id) {
+                Ok(head) => self.link.send(Frame { head: head.into(), body: None, tail: &[] }),
+                Err(error) => self.fail(context, now, &error.to_string()),
+            }
+        }
+    }
+
+    /// The first answer on a new connection.
+    fn on_hello(&mut self, answer: Bytes, asked: i32, context: &mut Context<'_>, now: Duration) {
+        match decode::<ApiVersionsRequest>(answer, context.plan.hello_version, asked) {
+            Ok(told) if told.error_code == 0 => {
+                if let Some(reopening) = self.reopening.take() {
+                    context.recorder.on_reopened(reopening.intended, now);
+                }
+            }
+            Ok(told) => self.fail(context, now, &format!("ApiVersions: {}", code_name(told.error_code))),
+            Err(error) => self.fail(context, now, &error.to_string()),
+        }
     }
 
     /// When there will be something to do without an event, if that is known more exactly than "at the next tick".
@@ -128,6 +196,8 @@ impl Sender {
         match self.link.state() {
             LinkState::Down => Some(self.reconnect.at()).filter(|_| !self.is_finished(now)),
             LinkState::Connecting => None,
+            // The next answer is what to wait for.
+            LinkState::Up if self.reopening.is_some() => None,
             // Without room the next answer is what to wait for.
             LinkState::Up if self.in_flight.len() >= context.plan.in_flight_max => None,
             LinkState::Up => {
@@ -217,6 +287,9 @@ impl Sender {
         self.link.close();
         self.in_flight.clear();
         self.is_held_back = true;
+        if let Some(reopening) = &mut self.reopening {
+            (reopening.hello, reopening.is_closed) = (None, true);
+        }
         for lane in &mut self.lanes {
             let on_wire = lane.on_wire_count();
             let unknown = lane.on_link_lost(now);
@@ -362,6 +435,11 @@ impl Sender {
                 Ok(None) => return,
                 Err(error) => return self.fail(context, now, &error.to_string()),
             };
+            if let Some(Reopening { hello: Some(asked), .. }) = self.reopening {
+                let answer = Bytes::copy_from_slice(answer);
+                self.on_hello(answer, asked, context, now);
+                continue;
+            }
             let Some(asked) = self.in_flight.pop_front() else {
                 return self.fail(context, now, "an answer came that nobody asked for");
             };

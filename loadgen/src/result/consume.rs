@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Rates, named};
 use crate::consumer::{ReadTotals, Tally};
 use crate::histogram::LatencySummary;
+use crate::verify::Verdict;
 
 /// The reading half.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,8 @@ pub struct ConsumeFigures {
     pub fetches: u64,
     /// Answers without.
     pub empty_fetches: u64,
+    /// How often reading began again at the start.
+    pub laps: u64,
     /// Mean bytes of an answer's batches.
     pub fetch_bytes_mean: f64,
     /// From asking to the last byte of an answer, of answers with records; includes the broker's waiting for new ones.
@@ -42,10 +45,24 @@ impl ConsumeFigures {
             read_records: tally.all.records,
             fetches,
             empty_fetches,
+            laps: tally.laps,
             fetch_bytes_mean: if fetches == 0 { 0.0 } else { batch_bytes as f64 / fetches as f64 },
             fetch_latency: tally.fetches.summary(),
             errors: named(&tally.errors),
             lost_links: tally.lost_links,
         }
     }
+}
+
+/// One of several readers, each of which reads everything.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReaderFigures {
+    /// What it read.
+    pub consume: ConsumeFigures,
+    /// From the intended send time to this reader, per record.
+    pub end_to_end_latency: LatencySummary,
+    /// From the sending of its batch to this reader, per record.
+    pub end_to_end_service: LatencySummary,
+    /// Whether all of it arrived here.
+    pub verdict: Verdict,
 }

@@ -3,10 +3,12 @@
 //! Fields are only ever added under one version; a change of meaning makes a new one. Times are in the unit of their name.
 mod consume;
 mod group;
+mod part;
 mod produce;
 
-pub use consume::ConsumeFigures;
+pub use consume::{ConsumeFigures, ReaderFigures};
 pub use group::{EventFigures, GroupFigures};
+pub use part::{CrashFigures, LadderFigures, LadderStep, Part, Restart};
 pub use produce::{ProduceFacts, ProduceFigures, ScheduleFigures};
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use serde::Serialize;
 use crate::client::code_name;
 use crate::histogram::LatencySummary;
 use crate::machine::Machine;
+use crate::resources::ResourceFigures;
 use crate::series::{Interval, Second};
 use crate::spec::Spec;
 use crate::verify::Verdict;
@@ -39,6 +42,8 @@ pub struct RunResult {
     pub produce: Option<ProduceFigures>,
     /// The reading half.
     pub consume: Option<ConsumeFigures>,
+    /// Each of several readers of the same topic; `consume` is all of them together.
+    pub readers: Vec<ReaderFigures>,
     /// The groups.
     pub group: Option<GroupFigures>,
     /// From the intended send time to the consumer, per record.
@@ -47,7 +52,15 @@ pub struct RunResult {
     pub end_to_end_service: Option<LatencySummary>,
     /// The proof, if one was asked for.
     pub verdict: Option<Verdict>,
-    /// Processor time of the load generator, all threads, seconds.
+    /// Runs of which this one is made, in their order.
+    pub parts: Vec<Part>,
+    /// What the parts of a ladder say together.
+    pub ladder: Option<LadderFigures>,
+    /// How the broker was restarted meanwhile.
+    pub crash: Option<CrashFigures>,
+    /// What it cost, this generator and the broker.
+    pub resources: Option<ResourceFigures>,
+    /// Processor time of the load generator, all threads, seconds, making ready included.
     pub generator_cpu_s: f64,
     /// What to know before believing a figure.
     pub warnings: Vec<String>,
@@ -114,10 +127,15 @@ impl RunResult {
             machine,
             produce: None,
             consume: None,
+            readers: Vec::new(),
             group: None,
             end_to_end_latency: None,
             end_to_end_service: None,
             verdict: None,
+            parts: Vec::new(),
+            ladder: None,
+            crash: None,
+            resources: None,
             generator_cpu_s: 0.0,
             failures: Vec::new(),
             produce_series: Vec::new(),
@@ -131,12 +149,13 @@ impl RunResult {
     pub fn exit_status(&self) -> u8 {
         let refused = self.produce.as_ref().is_some_and(|produce| produce.refused_records > 0);
         let missed = self.group.as_ref().is_some_and(|group| group.missed_records.unwrap_or(0) > 0);
+        let parts = self.parts.iter().map(Part::exit_status).max().unwrap_or(0);
         let gone_back = self.group.as_ref().is_some_and(|group| group.gone_back_offsets > 0);
         match &self.verdict {
             Some(verdict) if !verdict.is_good() => 3,
             _ if missed || gone_back => 3,
-            _ if !self.failures.is_empty() || refused => 1,
-            _ => 0,
+            _ if !self.failures.is_empty() || refused => parts.max(1),
+            _ => parts,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Progress, RunError, Stop, join, produce as sending_run};
 use crate::group::{self, Goal, Membership, Missed, Plan, Tally, Worker};
 use crate::machine::Machine;
 use crate::producer::{self, Recorder, Sending};
+use crate::resources::{Probe, Work};
 use crate::result::{GroupFigures, RunResult};
 use crate::series::{Merged, Series};
 use crate::spec::{Common, Group, Produce, drawn};
@@ -23,13 +24,15 @@ pub(super) fn run(
     let committed = Arc::new(
         Progress::new(common.progress, "commits").until(produce.time_s.map(Duration::from_secs_f64), None),
     );
-    let Membership { workers, plan, topic, ends } = group::prepare(common, produce, group, &committed)?;
-    machine.meet(ends);
+    let Membership { workers, plan, topic, peer } = group::prepare(common, produce, group, &committed)?;
+    machine.meet(peer, common.broker_version.as_deref());
     let sent = Arc::new(Progress::new(false, "records").beside(&committed));
     let run = drawn();
     let senders = if group.feed { Some(producer::prepare(common, produce, run, &sent)?) } else { None };
     let goal = Arc::new(Goal::default());
     let (start, start_unix_ms) = (Instant::now(), unix_ms());
+    let work = Work { sent: group.feed.then(|| Arc::clone(&sent)), read: Some(Arc::clone(&committed)) };
+    let probe = Probe::start(common, start, work)?;
     let members = spawn(workers, start, &goal, stop)?;
     // Members have the run's end of their own; only senders that fail end it earlier.
     let sending = send(senders, &committed, start, start_unix_ms, stop).inspect_err(|_| stop.ask())?;
@@ -39,8 +42,10 @@ pub(super) fn run(
     // Set once, here only.
     let _ = goal.ends.set(ends.clone());
     let (mut tally, groups, series) = merge(join(members, &committed)?);
+    let resources = probe.finish()?;
 
     let mut result = RunResult::new(machine, start_unix_ms);
+    result.resources = Some(resources);
     result.group_series = series.seconds;
     result.intervals = series.intervals;
     if let Some((mut recorder, produce_series, stopped)) = sending {

@@ -105,6 +105,11 @@ impl Progress {
         self.records.load(Ordering::Relaxed)
     }
 
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Returns once `is_done`, and prints meanwhile. Seconds count from the first call.
     pub(super) fn watch(&self, is_done: impl Fn() -> bool) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,10 +175,11 @@ impl Progress {
     /// What is left, by the end's time or at the pace so far; `None`: nobody knows.
     fn left(&self, elapsed: Duration, records: u64) -> Option<Duration> {
         let by_time = self.end.map(|end| end.saturating_sub(elapsed));
-        let by_count = self
-            .count
-            .filter(|_| records > 0)
-            .map(|count| elapsed.mul_f64(count.saturating_sub(records) as f64 / records as f64));
+        let by_count = self.count.filter(|_| records > 0).and_then(|count| {
+            let share = count.saturating_sub(records) as f64 / records as f64;
+            // Of a count that is out of reach nothing is told.
+            Duration::try_from_secs_f64(elapsed.as_secs_f64() * share).ok()
+        });
         by_time.into_iter().chain(by_count).min()
     }
 }
@@ -255,6 +261,7 @@ mod tests {
         assert_eq!(left(Some(300), None).unwrap(), "4:50 min");
         assert_eq!(left(Some(300), Some(3000)).unwrap(), "20 s");
         assert_eq!(left(Some(5), None).unwrap(), "0 s");
+        assert_eq!(left(None, Some(u64::MAX)).map(|told| told.is_empty()), Some(false));
     }
 
     #[test]

@@ -6,16 +6,18 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Acks, Command, CommonFlags, ConsumeFlags, Group, Partitions, ProduceFlags, Profile, ReadFrom,
-    RoundtripFlags, SpecError, Workload,
+    Acks, Backlog, Command, CommonFlags, ConsumeFlags, Crash, Group, KeySpread, Ladder, Partitions,
+    ProduceFlags, Profile, ReadFrom, RoundtripFlags, SpecError, Tail, Workload,
 };
 use crate::batch::{BodyShape, Codec};
-use crate::payload::Payload;
+use crate::payload::{Keys, Payload};
 
 /// One thread drives this many connections well; more wait for file descriptors first.
 const CONNECTIONS_MAX: u32 = 20_000;
 const IN_FLIGHT_MAX: u32 = 1_000;
 const THREADS_MAX: u32 = 64;
+/// Each has a thread.
+const READERS_MAX: u32 = 1_000;
 const BATCH_BYTES_MAX: usize = 100 << 20;
 const RECORDS_MAX: u32 = 10_000_000;
 const SECONDS_MAX: f64 = 30.0 * 86_400.0;
@@ -58,6 +60,48 @@ pub enum Spec {
         /// Of the members.
         group: Group,
     },
+    /// One rate after the other.
+    Ladder {
+        /// Settings of every command.
+        common: Common,
+        /// Of the sending half.
+        produce: Produce,
+        /// Of the reading half, if round trips are measured.
+        roundtrip: Roundtrip,
+        /// Of the rates.
+        ladder: Ladder,
+    },
+    /// Fill, then catch up.
+    Backlog {
+        /// Settings of every command.
+        common: Common,
+        /// Of the filling.
+        produce: Produce,
+        /// Of the catching up.
+        backlog: Backlog,
+    },
+    /// Round trips without and with a reader of the backlog.
+    Tail {
+        /// Settings of every command.
+        common: Common,
+        /// Of the sending half.
+        produce: Produce,
+        /// Of the reading half.
+        roundtrip: Roundtrip,
+        /// Of the backlog and its reader.
+        backlog: Backlog,
+        /// Of the windows.
+        tail: Tail,
+    },
+    /// Restarts under load, and the proof.
+    Crash {
+        /// Settings of every command.
+        common: Common,
+        /// Of the sending.
+        produce: Produce,
+        /// Of the restarts.
+        crash: Crash,
+    },
 }
 
 /// Settings of every command; the flags say what each means.
@@ -77,6 +121,9 @@ pub struct Common {
     #[serde(skip)]
     pub progress: bool,
     pub data_dir: Option<PathBuf>,
+    pub broker_pids: Vec<u32>,
+    pub broker_version: Option<String>,
+    pub count_syscalls: bool,
 }
 
 /// Settings of `produce`; the flags say what each means.
@@ -94,9 +141,13 @@ pub struct Produce {
     pub record_bytes: usize,
     pub random_percent: u8,
     pub key_bytes: usize,
+    pub key_count: Option<u64>,
+    pub key_spread: KeySpread,
+    pub zipf_exponent: f64,
     pub record_count: Option<u64>,
     pub time_s: Option<f64>,
     pub rate_records_per_s: u64,
+    pub reopens_per_s: u64,
     pub codec: Codec,
     pub acks: Acks,
     pub idempotent: bool,
@@ -122,6 +173,7 @@ pub struct Consume {
     pub record_count: Option<u64>,
     pub time_s: Option<f64>,
     pub until_end: bool,
+    pub repeat: bool,
     pub verify: bool,
     pub acked: Vec<PathBuf>,
 }
@@ -131,6 +183,7 @@ pub struct Consume {
 #[expect(missing_docs, reason = "the flags of the same names say what each means")]
 pub struct Roundtrip {
     pub consumer_count: u32,
+    pub reader_count: u32,
     pub fetch_min_bytes: u32,
     pub fetch_max_wait_ms: u32,
 }
@@ -158,15 +211,9 @@ impl Spec {
             }
             Command::Roundtrip { common, produce, roundtrip } => {
                 let file = Workload::load(common.workload.as_deref(), "roundtrip")?;
-                let mut produce = Produce::check(produce.over(file.produce))?;
-                // Without its tag nobody knows when a record was meant to leave.
-                produce.verifiable = true;
-                if produce.acks == Acks::None {
-                    return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
-                }
                 Ok(Self::Roundtrip {
                     common: Common::check(common.over(file.common))?,
-                    produce,
+                    produce: Produce::check(produce.over(file.produce))?.tagged()?,
                     roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
                 })
             }
@@ -179,6 +226,52 @@ impl Spec {
                     produce,
                 })
             }
+            command => Self::composed(command),
+        }
+    }
+
+    /// Those that are made of several runs.
+    fn composed(command: Command) -> Result<Self, SpecError> {
+        match command {
+            Command::Ladder { common, produce, roundtrip, ladder } => {
+                let file = Workload::load(common.workload.as_deref(), "ladder")?;
+                let produce = Produce::check(produce.over(file.produce))?;
+                let ladder = Ladder::check(ladder.over(file.ladder), &produce)?;
+                Ok(Self::Ladder {
+                    common: Common::check(common.over(file.common))?,
+                    produce: if ladder.end_to_end { produce.tagged()? } else { produce },
+                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
+                    ladder,
+                })
+            }
+            Command::Backlog { common, produce, backlog } => {
+                let file = Workload::load(common.workload.as_deref(), "backlog")?;
+                let produce = Produce::check(produce.over(file.produce))?;
+                Ok(Self::Backlog {
+                    common: Common::check(common.over(file.common))?,
+                    backlog: Backlog::check(&backlog.over(file.backlog), &produce)?,
+                    produce,
+                })
+            }
+            Command::Tail { common, produce, roundtrip, backlog, tail } => {
+                let file = Workload::load(common.workload.as_deref(), "tail")?;
+                let produce = Produce::check(produce.over(file.produce))?.tagged()?;
+                Ok(Self::Tail {
+                    common: Common::check(common.over(file.common))?,
+                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
+                    backlog: Backlog::check(&backlog.over(file.backlog), &produce)?,
+                    tail: Tail::check(&tail.over(file.tail), &produce)?,
+                    produce,
+                })
+            }
+            Command::Crash { common, produce, crash } => {
+                let file = Workload::load(common.workload.as_deref(), "crash")?;
+                let common = Common::check(common.over(file.common))?;
+                let mut produce = Produce::check(produce.over(file.produce))?;
+                let crash = Crash::check(crash.over(file.crash), &mut produce, &common)?;
+                Ok(Self::Crash { common, produce, crash })
+            }
+            simple => Self::from_command(simple),
         }
     }
 
@@ -188,7 +281,11 @@ impl Spec {
             Self::Produce { common, .. }
             | Self::Consume { common, .. }
             | Self::Roundtrip { common, .. }
-            | Self::Group { common, .. } => common,
+            | Self::Group { common, .. }
+            | Self::Ladder { common, .. }
+            | Self::Backlog { common, .. }
+            | Self::Tail { common, .. }
+            | Self::Crash { common, .. } => common,
         }
     }
 }
@@ -206,6 +303,9 @@ impl Common {
             hlog: flags.hlog,
             progress: flags.progress.unwrap_or_else(|| std::io::stderr().is_terminal()),
             data_dir: flags.data_dir,
+            broker_pids: flags.broker_pids.unwrap_or_default(),
+            broker_version: flags.broker_version,
+            count_syscalls: flags.count_syscalls.unwrap_or(false),
         })
     }
 
@@ -237,6 +337,9 @@ impl Produce {
                 "needs --partitions: only a topic that is made takes settings",
             ));
         }
+        let key_bytes = flags.key_bytes.unwrap_or(if flags.key_count.is_some() { 16 } else { 0 });
+        let key_bytes = within("--key-bytes", key_bytes, 0..=1 << 20)?;
+        let zipf_exponent = check_keys(&flags, key_bytes)?;
         let topic_configs = flags.topic_configs.unwrap_or_default().into_iter().map(|config| {
             let (key, value) =
                 config.split_once('=').ok_or_else(|| invalid("--topic-config", &config, "KEY=VALUE"))?;
@@ -264,10 +367,14 @@ impl Produce {
             profile: flags.profile.unwrap_or_default(),
             record_bytes: within("--record-bytes", flags.record_bytes.unwrap_or(1_000), 0..=BATCH_BYTES_MAX)?,
             random_percent: within("--random-percent", flags.random_percent.unwrap_or(50), 0..=100)?,
-            key_bytes: within("--key-bytes", flags.key_bytes.unwrap_or(0), 0..=1 << 20)?,
+            key_bytes,
+            key_count: flags.key_count,
+            key_spread: flags.key_spread.unwrap_or_default(),
+            zipf_exponent,
             record_count: flags.record_count,
             time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
             rate_records_per_s: flags.rate_records_per_s.unwrap_or(0),
+            reopens_per_s: flags.reopens_per_s.unwrap_or(0),
             codec: flags.codec.unwrap_or_default(),
             acks,
             idempotent,
@@ -278,6 +385,11 @@ impl Produce {
             acked: flags.acked,
             seed: flags.seed.unwrap_or_else(drawn),
         })
+    }
+
+    /// Records are made before the run and sent again and again: they carry no tags and need no key from a whole space.
+    pub fn prebuilds_batches(&self) -> bool {
+        !self.verifiable && self.key_count.is_none()
     }
 
     /// How the batches look.
@@ -291,18 +403,53 @@ impl Produce {
 
     /// The payload of connection `stream`.
     pub fn payload(&self, stream: u64) -> Payload {
+        let keys = match self.key_count {
+            None => Keys::own(self.key_bytes),
+            Some(count) => match self.key_spread {
+                KeySpread::Uniform => Keys::uniform(self.key_bytes, count),
+                KeySpread::Zipf => Keys::zipf(self.key_bytes, count, self.zipf_exponent),
+            },
+        };
         match self.profile {
             Profile::Filler => {
-                Payload::filler(self.record_bytes, self.random_percent, self.key_bytes, self.seed, stream)
+                Payload::filler(self.record_bytes, self.random_percent, keys, self.seed, stream)
             }
-            Profile::Iis => Payload::iis(self.key_bytes, self.seed, stream),
+            Profile::Iis => Payload::iis(keys, self.seed, stream),
         }
     }
+
+    /// The same with tags: without its tag nobody knows when a record was meant to leave.
+    fn tagged(mut self) -> Result<Self, SpecError> {
+        if self.acks == Acks::None {
+            return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
+        }
+        self.verifiable = true;
+        Ok(self)
+    }
+}
+
+/// Returns the exponent of the key space.
+fn check_keys(flags: &ProduceFlags, key_bytes: usize) -> Result<f64, SpecError> {
+    let Some(count) = flags.key_count else {
+        if flags.key_spread.is_some() || flags.zipf_exponent.is_some() {
+            return Err(invalid("--key-spread, --zipf-exponent", "", "need --key-count"));
+        }
+        return Ok(Keys::EXPONENT);
+    };
+    within("--key-count", count, 1..=Keys::COUNT_MAX)?;
+    if !Keys::fits(key_bytes, count) {
+        return Err(invalid("--key-bytes", key_bytes, "hexadecimal digits enough for all of --key-count"));
+    }
+    within("--zipf-exponent", flags.zipf_exponent.unwrap_or(Keys::EXPONENT), 0.01..=20.0)
 }
 
 impl Consume {
     fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
         let from = flags.from.unwrap_or_default();
+        let repeat = flags.repeat.unwrap_or(false);
+        if repeat && (flags.time_s.is_none() || flags.verify == Some(true) || flags.acked.is_some()) {
+            return Err(invalid("--repeat", "", "needs --time, and proves nothing: no --verify, no --acked"));
+        }
         let has_end = flags.record_count.is_some() || flags.time_s.is_some();
         let acked = flags.acked.unwrap_or_default();
         let partition_bytes = flags.partition_bytes.unwrap_or(1 << 20);
@@ -320,7 +467,8 @@ impl Consume {
             max_wait_ms: within("--max-wait-ms", flags.max_wait_ms.unwrap_or(500), 0..=600_000)?,
             record_count: flags.record_count,
             time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
-            until_end: flags.until_end.unwrap_or(!has_end && from != ReadFrom::Latest),
+            until_end: flags.until_end.unwrap_or(repeat || (!has_end && from != ReadFrom::Latest)),
+            repeat,
             verify: flags.verify.unwrap_or(false) || !acked.is_empty(),
             acked,
         })
@@ -331,6 +479,7 @@ impl Roundtrip {
     fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
         Ok(Self {
             consumer_count: within("--consumers", flags.consumer_count.unwrap_or(1), 1..=CONNECTIONS_MAX)?,
+            reader_count: within("--readers", flags.reader_count.unwrap_or(1), 1..=READERS_MAX)?,
             fetch_min_bytes: within("--fetch-min-bytes", flags.fetch_min_bytes.unwrap_or(1), 0..=1 << 30)?,
             fetch_max_wait_ms: within(
                 "--fetch-max-wait-ms",

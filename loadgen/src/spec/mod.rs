@@ -2,6 +2,7 @@
 mod check;
 mod flags;
 mod group;
+mod scenes;
 mod values;
 mod workload;
 
@@ -9,7 +10,8 @@ pub(crate) use check::drawn;
 pub use check::{Common, Consume, Produce, Roundtrip, Spec};
 pub use flags::{Arguments, Command, CommonFlags, ConsumeFlags, GroupFlags, ProduceFlags, RoundtripFlags};
 pub use group::Group;
-pub use values::{Acks, Partitions, Profile, ReadFrom};
+pub use scenes::{Backlog, BacklogFlags, Crash, CrashFlags, Ladder, LadderFlags, Tail, TailFlags};
+pub use values::{Acks, KeySpread, Partitions, Profile, ReadFrom};
 pub use workload::Workload;
 
 use std::path::PathBuf;
