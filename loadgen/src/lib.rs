@@ -5,8 +5,10 @@
 //!  spec -> run -> producer: schedule, payload, batch -> client          result -> report, JSON
 //!                 consumer: client -> batch -> verify
 //!                 group:    script -> members -> client
+//!
+//!  JSON -> saved -> page: HTML with plots;  compare: verdicts by rank tests        (names of figures: figures; numbers as text: quantity)
 //! ```
-//! Machines without socket or clock: `schedule`, `payload`, `batch`, `verify`, `histogram`, `series`, `producer::Lane`,
+//! Machines without socket or clock: `schedule`, `payload`, `batch`, `verify`, `histogram`, `series`, `producer::Lane`, `compare`, `page`,
 //! `group::{Member, Board, ..}`.
 //! Sockets are in `client`, event loops in `producer`, `consumer` and `group`, threads and the clock in `run`.
 pub mod batch;
