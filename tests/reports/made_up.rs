@@ -65,10 +65,10 @@ pub(super) fn roundtrip(shape: Shape) -> Value {
 
 /// A ladder that breaks between 40 000 and 50 000 records a second; steps lie in the order in which they were tried.
 pub(super) fn ladder(slower: f64) -> Value {
-    let rates = [10_000.0, 20_000.0, 40_000.0, 80_000.0, 60_000.0, 50_000.0];
+    let offered = [10_000.0, 20_000.0, 40_000.0, 80_000.0, 60_000.0, 50_000.0];
     let knee = 45_000.0 / slower;
     let (mut steps, mut parts) = (Vec::new(), Vec::new());
-    for rate in rates {
+    for rate in offered {
         let kept = rate < knee;
         let load: f64 = rate / knee;
         let p50 = 400.0 * slower * (1.0 + load.powi(6));
@@ -98,8 +98,8 @@ pub(super) fn ladder(slower: f64) -> Value {
     run["parts"] = json!(parts);
     run["ladder"] = json!({
         "p99_max_ms": 10.0, "kept_percent": 99.0, "measured": "end_to_end", "steps": steps,
-        "knee_records_per_s": rates.into_iter().filter(|rate| *rate < knee).fold(0.0, f64::max),
-        "broken_records_per_s": rates.into_iter().filter(|rate| *rate >= knee).fold(f64::INFINITY, f64::min),
+        "knee_records_per_s": offered.into_iter().filter(|rate| *rate < knee).fold(0.0, f64::max),
+        "broken_records_per_s": offered.into_iter().filter(|rate| *rate >= knee).fold(f64::INFINITY, f64::min),
     });
     run
 }
