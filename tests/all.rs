@@ -29,6 +29,7 @@ mod matrix;
 mod metadata;
 mod metrics;
 mod produce_acks;
+mod reports;
 mod restart;
 mod retention;
 mod rooms;

@@ -4,6 +4,7 @@
 //! known to be Kafka's and not ours. Without it they run against the `thalweg` binary of this workspace.
 
 pub mod broker;
+pub mod browser;
 pub mod cached;
 pub mod client;
 pub mod conversation;

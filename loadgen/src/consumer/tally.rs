@@ -153,6 +153,7 @@ impl Tally {
         let Some(checker) = &mut self.checker else { return };
         let (measured_run, warm_up) = (self.measured_run, self.warm_up);
         let (arrivals, services, series) = (&mut self.arrivals, &mut self.services, &mut self.series);
+        let progress = &self.progress;
         checker.batch(partition, batch, |tag| {
             if measured_run == Some(tag.run) {
                 let intended = Duration::from_nanos(tag.intended_nanos);
@@ -162,6 +163,7 @@ impl Tally {
                     arrivals.record(age);
                     services.record(service);
                 }
+                progress.took(age);
                 series.record_latency(now, LATENCY, age);
                 series.record_latency(now, SERVICE, service);
             }
@@ -178,6 +180,9 @@ impl Tally {
             self.last_read = now;
             self.progress.add(sums.records, sums.batch_bytes);
             self.series.record(now, sums.records, sums.batch_bytes);
+            if self.measured_run.is_none() {
+                self.progress.took(took);
+            }
             let kinds = if self.measured_run.is_some() { AGES } else { FETCHES };
             self.series.record_latency(now, kinds.len() - 1, took);
         }
@@ -194,12 +199,14 @@ impl Tally {
     pub fn on_error(&mut self, code: i16, now: Duration) {
         *self.errors.entry(code).or_default() += 1;
         self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
     }
 
     /// A connection broke.
     pub fn on_link_lost(&mut self, now: Duration) {
         self.lost_links += 1;
         self.series.record_error(now, Cause::LinkLost);
+        self.progress.failed();
     }
 
     /// Takes over another thread's figures, all but its series.

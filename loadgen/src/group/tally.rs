@@ -114,6 +114,7 @@ impl Tally {
         self.series.record_latency(now, 0, latency);
         self.series.record_latency(now, 1, service);
         self.progress.add(1, 0);
+        self.progress.took(latency);
         if intended >= self.warm_up {
             self.commits.record(latency);
             self.commit_services.record(service);
@@ -128,6 +129,7 @@ impl Tally {
     pub fn on_error(&mut self, api: &'static str, code: i16, now: Duration) {
         *self.errors.entry((api, code)).or_default() += 1;
         self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
     }
 
     /// Something ended before its time.

@@ -11,7 +11,7 @@ use crate::client::{
     ClientError, Control, Directory, Link, PRODUCE_VERSION_MAX, Partition, Poll, ProduceFrames, Topic,
 };
 use crate::machine::Peer;
-use crate::run::{Progress, RunError};
+use crate::run::{Progress, RunError, files};
 use crate::schedule::{Load, Schedule};
 use crate::spec::{Common, Produce};
 
@@ -79,6 +79,7 @@ pub fn prepare(
         &produce.topic_configs,
     )?;
     let peer = control.peer();
+    files::may_open(produce.connection_count.into())?;
     let dealt = deal(&topic.partitions, produce.connection_count)?;
     let identities: Vec<_> = (0..produce.connection_count)
         .map(|_| if produce.idempotent { control.producer_id() } else { Ok((-1, -1)) })
@@ -95,11 +96,11 @@ pub fn prepare(
         });
         workers.push(Worker { plan: Arc::clone(&plan), poll, senders: Vec::new(), reopens, recorder });
     }
-    let ring = if !produce.prebuilds_batches() {
-        None
-    } else {
+    let ring = if produce.prebuilds_batches() {
         let mut maker = BodyMaker::new(produce.payload(0), produce.shape());
         Some(Source::ring(&mut maker, produce.batch_record_count, produce.batch_bytes)?)
+    } else {
+        None
     };
     for (index, ((leader, partitions), identity)) in (0..).zip(dealt.into_iter().zip(identities)) {
         let worker = &mut workers[(index % thread_count) as usize];

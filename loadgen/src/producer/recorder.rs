@@ -142,6 +142,7 @@ impl Recorder {
         self.last_acknowledged = now;
         let records = u64::from(batch.body.record_count());
         self.progress.add(records, batch.body.batch_bytes() as u64);
+        self.progress.took(latency);
         self.series.record(now, records, batch.body.batch_bytes() as u64);
         self.series.record_latency(now, LATENCY, latency);
         self.series.record_latency(now, SERVICE, service);
@@ -185,6 +186,7 @@ impl Recorder {
     pub fn on_error(&mut self, code: i16, now: Duration) {
         *self.errors.entry(code).or_default() += 1;
         self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
     }
 
     /// Nobody knows whether the batch is in the log.

@@ -33,7 +33,10 @@ pub(super) fn read(
     mut machine: Machine,
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
-    let progress = Arc::new(Progress::new(common.progress, "read"));
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(consume.time_s.map(Duration::from_secs_f64), consume.record_count),
+    );
     let reading = consumer::prepare(common, consume, None, &progress)?;
     machine.meet(reading.peer, common.broker_version.as_deref());
     let end = consume.time_s.map(Duration::from_secs_f64);

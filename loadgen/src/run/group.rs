@@ -21,10 +21,12 @@ pub(super) fn run(
     mut machine: Machine,
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
-    let committed = Arc::new(Progress::new(common.progress, "committed"));
+    let committed = Arc::new(
+        Progress::new(common.progress, "commits").until(produce.time_s.map(Duration::from_secs_f64), None),
+    );
     let Membership { workers, plan, topic, peer } = group::prepare(common, produce, group, &committed)?;
     machine.meet(peer, common.broker_version.as_deref());
-    let sent = Arc::new(Progress::new(false, "sent"));
+    let sent = Arc::new(Progress::new(false, "records").beside(&committed));
     let run = drawn();
     let senders = if group.feed { Some(producer::prepare(common, produce, run, &sent)?) } else { None };
     let goal = Arc::new(Goal::default());
@@ -33,8 +35,8 @@ pub(super) fn run(
     let probe = Probe::start(common, start, work)?;
     let members = spawn(workers, start, &goal, stop)?;
     // Members have the run's end of their own; only senders that fail end it earlier.
-    let sending = send(senders, start, start_unix_ms, stop).inspect_err(|_| stop.ask())?;
-    wait_for_end(&plan, start, stop);
+    let sending = send(senders, &committed, start, start_unix_ms, stop).inspect_err(|_| stop.ask())?;
+    committed.watch(|| start.elapsed() >= plan.end || stop.is_asked());
     let bounds = topic.bounds(&common.client_id).inspect_err(|_| stop.ask())?;
     let ends: Vec<i64> = bounds.values().map(|bounds| bounds.end).collect();
     // Set once, here only.
@@ -79,22 +81,15 @@ fn spawn(
 /// Sends until the senders are done.
 fn send(
     sending: Option<Sending>,
+    progress: &Progress,
     start: Instant,
     start_unix_ms: i64,
     stop: &Stop,
 ) -> Result<Option<(Recorder, Merged, Duration)>, RunError> {
     let Some(Sending { workers, .. }) = sending else { return Ok(None) };
-    let quiet = Progress::new(false, "sent");
     let threads = sending_run::spawn(workers, start, start_unix_ms, stop)?;
-    let (recorder, series) = sending_run::merge(join(threads, &quiet)?);
+    let (recorder, series) = sending_run::merge(join(threads, progress)?);
     Ok(Some((recorder, series, start.elapsed())))
-}
-
-fn wait_for_end(plan: &Plan, start: Instant, stop: &Stop) {
-    while start.elapsed() < plan.end && !stop.is_asked() {
-        let left = plan.end.saturating_sub(start.elapsed());
-        std::thread::sleep(left.min(Duration::from_millis(20)));
-    }
 }
 
 /// All threads' figures as one.

@@ -2,6 +2,7 @@
 mod backlog;
 mod consume;
 mod crash;
+pub(crate) mod files;
 mod group;
 mod ladder;
 mod produce;

@@ -28,7 +28,10 @@ pub(super) fn send(
     stop: &Stop,
 ) -> Result<(RunResult, Ledger), RunError> {
     let run = drawn();
-    let progress = Arc::new(Progress::new(common.progress, "sent"));
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(produce.time_s.map(Duration::from_secs_f64), produce.record_count),
+    );
     let Sending { workers, topic, peer } = producer::prepare(common, produce, run, &progress)?;
     machine.meet(peer, common.broker_version.as_deref());
     let (start, start_unix_ms) = (Instant::now(), unix_ms());

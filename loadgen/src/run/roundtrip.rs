@@ -35,7 +35,11 @@ pub(super) fn run(
 ) -> Result<RunResult, RunError> {
     let run = drawn();
     let sent = Arc::new(Progress::new(false, "sent"));
-    let read = Arc::new(Progress::new(common.progress, "read"));
+    let read = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(produce.time_s.map(Duration::from_secs_f64), produce.record_count)
+            .beside(&sent),
+    );
     // Senders first: they make the topic.
     let Sending { workers: senders, topic, peer } = producer::prepare(common, produce, run, &sent)?;
     machine.meet(peer, common.broker_version.as_deref());
@@ -60,7 +64,7 @@ pub(super) fn run(
     };
     let readers: Vec<Reader> = readings.into_iter().map(begin).collect::<Result<_, RunError>>()?;
     let sending = sending_run::spawn(senders, start, start_unix_ms, stop)
-        .and_then(|threads| join(threads, &sent))
+        .and_then(|threads| join(threads, &read))
         .inspect_err(|_| stop_reading.ask())?;
     let (mut recorder, produce_series) = sending_run::merge(sending);
     recorder.ledger.run = run;

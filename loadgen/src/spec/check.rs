@@ -1,12 +1,13 @@
 //! The checked form of a run's settings: defaults filled in, ranges held, contradictions named.
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{
-    Acks, Backlog, Command, CommonFlags, ConsumeFlags, Crash, Group, KeySpread, Ladder, Partitions,
-    ProduceFlags, Profile, ReadFrom, RoundtripFlags, SpecError, Tail, Workload,
+    Acks, CommonFlags, ConsumeFlags, KeySpread, Partitions, ProduceFlags, Profile, ReadFrom, RoundtripFlags,
+    SpecError,
 };
 use crate::batch::{BodyShape, Codec};
 use crate::payload::{Keys, Payload};
@@ -22,86 +23,6 @@ const RECORDS_MAX: u32 = 10_000_000;
 const SECONDS_MAX: f64 = 30.0 * 86_400.0;
 /// Kafka's largest batch unless a topic says otherwise (`max.message.bytes`): the bound when only a count is given.
 const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
-
-/// One run, checked.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "lowercase", tag = "command")]
-pub enum Spec {
-    /// Send.
-    Produce {
-        /// Settings of every command.
-        common: Common,
-        /// Its own.
-        produce: Produce,
-    },
-    /// Read.
-    Consume {
-        /// Settings of every command.
-        common: Common,
-        /// Its own.
-        consume: Consume,
-    },
-    /// Both at once.
-    Roundtrip {
-        /// Settings of every command.
-        common: Common,
-        /// Of the sending half.
-        produce: Produce,
-        /// Of the reading half.
-        roundtrip: Roundtrip,
-    },
-    /// Groups of consumers.
-    Group {
-        /// Settings of every command.
-        common: Common,
-        /// Of what is sent meanwhile, and of the topic.
-        produce: Produce,
-        /// Of the members.
-        group: Group,
-    },
-    /// One rate after the other.
-    Ladder {
-        /// Settings of every command.
-        common: Common,
-        /// Of the sending half.
-        produce: Produce,
-        /// Of the reading half, if round trips are measured.
-        roundtrip: Roundtrip,
-        /// Of the rates.
-        ladder: Ladder,
-    },
-    /// Fill, then catch up.
-    Backlog {
-        /// Settings of every command.
-        common: Common,
-        /// Of the filling.
-        produce: Produce,
-        /// Of the catching up.
-        backlog: Backlog,
-    },
-    /// Round trips without and with a reader of the backlog.
-    Tail {
-        /// Settings of every command.
-        common: Common,
-        /// Of the sending half.
-        produce: Produce,
-        /// Of the reading half.
-        roundtrip: Roundtrip,
-        /// Of the backlog and its reader.
-        backlog: Backlog,
-        /// Of the windows.
-        tail: Tail,
-    },
-    /// Restarts under load, and the proof.
-    Crash {
-        /// Settings of every command.
-        common: Common,
-        /// Of the sending.
-        produce: Produce,
-        /// Of the restarts.
-        crash: Crash,
-    },
-}
 
 /// Settings of every command; the flags say what each means.
 #[derive(Clone, Debug, Serialize)]
@@ -187,110 +108,8 @@ pub struct Roundtrip {
     pub fetch_max_wait_ms: u32,
 }
 
-impl Spec {
-    /// The run that a command line asks for, with the workload file it names.
-    ///
-    /// # Errors
-    /// [`SpecError`] names the key and what would be right.
-    pub fn from_command(command: Command) -> Result<Self, SpecError> {
-        match command {
-            Command::Produce { common, produce } => {
-                let file = Workload::load(common.workload.as_deref(), "produce")?;
-                Ok(Self::Produce {
-                    common: Common::check(common.over(file.common))?,
-                    produce: Produce::check(produce.over(file.produce))?,
-                })
-            }
-            Command::Consume { common, consume } => {
-                let file = Workload::load(common.workload.as_deref(), "consume")?;
-                Ok(Self::Consume {
-                    common: Common::check(common.over(file.common))?,
-                    consume: Consume::check(consume.over(file.consume))?,
-                })
-            }
-            Command::Roundtrip { common, produce, roundtrip } => {
-                let file = Workload::load(common.workload.as_deref(), "roundtrip")?;
-                Ok(Self::Roundtrip {
-                    common: Common::check(common.over(file.common))?,
-                    produce: Produce::check(produce.over(file.produce))?.tagged()?,
-                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
-                })
-            }
-            Command::Group { common, produce, group } => {
-                let file = Workload::load(common.workload.as_deref(), "group")?;
-                let produce = Produce::check(produce.over(file.produce))?;
-                Ok(Self::Group {
-                    common: Common::check(common.over(file.common))?,
-                    group: Group::check(group.over(file.group), &produce)?,
-                    produce,
-                })
-            }
-            command => Self::composed(command),
-        }
-    }
-
-    /// Those that are made of several runs.
-    fn composed(command: Command) -> Result<Self, SpecError> {
-        match command {
-            Command::Ladder { common, produce, roundtrip, ladder } => {
-                let file = Workload::load(common.workload.as_deref(), "ladder")?;
-                let produce = Produce::check(produce.over(file.produce))?;
-                let ladder = Ladder::check(ladder.over(file.ladder), &produce)?;
-                Ok(Self::Ladder {
-                    common: Common::check(common.over(file.common))?,
-                    produce: if ladder.end_to_end { produce.tagged()? } else { produce },
-                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
-                    ladder,
-                })
-            }
-            Command::Backlog { common, produce, backlog } => {
-                let file = Workload::load(common.workload.as_deref(), "backlog")?;
-                let produce = Produce::check(produce.over(file.produce))?;
-                Ok(Self::Backlog {
-                    common: Common::check(common.over(file.common))?,
-                    backlog: Backlog::check(&backlog.over(file.backlog), &produce)?,
-                    produce,
-                })
-            }
-            Command::Tail { common, produce, roundtrip, backlog, tail } => {
-                let file = Workload::load(common.workload.as_deref(), "tail")?;
-                let produce = Produce::check(produce.over(file.produce))?.tagged()?;
-                Ok(Self::Tail {
-                    common: Common::check(common.over(file.common))?,
-                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
-                    backlog: Backlog::check(&backlog.over(file.backlog), &produce)?,
-                    tail: Tail::check(&tail.over(file.tail), &produce)?,
-                    produce,
-                })
-            }
-            Command::Crash { common, produce, crash } => {
-                let file = Workload::load(common.workload.as_deref(), "crash")?;
-                let common = Common::check(common.over(file.common))?;
-                let mut produce = Produce::check(produce.over(file.produce))?;
-                let crash = Crash::check(crash.over(file.crash), &mut produce, &common)?;
-                Ok(Self::Crash { common, produce, crash })
-            }
-            simple => Self::from_command(simple),
-        }
-    }
-
-    /// Settings of every command.
-    pub fn common(&self) -> &Common {
-        match self {
-            Self::Produce { common, .. }
-            | Self::Consume { common, .. }
-            | Self::Roundtrip { common, .. }
-            | Self::Group { common, .. }
-            | Self::Ladder { common, .. }
-            | Self::Backlog { common, .. }
-            | Self::Tail { common, .. }
-            | Self::Crash { common, .. } => common,
-        }
-    }
-}
-
 impl Common {
-    fn check(flags: CommonFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: CommonFlags) -> Result<Self, SpecError> {
         Ok(Self {
             brokers: flags.brokers.unwrap_or_else(|| "127.0.0.1:9092".into()),
             topic: flags.topic.ok_or(SpecError::Missing { key: "topic" })?,
@@ -300,7 +119,7 @@ impl Common {
             retry_time_s: seconds("--retry-time", flags.retry_time_s.unwrap_or(120.0))?,
             json: flags.json,
             hlog: flags.hlog,
-            progress: flags.progress.unwrap_or(false),
+            progress: flags.progress.unwrap_or_else(|| std::io::stderr().is_terminal()),
             data_dir: flags.data_dir,
             broker_pids: flags.broker_pids.unwrap_or_default(),
             broker_version: flags.broker_version,
@@ -320,7 +139,7 @@ impl Common {
 }
 
 impl Produce {
-    fn check(flags: ProduceFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: ProduceFlags) -> Result<Self, SpecError> {
         let only_counted = flags.batch_record_count.is_some() && flags.batch_bytes.is_none();
         let batch_bytes =
             flags.batch_bytes.unwrap_or(if only_counted { MESSAGE_BYTES_DEFAULT } else { 16_384 });
@@ -418,7 +237,7 @@ impl Produce {
     }
 
     /// The same with tags: without its tag nobody knows when a record was meant to leave.
-    fn tagged(mut self) -> Result<Self, SpecError> {
+    pub(super) fn tagged(mut self) -> Result<Self, SpecError> {
         if self.acks == Acks::None {
             return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
         }
@@ -443,7 +262,7 @@ fn check_keys(flags: &ProduceFlags, key_bytes: usize) -> Result<f64, SpecError> 
 }
 
 impl Consume {
-    fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
         let from = flags.from.unwrap_or_default();
         let repeat = flags.repeat.unwrap_or(false);
         if repeat && (flags.time_s.is_none() || flags.verify == Some(true) || flags.acked.is_some()) {
@@ -475,7 +294,7 @@ impl Consume {
 }
 
 impl Roundtrip {
-    fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
         Ok(Self {
             consumer_count: within("--consumers", flags.consumer_count.unwrap_or(1), 1..=CONNECTIONS_MAX)?,
             reader_count: within("--readers", flags.reader_count.unwrap_or(1), 1..=READERS_MAX)?,
@@ -516,77 +335,4 @@ pub(super) fn seconds(key: &'static str, value: f64) -> Result<f64, SpecError> {
 
 pub(super) fn invalid(key: &'static str, value: impl std::fmt::Display, wants: &'static str) -> SpecError {
     SpecError::Invalid { key, value: value.to_string(), wants }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Arguments;
-    use super::*;
-    use clap::Parser as _;
-
-    fn spec(line: &str) -> Result<Spec, SpecError> {
-        let words = std::iter::once("thalweg-loadgen").chain(line.split_whitespace());
-        Spec::from_command(Arguments::try_parse_from(words).unwrap().command)
-    }
-
-    fn produce(line: &str) -> Produce {
-        match spec(line).unwrap() {
-            Spec::Produce { produce, .. } => produce,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(
-            file.path(),
-            "command = \"produce\"\n[common]\ntopic = \"a\"\n[produce]\nconnection_count = 7\nacks = \"1\"\nidempotent = false\n",
-        )
-        .unwrap();
-        let line = format!("produce --workload {} --connections 9", file.path().display());
-        let found = produce(&line);
-        assert_eq!((found.connection_count, found.acks, found.in_flight_count), (9, Acks::Leader, 5));
-        let line = format!("{line} --idempotent --acks all");
-        assert!(produce(&line).idempotent);
-    }
-
-    #[test]
-    fn a_file_for_another_command_or_with_an_unknown_key_is_refused_by_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let line = format!("produce --topic t --workload {}", file.path().display());
-        std::fs::write(file.path(), "command = \"consume\"\n").unwrap();
-        assert!(matches!(spec(&line), Err(SpecError::OtherCommand { .. })));
-        std::fs::write(file.path(), "command = \"produce\"\n[produce]\nrate = 5\n").unwrap();
-        let told = spec(&line).unwrap_err().to_string();
-        assert!(told.contains("rate") && told.contains("rate_records_per_s"), "{told}");
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        for (line, key) in [
-            ("produce", "--topic"),
-            ("produce --topic t --idempotent --acks 1", "--acks"),
-            ("produce --topic t --connections 0", "--connections"),
-            ("produce --topic t --time -1", "--time"),
-            ("roundtrip --topic t --acks 0", "--acks"),
-            ("consume --topic t --partitions 3-1", "--partitions"),
-        ] {
-            let line = line.replace("--time -1", "--time=-1");
-            let told = spec(&line).unwrap_err().to_string();
-            assert!(told.starts_with(key), "{line}: {told}");
-        }
-    }
-
-    #[test]
-    fn a_journal_asks_for_tags_and_for_verification() {
-        assert!(produce("produce --topic t --acked /tmp/x").verifiable);
-        match spec("consume --topic t --acked /tmp/x --acked /tmp/y").unwrap() {
-            Spec::Consume { consume, .. } => {
-                assert!(consume.verify && consume.until_end);
-                assert_eq!(consume.acked.len(), 2);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
 }

@@ -168,7 +168,7 @@ pub struct CommonFlags {
     /// Write every latency, second by second, to this file in HdrHistogram's log format
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
-    /// Print a line a second to stderr
+    /// Print a line a second to stderr: rate, latencies of that second, errors, what is left [default: where stderr is a terminal]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub progress: Option<bool>,
     /// The broker's data directory, if it is on this machine: its file system is written into the result

@@ -161,7 +161,7 @@ fn a_crash_run_restarts_the_broker_and_audits_what_was_acknowledged() {
 
 #[test]
 fn a_crash_run_that_finds_a_fault_or_whose_command_failed_says_so() {
-    let scene = Scene::new(1, Faults { forget: Some(40), ..Faults::default() });
+    let scene = Scene::new(1, Faults { double: Some(40), ..Faults::default() });
     let words =
         "crash --rate 500 --batch-records 2 --record-bytes 50 --time 1 --crash-at 0.2 --crash-command";
     let result = scene.run_with(words, &["false"]);
