@@ -32,6 +32,7 @@ mod produce_acks;
 mod reports;
 mod restart;
 mod retention;
+mod rivals;
 mod rooms;
 mod scene;
 mod settings;

@@ -33,8 +33,6 @@ pub enum Program {
     Thalweg { binary: PathBuf, settings: Vec<String> },
     /// Apache Kafka from a folder of jars, as one KRaft node with its own script's flags.
     Kafka { jars: PathBuf, settings: Vec<String> },
-    /// Tansu's binary, with its records in a file of libSQL.
-    Tansu { binary: PathBuf },
 }
 
 /// A broker that runs; ended when dropped.
@@ -53,7 +51,6 @@ impl Program {
         match self {
             Self::Thalweg { .. } => "Thalweg",
             Self::Kafka { .. } => "Kafka",
-            Self::Tansu { .. } => "Tansu",
         }
     }
 
@@ -118,7 +115,6 @@ impl Program {
         let (binary, own) = match self {
             Self::Thalweg { binary, settings } => (binary, settings),
             Self::Kafka { jars, settings: own } => return kafka(jars, directory, port, settings, own),
-            Self::Tansu { binary } => return Ok(tansu(binary, directory, port)),
         };
         let mut command = Command::new(binary);
         // The comma behind the last one makes a list of a single CPU, too.
@@ -191,15 +187,6 @@ fn kafka(
     let mut command = java(&flags, "kafka.Kafka");
     command.arg(properties);
     Ok(command)
-}
-
-/// With one file beside its log.
-fn tansu(binary: &Path, directory: &Path, port: u16) -> Command {
-    let mut command = Command::new(binary);
-    let listener = format!("tcp://127.0.0.1:{port}");
-    command.args(["broker", "--silent", "--listener-url", &listener, "--advertised-listener-url", &listener]);
-    command.args(["--storage-engine", &format!("libsql://{}", directory.join("tansu.db").display())]);
-    command
 }
 
 impl Broker {

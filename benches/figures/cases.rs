@@ -4,9 +4,9 @@ use crate::disk::remove;
 use crate::load::{Bench, Produced};
 use crate::process::{Broker, Program};
 use crate::table::{Row, Table};
-use thalweg_benches::numbers::ratios;
 use std::io;
 use std::time::Duration;
+use thalweg_benches::numbers::ratios;
 
 /// Partitions of the small batches' cases.
 const PARTITION_COUNTS: [usize; 3] = [1, 64, 1000];

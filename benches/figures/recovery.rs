@@ -12,11 +12,11 @@ use crate::load::Bench;
 use crate::probe::{self, Asked, LATEST};
 use crate::process::{Broker, FIRST_CPU, Program};
 use crate::table::{Row, Table};
-use thalweg_benches::numbers::ratios;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use thalweg_benches::numbers::ratios;
 
 /// Partitions of a topic at most: Kafka makes no topic of 10 000 in one request.
 const TOPIC_PARTITIONS_MAX: usize = 1000;

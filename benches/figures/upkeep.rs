@@ -12,13 +12,13 @@ use crate::load::{Bench, Produced};
 use crate::probe::{self, Asked, EARLIEST};
 use crate::process::{Broker, FIRST_CPU, Program};
 use crate::table::{Row, Table};
-use thalweg_benches::numbers::ratios;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use thalweg_benches::numbers::ratios;
 
 /// The load: many connections that each send small batches, as in the figures of the same name.
 const SHAPE: [&str; 8] =

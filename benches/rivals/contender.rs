@@ -44,7 +44,6 @@ pub(crate) struct Programs {
     pub(crate) thalweg: PathBuf,
     pub(crate) settings: Vec<String>,
     pub(crate) kafka: Option<PathBuf>,
-    pub(crate) tansu: Option<PathBuf>,
 }
 
 impl Programs {
@@ -77,16 +76,8 @@ impl Programs {
                 build: String::new(),
                 pace: Pace { gb_s: 6.0, ..kafka },
             },
-            "tansu" => Contender {
-                id: "tansu",
-                label: "Tansu",
-                promise: "0.6.0 on a libSQL file: answers when its transaction is committed",
-                program: Program::Tansu { binary: self.tansu.clone().unwrap_or_default() },
-                build: String::new(),
-                pace: Pace { start_s: 3.0, again_s: 3.0, partition_s: 0.02, gb_s: 60.0 },
-            },
             other => {
-                let known = "thalweg, kafka, kafka-sync, tansu";
+                let known = "thalweg, kafka, kafka-sync";
                 return Err(io::Error::other(format!("there is no broker {other:?}: {known}")));
             }
         };
@@ -103,7 +94,6 @@ impl Contender {
             Program::Thalweg { binary, settings } => {
                 Ok(format!("{} {}", checksum(binary)?, settings.join(" ")).trim_end().to_owned())
             }
-            Program::Tansu { binary } => checksum(binary),
             Program::Kafka { jars, settings } => {
                 Ok(format!("{} {}", jars_checksum(jars)?, settings.join(" ")).trim_end().to_owned())
             }
@@ -151,7 +141,7 @@ mod tests {
         let build = |bytes: &str, settings: &[&str]| {
             fs::write(&thalweg, bytes).unwrap();
             let settings = settings.iter().map(ToString::to_string).collect();
-            let programs = Programs { thalweg: thalweg.clone(), settings, kafka: None, tansu: None };
+            let programs = Programs { thalweg: thalweg.clone(), settings, kafka: None };
             programs.contender("thalweg", true).unwrap().build
         };
         let first = build("a", &[]);

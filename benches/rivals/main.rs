@@ -31,7 +31,7 @@ use thalweg_benches::machine::{facts, load_average};
 use thalweg_benches::numbers::number;
 
 /// Whose peak gives the rates of the workloads that are a share of it, the first of them that is run.
-const REFERENCES: [&str; 4] = ["kafka", "kafka-sync", "thalweg", "tansu"];
+const REFERENCES: [&str; 3] = ["kafka", "kafka-sync", "thalweg"];
 /// The figure that a peak is.
 const PEAK: &str = "acknowledged";
 
@@ -50,7 +50,7 @@ struct Arguments {
     /// Only this workload; may be given several times. What it takes its rate from is run as well.
     #[arg(long)]
     only: Vec<String>,
-    /// Brokers, with commas: thalweg, kafka, kafka-sync, tansu.
+    /// Brokers, with commas: thalweg, kafka, kafka-sync.
     #[arg(long, value_delimiter = ',', default_value = "thalweg,kafka,kafka-sync")]
     brokers: Vec<String>,
     /// Rounds; the profile's unless given.
@@ -89,9 +89,6 @@ struct Arguments {
     /// Folder of Kafka's jars.
     #[arg(long)]
     kafka: Option<PathBuf>,
-    /// Tansu's binary.
-    #[arg(long)]
-    tansu: Option<PathBuf>,
     /// What was built and how, for the tables.
     #[arg(long, default_value = "unknown")]
     build: String,
@@ -115,7 +112,6 @@ impl Arguments {
             thalweg: self.binaries.join("thalweg"),
             settings: self.set.clone(),
             kafka: self.kafka.clone(),
-            tansu: self.tansu.clone(),
         };
         self.brokers.iter().map(|id| programs.contender(id, !self.plan)).collect()
     }
@@ -136,9 +132,9 @@ fn main() -> io::Result<ExitCode> {
     pages::write(&course.stage.loadgen, &course.output, &course.contenders, &sections)?;
     print!("{text}");
     // Where something is wrong with ours, or with anybody's work, nobody is to overlook it.
-    let ours_cannot = done.iter().any(|(step, outcome)| {
-        course.contenders[step.contender].id == "thalweg" && outcome.cannot.is_some()
-    });
+    let ours_cannot = done
+        .iter()
+        .any(|(step, outcome)| course.contenders[step.contender].id == "thalweg" && outcome.cannot.is_some());
     let is_faulty = sections.iter().any(|section| !section.faults(&course.contenders).is_empty());
     Ok(if ours_cannot || is_faulty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -185,13 +181,19 @@ impl Course {
         let since = Instant::now();
         for (at, step) in steps.iter().copied().enumerate() {
             let rest: f64 = steps[at..].iter().map(|step| self.plan.seconds(*step, &self.contenders)).sum();
-            let (workload, contender) = (&self.plan.workloads[step.workload], &self.contenders[step.contender]);
+            let (workload, contender) =
+                (&self.plan.workloads[step.workload], &self.contenders[step.contender]);
             let counted = format!("{}/{}, about {:.0} min left", at + 1, steps.len(), rest / 60.0);
             let (name, label) = (&workload.name, contender.label);
             let begun = Instant::now();
             let (outcome, is_kept) = self.step(step, resume, &done)?;
-            let how = if is_kept { "kept".to_owned() } else { format!("{:.0} s", begun.elapsed().as_secs_f64()) };
-            eprintln!("[{counted}] round {}, {name}, {label}: {} [{how}]", step.round + 1, in_short(&outcome));
+            let how =
+                if is_kept { "kept".to_owned() } else { format!("{:.0} s", begun.elapsed().as_secs_f64()) };
+            eprintln!(
+                "[{counted}] round {}, {name}, {label}: {} [{how}]",
+                step.round + 1,
+                in_short(&outcome)
+            );
             done.push((step, outcome));
             // Whoever ends it early has tables of what is done.
             if steps.get(at + 1).is_some_and(|next| next.round > step.round) {
@@ -227,9 +229,12 @@ impl Course {
         contender: &Contender,
         records_per_s: Option<u64>,
     ) -> io::Result<Value> {
-        let load = workload.load.as_ref().map(|load| fs::read_to_string(self.stage.loads.join(load))).transpose()?;
+        let load =
+            workload.load.as_ref().map(|load| fs::read_to_string(self.stage.loads.join(load))).transpose()?;
+        let Sizes { warm_up_s, time_s, fill_gb } = self.stage.sizes;
         Ok(json!({
-            "workload": workload, "load": load, "records_per_s": records_per_s, "sizes": self.stage.sizes,
+            "workload": workload, "load": load, "records_per_s": records_per_s,
+            "warm_up_s": warm_up_s, "time_s": time_s, "fill_gb": workload.fill.then_some(fill_gb),
             "broker": contender.id, "build": contender.build, "loadgen_build": self.loadgen_build,
             "cpus": self.stage.cpus.condition(), "keeps_page_cache": self.stage.keeps_page_cache,
             "machine": self.facts[0].1, "file_system": self.facts[1].1,
@@ -275,7 +280,11 @@ impl Course {
                 }),
                 _ => None,
             };
-            (self.rate(workload, done).unwrap_or(None), reference, (0..self.contenders.len()).map(of_contender).collect())
+            (
+                self.rate(workload, done).unwrap_or(None),
+                reference,
+                (0..self.contenders.len()).map(of_contender).collect(),
+            )
         };
         let all = self.plan.workloads.iter().enumerate();
         all.map(|(at, workload)| {
@@ -290,12 +299,13 @@ impl Course {
         let Sizes { warm_up_s, time_s, fill_gb } = self.plan.sizes;
         let rounds = self.plan.rounds;
         let window = format!(
-            "{time_s} s measured after {warm_up_s} s of warm-up, at most {rounds} rounds in turn, {fill_gb} GB where filled; {}",
+            "{time_s} s measured after {warm_up_s} s of warm-up, {} in turn; {}",
+            tables::counted(rounds as u64, "round"),
             self.stage.cpus.condition()
         );
         let mut facts = self.facts.clone();
         facts.push(("load of the machine at the end", load_average()));
-        let setting = Setting { contenders: &self.contenders, facts: &facts, window: &window };
+        let setting = Setting { contenders: &self.contenders, facts: &facts, window: &window, fill_gb };
         let mut text = tables::head(setting);
         for section in sections {
             text.push_str(&section.markdown(setting));

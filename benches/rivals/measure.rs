@@ -66,7 +66,8 @@ pub(crate) struct Task<'a> {
 pub(crate) fn kind(loads: &Path, load: &str) -> io::Result<(Kind, String)> {
     let path = loads.join(load);
     let wrong = |told: String| io::Error::other(format!("{}: {told}", path.display()));
-    let file: toml::Value = toml::from_str(&fs::read_to_string(&path)?).map_err(|error| wrong(error.to_string()))?;
+    let file: toml::Value =
+        toml::from_str(&fs::read_to_string(&path)?).map_err(|error| wrong(error.to_string()))?;
     let command = file.get("command").and_then(toml::Value::as_str).unwrap_or_default();
     let kind = Kind::of(command).ok_or_else(|| wrong(format!("no table is made of {command:?}")))?;
     Ok((kind, command.to_owned()))
@@ -90,7 +91,8 @@ impl Stage {
             Ok(outcome) => outcome,
             Err(error) => {
                 let log = fs::read_to_string(directory.join("broker.log")).unwrap_or_default();
-                let last = log.lines().last().map_or(String::new(), |line| format!("; its last line: {line}"));
+                let last =
+                    log.lines().last().map_or(String::new(), |line| format!("; its last line: {line}"));
                 Outcome::cannot(format!("{error}{last}"))
             }
         };
@@ -103,7 +105,11 @@ impl Stage {
         let mut page_cache = self.forget(directory, &BTreeSet::new())?;
         let mut broker = self.started(task, directory)?;
         probe::create(self.port, &topic)?;
-        broker.until(|| probe::leaders(self.port, std::slice::from_ref(&topic)))?;
+        // A broker may name itself leader before it acts as one; it does once it tells the offsets.
+        broker.until(|| {
+            probe::leaders(self.port, std::slice::from_ref(&topic))?;
+            ends(self.port, &topic).map(drop)
+        })?;
         let mut filled = Filled::default();
         if task.workload.fill {
             filled = self.fill(&topic)?;
@@ -161,7 +167,9 @@ impl Stage {
         let produce = &result["produce"];
         let (acknowledged, found) = (produce["acknowledged_records"].as_u64(), ends(self.port, topic)?);
         if acknowledged != Some(records) || found != records {
-            let told = format!("of {records} records to fill, {acknowledged:?} were acknowledged and {found} are there");
+            let told = format!(
+                "of {records} records to fill, {acknowledged:?} were acknowledged and {found} are there"
+            );
             return Err(io::Error::other(told));
         }
         Ok(Filled { records, batch_bytes: produce["rates"]["batch_bytes"].as_u64().unwrap_or(0) })
@@ -255,6 +263,7 @@ fn ended(mut command: Command, json: &Path, within: Duration) -> io::Result<Valu
     let words = fs::read_to_string(&told)?;
     fs::remove_file(&told)?;
     let last = words.lines().last().unwrap_or_default().to_owned();
-    let result = fs::read(json).map_err(|_| io::Error::other(format!("the load generator ended: {status}: {last}")))?;
+    let result = fs::read(json)
+        .map_err(|_| io::Error::other(format!("the load generator ended: {status}: {last}")))?;
     serde_json::from_slice(&result).map_err(io::Error::other)
 }

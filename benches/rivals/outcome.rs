@@ -89,7 +89,10 @@ impl Outcome {
             Kind::Ladder => {
                 let knee = &result["ladder"]["knee_records_per_s"];
                 outcome.push("highest rate kept", "records/s", knee.as_f64());
-                outcome.cost(&result["parts"].as_array().and_then(|parts| parts.last()).cloned().unwrap_or_default(), "");
+                outcome.cost(
+                    &result["parts"].as_array().and_then(|parts| parts.last()).cloned().unwrap_or_default(),
+                    "",
+                );
             }
         }
         outcome.heed(result);
@@ -172,7 +175,11 @@ impl Outcome {
         if written.is_some() {
             self.push(format!("written to the device by byte sent{suffix}"), "", written);
         }
-        self.push(format!("CPU of the generator by record{suffix}"), "us", generator["cpu_us_per_record"].as_f64());
+        self.push(
+            format!("CPU of the generator by record{suffix}"),
+            "us",
+            generator["cpu_us_per_record"].as_f64(),
+        );
     }
 
     /// What the load generator says against its own figures.
@@ -182,7 +189,9 @@ impl Outcome {
             self.faults.push(format!("{name}{failure}"));
         }
         if part["produce"]["schedule"]["kept"] == false {
-            self.notes.push(format!("{name}the generator did not keep its own schedule: its lateness is in the latencies"));
+            self.notes.push(format!(
+                "{name}the generator did not keep its own schedule: its lateness is in the latencies"
+            ));
         }
         for (name_of, count) in [("refused", "refused_records"), ("of unknown outcome", "unknown_records")] {
             let count = part["produce"][count].as_u64().unwrap_or(0);

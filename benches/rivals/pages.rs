@@ -47,7 +47,8 @@ fn middle(rounds: &[(usize, Outcome)]) -> Option<usize> {
     let ran: Vec<&(usize, Outcome)> = rounds.iter().filter(|(_, outcome)| outcome.cannot.is_none()).collect();
     let values: Vec<f64> = ran.iter().filter_map(|(_, outcome)| first(outcome)).collect();
     let middle = median(&values);
-    let found = ran.iter().find(|(_, outcome)| first(outcome).is_some_and(|value| value.total_cmp(&middle).is_eq()));
+    let found =
+        ran.iter().find(|(_, outcome)| first(outcome).is_some_and(|value| value.total_cmp(&middle).is_eq()));
     found.or(ran.first()).map(|(round, _)| *round)
 }
 

@@ -29,10 +29,12 @@ struct Profile {
     fill_gb: f64,
 }
 
+/// Written out are the keys that make a figure another one.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Workload {
     pub(crate) name: String,
+    #[serde(skip_serializing)]
     pub(crate) title: String,
     pub(crate) load: Option<String>,
     #[serde(default)]
@@ -80,7 +82,7 @@ pub(crate) struct Wanted {
 }
 
 /// How much of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sizes {
     pub(crate) warm_up_s: f64,
     pub(crate) time_s: f64,
@@ -115,7 +117,9 @@ impl PlanFile {
         let profile = self.profile.get(&wanted.profile).ok_or_else(|| {
             io::Error::other(format!("there is no profile {:?}: default, full", wanted.profile))
         })?;
-        if let Some(unknown) = wanted.only.iter().find(|name| self.workload.iter().all(|known| known.name != **name)) {
+        if let Some(unknown) =
+            wanted.only.iter().find(|name| self.workload.iter().all(|known| known.name != **name))
+        {
             let names: Vec<&str> = self.workload.iter().map(|known| known.name.as_str()).collect();
             return Err(io::Error::other(format!("there is no workload {unknown:?}: {}", names.join(", "))));
         }
@@ -125,7 +129,8 @@ impl PlanFile {
             only => only.contains(&workload.name),
         };
         let chosen: Vec<&Workload> = self.workload.iter().filter(|workload| is_named(workload)).collect();
-        let gives_rate = |workload: &Workload| chosen.iter().any(|chosen| chosen.rate_of() == Some(&workload.name));
+        let gives_rate =
+            |workload: &Workload| chosen.iter().any(|chosen| chosen.rate_of() == Some(&workload.name));
         let kept = self.workload.iter().filter(|workload| is_named(workload) || gives_rate(workload));
         let mut workloads: Vec<Workload> = kept.cloned().collect();
         for workload in &mut workloads {
@@ -195,7 +200,10 @@ impl Plan {
         let Sizes { warm_up_s, time_s, fill_gb } = self.sizes;
         let labels: Vec<&str> = contenders.iter().map(|contender| contender.label).collect();
         let _ = writeln!(text, "brokers: {}", labels.join("; "));
-        let _ = writeln!(text, "windows of {time_s} s after {warm_up_s} s of warm-up; {fill_gb} GB where a topic is filled first\n");
+        let _ = writeln!(
+            text,
+            "windows of {time_s} s after {warm_up_s} s of warm-up; {fill_gb} GB where a topic is filled first\n"
+        );
         for (at, workload) in self.workloads.iter().enumerate() {
             let own: Vec<Step> = steps.iter().copied().filter(|step| step.workload == at).collect();
             let seconds: f64 = own.iter().map(|step| self.seconds(*step, contenders)).sum();
@@ -218,7 +226,7 @@ mod tests {
     }
 
     fn contenders() -> Vec<Contender> {
-        let programs = Programs { thalweg: "thalweg".into(), settings: vec![], kafka: None, tansu: None };
+        let programs = Programs { thalweg: "thalweg".into(), settings: vec![], kafka: None };
         ["thalweg", "kafka", "kafka-sync"].map(|id| programs.contender(id, false).unwrap()).to_vec()
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) facts: &'a [(&'static str, String)],
     /// Windows and processors, the same for all workloads.
     pub(crate) window: &'a str,
+    /// What a topic holds where it is filled first, 10^9 bytes.
+    pub(crate) fill_gb: f64,
 }
 
 impl Section<'_> {
@@ -58,14 +60,18 @@ impl Section<'_> {
 
     /// How it was measured: the load generator's own words for what was in force.
     fn conditions(&self, setting: Setting<'_>) -> Vec<String> {
-        let first = self.rounds.iter().flatten().map(|(_, outcome)| outcome).find(|outcome| outcome.cannot.is_none());
+        let first =
+            self.rounds.iter().flatten().map(|(_, outcome)| outcome).find(|outcome| outcome.cannot.is_none());
         let mut conditions = Vec::new();
         let mut load = vec![counted(self.workload.partitions as u64, "partition")];
         if let Some(outcome) = first {
             load.extend(in_force(&outcome.spec));
         }
         if self.workload.fill {
-            load.push("filled before in batches of 64 KiB, read by a broker started anew".to_owned());
+            load.push(format!(
+                "{} GB in batches of 64 KiB before, then the broker started anew",
+                setting.fill_gb
+            ));
         }
         conditions.push(load.join(", "));
         if let Some(rate) = self.records_per_s {
@@ -103,8 +109,12 @@ impl Section<'_> {
     /// Values of the rounds that both have.
     fn same_rounds(&self, ours: usize, theirs: usize, name: &str) -> (Vec<f64>, Vec<f64>) {
         let theirs = self.by_round(theirs, name);
-        let of_round = |round: usize| theirs.iter().find(|(other, _)| *other == round).map(|(_, value)| *value);
-        self.by_round(ours, name).into_iter().filter_map(|(round, value)| Some((value, of_round(round)?))).unzip()
+        let of_round =
+            |round: usize| theirs.iter().find(|(other, _)| *other == round).map(|(_, value)| *value);
+        self.by_round(ours, name)
+            .into_iter()
+            .filter_map(|(round, value)| Some((value, of_round(round)?)))
+            .unzip()
     }
 
     /// Faults, differences in the work, notes, and who could not run it and why; each once.
@@ -136,7 +146,9 @@ impl Section<'_> {
         for (contender, rounds) in contenders.iter().zip(&self.rounds) {
             for (round, outcome) in rounds {
                 let wrong = outcome.faults.iter();
-                faults.extend(wrong.map(|wrong| format!("**{}, round {}: {wrong}**", contender.label, round + 1)));
+                faults.extend(
+                    wrong.map(|wrong| format!("**{}, round {}: {wrong}**", contender.label, round + 1)),
+                );
             }
         }
         let rounds = self.rounds.iter().flatten().map(|(round, _)| round + 1).max().unwrap_or(0);
@@ -146,7 +158,8 @@ impl Section<'_> {
                 found.map(|(_, outcome)| (contender.label, outcome))
             });
             let of_round: Vec<(&str, &Outcome)> = of_round.collect();
-            faults.extend(differences(&of_round).iter().map(|told| format!("**round {}: {told}**", round + 1)));
+            faults
+                .extend(differences(&of_round).iter().map(|told| format!("**round {}: {told}**", round + 1)));
         }
         faults
     }
@@ -181,7 +194,9 @@ pub(crate) fn head(setting: Setting<'_>) -> String {
     for contender in setting.contenders {
         let _ = writeln!(text, "- {}: {} (build {})", contender.label, contender.promise, contender.build);
     }
-    text.push_str("\nMedian of the rounds, each round in brackets; the ratio is the median of the rounds' ratios.\n");
+    text.push_str(
+        "\nMedian of the rounds, each round in brackets; the ratio is the median of the rounds' ratios.\n",
+    );
     text
 }
 
@@ -202,7 +217,8 @@ fn cell(values: &[f64], unit: &str) -> String {
     }
 }
 
-fn counted(count: u64, what: &str) -> String {
+/// With an s where it belongs.
+pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -214,7 +230,9 @@ fn in_force(spec: &Value) -> Vec<String> {
         words.push(counted(connections, "connection"));
         words.push(format!("{} in flight on each", produce["in_flight_count"]));
         words.push(match produce["batch_record_count"].as_u64() {
-            Some(records) if records < u64::from(u32::MAX) => format!("batches of {}", counted(records, "record")),
+            Some(records) if records < u64::from(u32::MAX) => {
+                format!("batches of {}", counted(records, "record"))
+            }
             _ => format!("batches of {} B", produce["batch_bytes"]),
         });
         words.push(match produce["profile"].as_str() {
@@ -246,21 +264,24 @@ fn plain(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::contender::Programs;
-    use crate::plan::{PlanFile, Wanted};
     use crate::outcome::Work;
+    use crate::plan::{PlanFile, Wanted};
     use std::path::Path;
 
     fn outcome(rate: f64) -> Outcome {
-        let mut outcome = Outcome { work: Work { batch_bytes_mean: 4200.0, ..Work::default() }, ..Outcome::default() };
+        let mut outcome =
+            Outcome { work: Work { batch_bytes_mean: 4200.0, ..Work::default() }, ..Outcome::default() };
         outcome.push("acknowledged", "records/s", Some(rate));
         outcome
     }
 
     fn shown(ours: Vec<(usize, Outcome)>, theirs: Vec<(usize, Outcome)>) -> String {
-        let file = PlanFile::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rivals/plan.toml"))).unwrap();
-        let wanted = Wanted { profile: "default".to_owned(), only: vec!["tiny".to_owned()], ..Wanted::default() };
+        let file =
+            PlanFile::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rivals/plan.toml"))).unwrap();
+        let wanted =
+            Wanted { profile: "default".to_owned(), only: vec!["tiny".to_owned()], ..Wanted::default() };
         let plan = file.plan(&wanted).unwrap();
-        let programs = Programs { thalweg: "thalweg".into(), settings: vec![], kafka: None, tansu: None };
+        let programs = Programs { thalweg: "thalweg".into(), settings: vec![], kafka: None };
         let contenders = ["thalweg", "kafka"].map(|id| programs.contender(id, false).unwrap());
         let section = Section {
             workload: &plan.workloads[0],
@@ -268,12 +289,20 @@ mod tests {
             reference: None,
             rounds: vec![ours, theirs],
         };
-        section.markdown(Setting { contenders: &contenders, facts: &[], window: "windows of 6 s" })
+        section.markdown(Setting {
+            contenders: &contenders,
+            facts: &[],
+            window: "windows of 6 s",
+            fill_gb: 2.0,
+        })
     }
 
     #[test]
     fn brokers_stand_side_by_side_with_ratios_of_the_same_rounds() {
-        let text = shown(vec![(0, outcome(100.0)), (1, outcome(300.0))], vec![(0, outcome(50.0)), (1, outcome(100.0))]);
+        let text = shown(
+            vec![(0, outcome(100.0)), (1, outcome(300.0))],
+            vec![(0, outcome(50.0)), (1, outcome(100.0))],
+        );
         assert!(text.contains("| figure | Thalweg | Kafka | Thalweg / Kafka |"), "{text}");
         let row = "| acknowledged | 100 records/s (100, 300) | 50.0 records/s (50.0, 100) | 2.00 |";
         assert!(text.contains(row), "{text}");

@@ -53,7 +53,8 @@ pub(crate) fn faults(work: &Work, offered_records: Option<f64>) -> Vec<String> {
     let mut faults = Vec::new();
     if work.found_records != work.acknowledged_records {
         let (found, acknowledged) = (work.found_records, work.acknowledged_records);
-        faults.push(format!("{acknowledged} records were acknowledged and {found} are there by their offsets"));
+        faults
+            .push(format!("{acknowledged} records were acknowledged and {found} are there by their offsets"));
     }
     if work.read_records != work.to_read_records {
         let (read, to_read) = (work.read_records, work.to_read_records);
