@@ -17,6 +17,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Kafka maps two indexes of each partition; the rest is the JVM's, and the offsets topic's.
 const MAPS_FOR_OTHERS: usize = 5000;
 const FILES_FOR_OTHERS: usize = 2000;
+/// Those of the JVM that Kafka's own script gives it.
+pub const KAFKA_FLAGS: [&str; 5] = ["-Xmx1g", "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
 /// The broker of a figure that names no others.
 pub const FIRST_CPU: [usize; 1] = [0];
 const PAUSE: Duration = Duration::from_millis(2);
@@ -183,8 +185,7 @@ fn kafka(
             return Err(io::Error::other("Kafka's storage could not be formatted"));
         }
     }
-    let flags = ["-Xmx1g", "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
-    let mut command = java(&flags, "kafka.Kafka");
+    let mut command = java(&KAFKA_FLAGS, "kafka.Kafka");
     command.arg(properties);
     Ok(command)
 }

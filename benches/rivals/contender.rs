@@ -4,7 +4,8 @@ use crc32c::crc32c_append;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use thalweg_benches::brokers::process::Program;
+use std::process::Command;
+use thalweg_benches::brokers::process::{KAFKA_FLAGS, Program};
 
 /// A sync for each message: what Kafka calls a flush.
 const SYNC_EACH: &str = "log.flush.interval.messages=1";
@@ -95,10 +96,19 @@ impl Contender {
                 Ok(format!("{} {}", checksum(binary)?, settings.join(" ")).trim_end().to_owned())
             }
             Program::Kafka { jars, settings } => {
-                Ok(format!("{} {}", jars_checksum(jars)?, settings.join(" ")).trim_end().to_owned())
+                let (jars, java, flags) = (jars_checksum(jars)?, java_version()?, KAFKA_FLAGS.join(" "));
+                Ok(format!("{jars}, {java}, {flags} {}", settings.join(" ")).trim_end().to_owned())
             }
         }
     }
+}
+
+/// The JVM's own first words.
+fn java_version() -> io::Result<String> {
+    let told = |error: io::Error| io::Error::other(format!("java: {error}"));
+    let output = Command::new("java").arg("-version").output().map_err(told)?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Of a program's bytes.
