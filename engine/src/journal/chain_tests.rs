@@ -195,3 +195,13 @@ fn what_another_shard_left_in_a_file_is_no_part_of_this_ones_journal() {
     left.commit(&[(entry(EntryKind::Create, 4), state_of(4).encode())]);
     assert_eq!(found(&[[own.bytes, left.bytes].concat()]), (3, vec![]));
 }
+
+#[test]
+fn a_bit_that_turned_in_a_head_is_no_loss_since_it_stands_twice() {
+    let [first, _] = two_files();
+    for at in 0..96 {
+        let mut bytes = first.without(&[]);
+        bytes[first.commits[9].start + at] ^= 1 << (at % 8);
+        assert_eq!(found(&[bytes]), (3, vec![]), "byte {at}");
+    }
+}

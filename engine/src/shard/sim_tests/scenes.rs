@@ -214,22 +214,24 @@ fn a_full_disk_takes_no_file_that_the_next_start_needs() {
     }
 }
 
-/// Two journal files that are kept by the bytes of log 2; the second one tells that log 1 was deleted.
+/// Two journal files. The first one tells of log 1 and holds bytes of nobody; the second one tells that log 1 was deleted,
+/// and is needed for the bytes of log 2.
 fn write_earlier_journals(place: (&Simulation, &SimDisk)) {
     live(place, &settings(), End::Kill, async |engine, _| {
         for log in 1..=3 {
             create(&engine, log, LogSettings::default()).await;
-            append(&engine, log, filled(log, 100)).await;
-        }
-        engine.hold_back(LogId([2; 16]));
-        for _ in 0..40 {
-            append(&engine, 2, filled(2, 9_000)).await;
         }
         let first = engine.journals();
         while engine.journals() == first {
-            append(&engine, 3, filled(3, 100)).await;
+            create(&engine, 4, LogSettings::default()).await;
+            engine.delete(LogId([4; 16])).await.unwrap();
         }
         engine.delete(LOG).await.unwrap();
+        engine.hold_back(LogId([2; 16]));
+        // More than is copied forward when an old file is to go.
+        for _ in 0..40 {
+            append(&engine, 2, filled(2, 9_000)).await;
+        }
     });
 }
 
