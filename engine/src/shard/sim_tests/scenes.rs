@@ -270,7 +270,7 @@ fn journals_of_earlier_starts_are_begun_anew_only_when_nobody_reads_them_any_mor
     };
     let until_full = Cell::new(0);
     with(&|place| until_full.set(give_up_earlier_journals(place, u64::MAX, None)));
-    for (before, steps) in (1..5).flat_map(|before| (1..40).map(move |steps| (before, steps))) {
+    for (before, steps) in (1..4).flat_map(|before| (10..34).step_by(2).map(move |steps| (before, steps))) {
         with(&|(simulation, disk)| {
             give_up_earlier_journals((simulation, disk), until_full.get() - before, Some(steps));
             let own = disk.clone();
