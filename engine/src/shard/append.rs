@@ -134,6 +134,7 @@ impl<D: Disk> Directory<D> {
             self.count_producer();
         }
         self.count_memory(stored.bytes, 0);
+        self.cold.appended(self.disk.now());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);

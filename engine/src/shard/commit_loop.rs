@@ -266,7 +266,9 @@ impl<D: Disk> Directory<D> {
             // there, and the next start would fence every log of the journal.
             return Err(io::Error::other(reason));
         }
-        self.stats.device_latency.record(self.disk.now() - start);
+        let took = self.disk.now() - start;
+        self.cold.committed(took);
+        self.stats.device_latency.record(took);
         EngineStats::add(&self.stats.commits_total, 1);
         EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);
         let mut journal = self.journal.borrow_mut();

@@ -90,7 +90,9 @@ fn beside_backfill(
         let reading = scope.spawn(|| reading_run::read(&quiet, &reader, &[], machine.clone(), &stop_reading));
         let with = trip_run::run(common, produce, roundtrip, machine.clone(), stop);
         stop_reading.ask();
-        let backfill = reading.join().map_err(|_| RunError::Panicked)??;
+        let mut backfill = reading.join().map_err(|_| RunError::Panicked)??;
+        // In the interval log the readers of the window have the same seconds.
+        backfill.intervals.iter_mut().for_each(|interval| interval.kind = "backfill_fetch");
         Ok((with?, backfill))
     })
 }

@@ -175,8 +175,9 @@ impl Sender {
     /// From time to time: nothing waits for ever.
     pub fn tick(&mut self, context: &mut Context<'_>, now: Duration) {
         let plan = context.plan;
-        let unanswered =
-            self.in_flight.front().is_some_and(|oldest| now > oldest.sent + plan.timeout + ANSWER_GRACE);
+        let hello = self.reopening.and_then(|reopening| reopening.hello).map(|(_, sent)| sent);
+        let oldest = hello.or_else(|| self.in_flight.front().map(|oldest| oldest.sent));
+        let unanswered = oldest.is_some_and(|sent| now > sent + plan.timeout + ANSWER_GRACE);
         let unconnected = self.link.state() == LinkState::Connecting && self.reconnect.is_overdue(now);
         if unanswered || unconnected {
             self.lose_link(context, now);
@@ -380,7 +381,7 @@ impl Sender {
                 Ok(None) => return,
                 Err(error) => return self.fail(context, now, &error.to_string()),
             };
-            if let Some(Reopening { hello: Some(asked), .. }) = self.reopening {
+            if let Some(Reopening { hello: Some((asked, _)), .. }) = self.reopening {
                 let answer = Bytes::copy_from_slice(answer);
                 self.on_hello(answer, asked, context, now);
                 continue;

@@ -15,8 +15,8 @@ use crate::client::{Frame, LinkState, code_name, decode, encode};
 pub(super) struct Reopening {
     /// When the connection was meant to be closed.
     pub(super) intended: Duration,
-    /// What was asked on the new one.
-    pub(super) hello: Option<i32>,
+    /// What was asked on the new one, and when.
+    pub(super) hello: Option<(i32, Duration)>,
     /// The old one is closed.
     pub(super) is_closed: bool,
 }
@@ -41,7 +41,7 @@ impl Sender {
         }
         if reopening.is_closed && reopening.hello.is_none() && self.link.state() == LinkState::Up {
             self.correlation_id = self.correlation_id.wrapping_add(1);
-            reopening.hello = Some(self.correlation_id);
+            reopening.hello = Some((self.correlation_id, now));
             let hello = ApiVersionsRequest::default()
                 .with_client_software_name(StrBytes::from_static_str("thalweg-loadgen"))
                 .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
