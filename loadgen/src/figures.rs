@@ -12,8 +12,14 @@ pub struct Figure {
     pub unit: Unit,
     /// More of it is better.
     pub more_is_better: bool,
-    /// The figure, if the run has it.
-    pub of: fn(&Run) -> Option<f64>,
+    of: fn(&Run) -> Option<f64>,
+}
+
+impl Figure {
+    /// The figure, if the run has it. Always above zero: what is not cannot be set against another.
+    pub fn value(&self, run: &Run) -> Option<f64> {
+        (self.of)(run).filter(|value| value.is_finite() && *value > 0.0)
+    }
 }
 
 /// What a figure counts in.
@@ -129,6 +135,6 @@ mod tests {
     #[test]
     fn a_run_without_a_half_has_none_of_its_figures() {
         let run = Run::default();
-        assert!(FIGURES.iter().all(|figure| (figure.of)(&run).is_none()));
+        assert!(FIGURES.iter().all(|figure| figure.value(&run).is_none()));
     }
 }

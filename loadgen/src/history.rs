@@ -65,7 +65,7 @@ impl Point {
     /// A result's figures under the commit that was measured.
     pub fn new(saved: &Saved, commit: &str) -> Self {
         let run = &saved.run;
-        let figures = FIGURES.iter().filter_map(|figure| Some((figure.name.to_owned(), (figure.of)(run)?)));
+        let figures = FIGURES.iter().filter_map(|figure| Some((figure.name.to_owned(), figure.value(run)?)));
         Self {
             schema: SCHEMA.to_owned(),
             commit: commit.to_owned(),

@@ -154,7 +154,7 @@ impl Browser {
                     }
                 }
                 "Runtime.exceptionThrown" => {
-                    heard.complaints.push(parameters["exceptionDetails"].to_string())
+                    heard.complaints.push(parameters["exceptionDetails"].to_string());
                 }
                 "Runtime.consoleAPICalled" => heard.complaints.push(parameters["args"].to_string()),
                 "Log.entryAdded" => heard.complaints.push(parameters["entry"].to_string()),

@@ -156,7 +156,8 @@ pub(super) fn history() -> String {
                 "machine": "2 x AMD EPYC, Linux 6.18",
                 "figures": {"produced_records_per_s": p99 * 9.0 / slower, "latency_p50_us": p99 / 4.0 * slower, "latency_p99_us": p99 * slower},
             });
-            lines.push_str(&format!("{line}\n"));
+            lines += &line.to_string();
+            lines.push('\n');
         }
     }
     lines

@@ -155,7 +155,7 @@ pub fn compare_saved(
     // Bonferroni: each figure may err by its part, so that the table errs by no more than the whole.
     let figure_error = error / figures.len() as f64;
     let values = |saved: &[Saved], figure: &Figure| -> Vec<f64> {
-        saved.iter().filter_map(|saved| (figure.of)(&saved.run)).collect()
+        saved.iter().filter_map(|saved| figure.value(&saved.run)).collect()
     };
     let judgements = figures.iter().map(|figure| {
         judge(figure, &values(base, figure), &values(with, figure), !flags.unpaired, margin, figure_error)
@@ -207,7 +207,7 @@ fn wanted(
     base: &[Saved],
     with: &[Saved],
 ) -> Result<Vec<&'static Figure>, CompareError> {
-    let in_all = |figure: &Figure| base.iter().chain(with).all(|saved| (figure.of)(&saved.run).is_some());
+    let in_all = |figure: &Figure| base.iter().chain(with).all(|saved| figure.value(&saved.run).is_some());
     if flags.figures.is_empty() {
         let found: Vec<_> = FIGURES.iter().filter(|figure| in_all(figure)).collect();
         return if found.is_empty() { Err(CompareError::NoFigure) } else { Ok(found) };
@@ -227,7 +227,7 @@ fn wanted(
 
 /// Whether some results have the figure and others do not: too few samples for a percentile, another kind of run.
 fn is_in_some(figure: &Figure, base: &[Saved], with: &[Saved]) -> bool {
-    let has = base.iter().chain(with).filter(|saved| (figure.of)(&saved.run).is_some()).count();
+    let has = base.iter().chain(with).filter(|saved| figure.value(&saved.run).is_some()).count();
     has > 0 && has < base.len() + with.len()
 }
 

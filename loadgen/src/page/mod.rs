@@ -26,6 +26,8 @@ use crate::history::Point;
 use crate::saved::Saved;
 
 const STYLE: &str = include_str!("style.css");
+/// What the page may load: nothing.
+const POLICY: &str = include_str!("policy.html");
 const HOVER: &str = include_str!("hover.js");
 
 /// The page. Results are drawn over each other, in the order given; `past` is what earlier commits had.
@@ -47,7 +49,7 @@ pub fn page(results: &[Saved], past: &[Point]) -> String {
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n\
+         {POLICY}\
          <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
         escaped(&title)
     );

@@ -1,6 +1,9 @@
 //! From values to places on an axis, and the ticks that people expect there.
 use crate::quantity::{short, time};
 
+/// What a file says beyond this is drawn at the end of the axis: ticks of such axes could not be counted.
+const SENSIBLE: std::ops::RangeInclusive<f64> = 1e-6..=1e18;
+
 /// What an axis counts in.
 #[derive(Clone, Debug)]
 pub(super) enum Scale {
@@ -26,14 +29,14 @@ pub(super) enum Words {
 impl Scale {
     /// From zero to a bit above the highest of `values`.
     pub(super) fn from_zero(values: impl Iterator<Item = f64>) -> Self {
-        let highest = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
+        let highest = values.filter(|value| SENSIBLE.contains(value)).fold(0.0, f64::max);
         Self::Linear { low: 0.0, high: if highest > 0.0 { highest * 1.05 } else { 1.0 } }
     }
 
     /// Around all of `values`, which are above zero.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
-        for value in values.filter(|value| value.is_finite() && *value > 0.0) {
+        for value in values.filter(|value| SENSIBLE.contains(value)) {
             (low, high) = (low.min(value), high.max(value));
         }
         if high == 0.0 {
@@ -158,6 +161,15 @@ mod tests {
         let scale = Scale::Nines { high: 5.0 };
         assert!((scale.place(2.0) - 0.4).abs() < 1e-9 && (scale.place(5.0) - 1.0).abs() < 1e-9);
         assert_eq!(texts(&scale, 9, Words::Count), ["p50", "p90", "p99", "p99.9", "p99.99", "p99.999"]);
+    }
+
+    #[test]
+    fn values_beyond_all_measure_cost_no_time() {
+        for values in [[1e-320, 1e-300], [1e300, 1.7e308], [1e-6, 1e18]] {
+            for scale in [Scale::from_zero(values.into_iter()), Scale::around(values.into_iter())] {
+                assert!(scale.ticks(10, Words::Time).len() <= 11, "{scale:?}");
+            }
+        }
     }
 
     #[test]
