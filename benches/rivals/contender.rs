@@ -28,6 +28,7 @@ pub(crate) struct Contender {
 
 /// What a run takes beside its windows, roughly: for the plan alone.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "names end with their units, and all are seconds")]
 pub(crate) struct Pace {
     /// A start on an empty directory, an end and the removal.
     pub(crate) start_s: f64,
