@@ -29,6 +29,7 @@ mod matrix;
 mod metadata;
 mod metrics;
 mod produce_acks;
+mod request_costs;
 mod restart;
 mod retention;
 mod rooms;
