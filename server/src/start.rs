@@ -74,6 +74,7 @@ pub fn engine_settings(config: &Config, memory: MemoryPlan, files_max: u64) -> E
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
         retention_delay_ms: config.log_initial_task_delay_ms as u64,
         retention_check_ms: config.log_retention_check_interval_ms as u64,
+        cold_bytes_per_s_min: config.thalweg_cold_read_min_bytes_per_s,
         scrub_bytes_per_s: config.thalweg_scrub_bytes_per_s,
         scrub_interval_ms: config.thalweg_scrub_interval_ms,
         open_files_max: (files_max / 2 / config.thalweg_cores.count().max(1) as u64).clamp(256, 50_000)

@@ -29,8 +29,11 @@ pub const fn aligned_up(position: u64) -> u64 {
 /// Chunks of this size are used again by the core that made them: memory touched for the first time costs a fault for
 /// each page, which in a virtual machine was seen to take six milliseconds for a megabyte.
 pub const SPARE_CHUNK_BYTES: usize = 1 << 20;
+/// So are those that hold one page of a segment file. An allocator that gives memory back to the system faults it in
+/// anew for every page of a long scan, two megabytes at a time where those are huge: measured, a fifth of a core at 64 MB/s.
+pub const SPARE_PAGE_BYTES: usize = 256 << 10;
 
-/// Chunks that nobody holds any more, of one core. They come back from whatever core let go of them last.
+/// Chunks of one size that nobody holds any more, of one core. They come back from whatever core let go of them last.
 struct Spare {
     chunks: Mutex<Vec<Memory>>,
     bytes_max: usize,
@@ -49,7 +52,7 @@ impl Spare {
 
     fn give_back(&self, start: NonNull<u8>, layout: Layout) -> bool {
         let mut chunks = self.chunks();
-        let has_room = (chunks.len() + 1) * SPARE_CHUNK_BYTES <= self.bytes_max;
+        let has_room = (chunks.len() + 1) * layout.size() <= self.bytes_max;
         if has_room {
             chunks.push(Memory { start, layout, spare: None });
         }
@@ -58,13 +61,18 @@ impl Spare {
 }
 
 thread_local! {
-    static SPARE: RefCell<Option<Arc<Spare>>> = const { RefCell::new(None) };
+    static SPARE: RefCell<Vec<(usize, Arc<Spare>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lets this core keep up to `bytes_max` of chunks that were let go.
+/// Lets this core keep up to `bytes_max` of chunks that were let go, and as much of pages.
 pub fn keep_spare_chunks(bytes_max: usize) {
-    let spare = Arc::new(Spare { chunks: Mutex::default(), bytes_max });
-    SPARE.with(|own| own.replace(Some(spare)));
+    let of_size = |bytes| (bytes, Arc::new(Spare { chunks: Mutex::default(), bytes_max }));
+    SPARE.with(|own| own.replace(vec![of_size(SPARE_CHUNK_BYTES), of_size(SPARE_PAGE_BYTES)]));
+}
+
+fn spare_of(capacity: usize) -> Option<Arc<Spare>> {
+    let of_size = |own: &(usize, Arc<Spare>)| (own.0 == capacity).then(|| Arc::clone(&own.1));
+    SPARE.with(|own| own.borrow().iter().find_map(of_size))
 }
 
 struct Memory {
@@ -121,8 +129,7 @@ impl Chunk {
         let Ok(layout) = Layout::from_size_align(capacity, BLOCK_BYTES) else {
             unreachable!("{capacity} B aligned to a block is a layout")
         };
-        let own = SPARE.with(|own| own.borrow().clone());
-        let spare = own.filter(|_| capacity == SPARE_CHUNK_BYTES);
+        let spare = spare_of(capacity);
         let start = spare.as_ref().and_then(|spare| spare.take()).unwrap_or_else(|| {
             // SAFETY: the layout's size is not zero.
             let start = unsafe { alloc(layout) };

@@ -1,6 +1,6 @@
 //! `Disk` on glommio: direct I/O for data, the blocking pool for names.
 
-use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
+use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
@@ -277,7 +277,13 @@ impl DiskFile for DmaDiskFile {
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
         debug_assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.file.read_at_aligned(at, bytes).await.map_err(io_error)?;
-        Ok(Bytes::copy_from_slice(&found[..found.len().min(bytes)]))
+        let count = found.len().min(bytes);
+        if count == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut memory = Chunk::with_capacity(bytes);
+        memory.fill(found.get(..count).unwrap_or_default());
+        Ok(memory.share(0..count))
     }
 
     async fn sync(&self) -> io::Result<()> {

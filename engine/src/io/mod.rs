@@ -11,7 +11,7 @@ mod rouse;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use block::{Chunk, SPARE_CHUNK_BYTES, aligned_down, aligned_up, keep_spare_chunks};
+pub use block::{Chunk, SPARE_CHUNK_BYTES, SPARE_PAGE_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{Checked, Page, PageCache, PageKey};
 pub use dma::DmaDisk;
 pub use probe::probe_io_uring;

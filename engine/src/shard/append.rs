@@ -105,7 +105,7 @@ impl<D: Disk> Directory<D> {
             }
             let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
             if let Admission::Reserve { base, end } = admission {
-                if let Err(error) = self.reserve(log, base, end).await {
+                if let Err(error) = Box::pin(self.reserve(log, base, end)).await {
                     return Err(self.not_reserved(log, &error));
                 }
                 continue;
@@ -134,6 +134,7 @@ impl<D: Disk> Directory<D> {
             self.count_producer();
         }
         self.count_memory(stored.bytes, 0);
+        self.cold.appended(self.disk.now());
         EngineStats::add(&self.stats.batches_total, 1);
         EngineStats::add(&self.stats.batch_bytes_total, batch.batch_bytes() as u64);
         self.reserve_ahead(log);

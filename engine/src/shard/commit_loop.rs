@@ -118,10 +118,6 @@ impl<D: Disk> Directory<D> {
         }
         let start_ms = self.disk.wall_ms();
         let file = self.write(&load.carried, load.payload_bytes).await?;
-        if self.keeper.stopped().is_some() {
-            self.fence_all();
-            return Ok(());
-        }
         let mut has_batches = false;
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {
@@ -266,7 +262,9 @@ impl<D: Disk> Directory<D> {
             // there, and the next start would fence every log of the journal.
             return Err(io::Error::other(reason));
         }
-        self.stats.device_latency.record(self.disk.now() - start);
+        let took = self.disk.now() - start;
+        self.cold.committed(took);
+        self.stats.device_latency.record(took);
         EngineStats::add(&self.stats.commits_total, 1);
         EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);
         let mut journal = self.journal.borrow_mut();

@@ -1,5 +1,6 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
+use super::cold::ColdShare;
 use super::keeper::Keeper;
 use super::lazy::Timetable;
 use super::pages::PageRead;
@@ -181,6 +182,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
     pub(crate) scrub: Scrub,
+    pub(crate) cold: Rc<ColdShare>,
     /// What the file system said of its room.
     pub(super) known_room: Cell<Option<KnownRoom>>,
     /// When it was last told that the disk is full.

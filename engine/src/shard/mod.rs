@@ -5,6 +5,7 @@
 
 mod api;
 mod append;
+mod cold;
 mod commit_loop;
 mod cursor;
 mod directory;

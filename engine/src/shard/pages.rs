@@ -4,7 +4,7 @@ use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, Page, PageKey, aligned_down, aligned_up};
+use crate::io::{BLOCK_BYTES, Disk, DiskFile, Page, PageKey, SPARE_PAGE_BYTES, aligned_down, aligned_up};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
 use crate::units::{FilePos, Offset};
@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// Unit of reading and caching.
-pub(super) const PAGE_BYTES: u64 = 256 << 10;
+pub(super) const PAGE_BYTES: u64 = SPARE_PAGE_BYTES as u64;
 /// Pages fetched ahead of a reader that goes through a log.
-const PAGES_AHEAD: u64 = 4;
+pub(super) const PAGES_AHEAD: u64 = 4;
 
 /// A page on its way from the device; several readers may wait for it.
 #[derive(Default)]
@@ -48,13 +48,19 @@ impl<D: Disk> Directory<D> {
         Ok(())
     }
 
-    pub(super) fn fetch_ahead(self: &Rc<Self>, log: &SharedLog, base: Offset, from: FilePos) {
+    pub(super) fn fetch_ahead(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        from: FilePos,
+        page_count: u64,
+    ) {
         let end = match log.borrow().segment(base) {
             Some(segment) => segment.tail.memory_start().as_u64(),
             None => return,
         };
         let first = from.as_u64().div_ceil(PAGE_BYTES);
-        for page in (first..first + PAGES_AHEAD).take_while(|page| page * PAGE_BYTES < end) {
+        for page in (first..first + page_count).take_while(|page| page * PAGE_BYTES < end) {
             self.start_page(log, base, page);
         }
     }

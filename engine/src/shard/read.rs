@@ -5,9 +5,10 @@
 
 use super::api::{Read, ReadError, ReadOutcome, TimedOffset};
 use super::append::UNFOLDED_AT_ONCE_MAX;
+use super::cold::{TURN_BYTES, Turn};
 use super::cursor::{Cursor, Rot, Trouble};
 use super::directory::{Directory, SharedLog};
-use super::pages::PAGE_BYTES;
+use super::pages::{PAGE_BYTES, PAGES_AHEAD};
 use super::stats::EngineStats;
 use crate::batch::{
     BatchCrc, BatchError, HEADER_BYTES, UNPACKED_BYTES_MAX, find_max_timestamp, find_timestamp, is_packed,
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Bytes that are checked before others get their turn: about a hundred microseconds.
 const CHECKED_AT_ONCE_MAX: u64 = 1 << 20;
@@ -48,7 +50,8 @@ impl<D: Disk> Directory<D> {
             let Some((base, offset_end, in_memory)) = found else { break };
             let answered = match in_memory {
                 Some(slices) => Ok(slices),
-                None => self.read_cold(log, base, offset, visible_end, &read).await,
+                // Boxed: every request's task would be twice as large for what few of them do.
+                None => Box::pin(self.read_cold(log, base, offset, visible_end, &read)).await,
             };
             match answered {
                 // What is left here did not fit, or is not to be seen yet: what lies behind it must not be answered.
@@ -126,6 +129,50 @@ impl<D: Disk> Directory<D> {
         visible_end: Offset,
         read: &Read,
     ) -> Result<Vec<Bytes>, Trouble> {
+        let bounded = self.cold_turn().await;
+        let found = self.read_segment(log, base, offset, visible_end, read, bounded).await;
+        if bounded {
+            self.cold.read(found.as_ref().map_or(0, |slices| slices.iter().map(Bytes::len).sum()));
+            EngineStats::set(&self.stats.cold_bytes_per_s, self.cold.bytes_per_s());
+        }
+        found
+    }
+
+    /// Until a reader of old records has its turn; `true` when that is one beside appends, for `TURN_BYTES`.
+    async fn cold_turn(&self) -> bool {
+        let mut waited = Duration::ZERO;
+        let bounded = loop {
+            let (wait, is_last) = match self.cold.turn(self.disk.now()) {
+                Turn::Free => break false,
+                Turn::Later(wait) => (wait, false),
+                Turn::After(wait) => (wait, true),
+            };
+            if !wait.is_zero() {
+                self.disk.sleep(wait).await;
+                waited += wait;
+            }
+            if is_last {
+                break true;
+            }
+        };
+        if !waited.is_zero() {
+            EngineStats::add(&self.stats.cold_waits_total, 1);
+            EngineStats::add(&self.stats.cold_wait_us_total, waited.as_micros() as u64);
+        }
+        bounded
+    }
+
+    /// Batches of one segment that are not in memory; in a `bounded` turn no more than `TURN_BYTES` beyond the first.
+    async fn read_segment(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        offset: Offset,
+        visible_end: Offset,
+        read: &Read,
+        bounded: bool,
+    ) -> Result<Vec<Bytes>, Trouble> {
+        let more_bytes_max = if bounded { read.bytes_max.min(TURN_BYTES) } else { read.bytes_max };
         let mut cursor = self.cursor(log, base, |index| index.floor(offset)).await?;
         let mut first = None;
         let mut end = cursor.at;
@@ -142,12 +189,15 @@ impl<D: Disk> Directory<D> {
             }
             let start = first.unwrap_or(located.start);
             let bytes = (located.end.as_u64() - start.as_u64()) as usize;
-            let whole = first.is_none() && read.first_batch_whole;
-            if bytes > read.bytes_max && !whole {
+            let fits = match first {
+                None => bytes <= read.bytes_max || read.first_batch_whole,
+                Some(_) => bytes <= more_bytes_max,
+            };
+            if !fits {
                 break;
             }
             if first.is_none() {
-                self.gather(log, &mut cursor, located.start.advance(read.bytes_max as u64)).await?;
+                self.gather(log, &mut cursor, located.start.advance(more_bytes_max as u64)).await?;
             }
             match self.whole(log, &mut cursor, &located).await {
                 Err(Trouble::Corrupt(_)) if first.is_some() => break,
@@ -160,13 +210,14 @@ impl<D: Disk> Directory<D> {
             }
             first = Some(start);
             end = located.end;
-            if bytes >= read.bytes_max {
+            if bytes >= more_bytes_max {
                 break;
             }
         }
         let Some(first) = first else { return Ok(Vec::new()) };
         if cursor.from_disk * 2 >= PAGE_BYTES {
-            self.fetch_ahead(log, base, cursor.gathered.end());
+            let page_count = if bounded { 1 } else { PAGES_AHEAD };
+            self.fetch_ahead(log, base, cursor.gathered.end(), page_count);
         }
         Ok(trim(&cursor.gathered, first..end))
     }

@@ -39,6 +39,8 @@ pub struct EngineSettings {
     pub scrub_bytes_per_s: u64,
     /// From the start of one pass of the scrubber to that of the next. The first one begins after `retention_delay_ms`.
     pub scrub_interval_ms: u64,
+    /// Bytes a second that readers of old records get on one shard whatever appends need.
+    pub cold_bytes_per_s_min: u64,
     /// Open files of segments on one shard, at most.
     pub open_files_max: usize,
 }
@@ -63,6 +65,7 @@ impl Default for EngineSettings {
             retention_delay_ms: 30_000,
             scrub_bytes_per_s: 16 << 20,
             scrub_interval_ms: 7 * 86_400_000,
+            cold_bytes_per_s_min: 16 << 20,
             open_files_max: 4096,
         }
     }

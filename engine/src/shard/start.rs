@@ -1,5 +1,6 @@
 //! From files to engines: recover every directory once, split what was found among the shards, start each.
 
+use super::cold::ColdShare;
 use super::directory::{Directory, Gates, Journal, Memory, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
@@ -225,6 +226,7 @@ impl<D: Disk> Engine<D> {
         let memory = Rc::new(Memory::default());
         let segment_number = Rc::new(Cell::new(0));
         let gates = Rc::new(Gates::default());
+        let cold = ColdShare::new(settings.cold_bytes_per_s_min);
         let pace = ScrubPace::new(share.directories.len());
         let mut directories = Vec::new();
         for (disk, own) in disks.into_iter().zip(share.directories) {
@@ -262,6 +264,7 @@ impl<D: Disk> Engine<D> {
                 releasable: RefCell::default(),
                 upkeep,
                 scrub,
+                cold: Rc::clone(&cold),
                 known_room: Cell::default(),
                 full_told: Cell::default(),
                 is_fenced: Cell::default(),

@@ -66,6 +66,12 @@ stats! {
     removed_bytes_total,
     /// Bytes read from segments.
     read_bytes_total,
+    /// Reads of old records that waited for their turn beside appends.
+    cold_waits_total,
+    /// How long they waited, in microseconds.
+    cold_wait_us_total,
+    /// Gauge: bytes a second that such reads had last.
+    cold_bytes_per_s,
     /// Places of segments that did not check and were read a second time.
     reads_repeated_total,
     /// Logs that were fenced because stored bytes did not check the second time either.

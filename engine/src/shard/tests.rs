@@ -244,3 +244,46 @@ fn a_batch_that_does_not_fit_is_not_stepped_over() {
         });
     }
 }
+
+/// Old records are those that left memory: a backfill beside producers waits for its turns, and reads all the same.
+#[test]
+fn a_backfill_waits_for_its_turns_beside_appends_and_for_nothing_without_them() {
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+    let directory = tempfile::tempdir().unwrap();
+    live(directory.path(), |engine, _| async move {
+        for log in [1, 2] {
+            engine.create(identity(log), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+        }
+        for number in 0..48 {
+            append(&engine, 1, number, 1_000_000).await;
+        }
+        let waits = |engine: &Engine| engine.stats().cold_waits_total.load(Relaxed);
+        let read_all = async |engine: &Engine, appending: bool| {
+            let mut offset = 0;
+            for number in 0.. {
+                let read = Read {
+                    offset: Offset::new(offset),
+                    bytes_max: 2_500_000,
+                    first_batch_whole: true,
+                    isolation: Isolation::Uncommitted,
+                };
+                let outcome = engine.read(LogId([1; 16]), read).await.unwrap();
+                let Some(first) = outcome.slices.first() else { break };
+                assert_eq!(BatchHeader::read(first).unwrap().base_offset, offset);
+                offset += (outcome.bytes / 1_000_000) as i64;
+                if appending {
+                    append(engine, 2, number + 1, 100).await;
+                }
+            }
+            assert_eq!(offset, 48);
+        };
+        glommio::timer::sleep(Duration::from_secs(1)).await;
+        read_all(&engine, false).await;
+        assert_eq!(waits(&engine), 0);
+        append(&engine, 2, 0, 100).await;
+        read_all(&engine, true).await;
+        assert!(waits(&engine) > 0);
+        engine.stop().await.unwrap();
+    });
+}

@@ -243,6 +243,7 @@ keys! {
         "thalweg.commit.bytes.max" thalweg_commit_bytes_max: usize = 4 << 20, Range(64 << 10, 8 << 20), Now; "Records in one commit of the journal."
         "thalweg.large.run.bytes" thalweg_large_run_bytes: u64 = 256 << 10, Range(64 << 10, 64 << 20), Now; "A partition that has more than this to commit writes straight to its segment."
         "thalweg.write.back.bytes.per.s" thalweg_write_back_bytes_per_s: u64 = 256 << 20, Range(0, I64), Now; "Bound of write-back on each core while the journal has room; 0 is none."
+        "thalweg.cold.read.min.bytes.per.s" thalweg_cold_read_min_bytes_per_s: u64 = 16 << 20, Range(1 << 20, I64), Now; "Bytes of records older than those in memory that the readers on each core get together whatever producers need. While there are appends they get as much as slows commits down by less than a third, and never less than this; without appends nothing holds them back."
         "thalweg.scrub.bytes.per.s" thalweg_scrub_bytes_per_s: u64 = 16 << 20, Range(0, I64), Now; "Bytes of segments that each core reads in a second, beside its work, to find rot before a reader does; 0 is not at all."
         "thalweg.scrub.interval.ms" thalweg_scrub_interval_ms: u64 = 7 * 24 * HOUR_MS as u64, Range(1, I64), Now; "From the start of one pass through all segments to that of the next; a pass that takes longer is followed by the next one. The first one begins log.initial.task.delay.ms after the start."
         "thalweg.spin.us" thalweg_spin_us: u64 = 0, Range(0, 1000), Now; "How long an idle core looks for work before it sleeps."

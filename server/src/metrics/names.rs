@@ -93,6 +93,9 @@ metric_table! {
     Counter "thalweg_rot_found_total" "Logs fenced because stored bytes did not check, whoever read them.", |shard, out| out.value(&[], shard.engine.rot_found_total.load(Relaxed));
     Counter "thalweg_reads_repeated_total" "Places of segments that did not check and were read a second time: more of these than of logs fenced are bits that turn in memory or on the way.", |shard, out| out.value(&[], shard.engine.reads_repeated_total.load(Relaxed));
     Counter "thalweg_indexes_rebuilt_total" "Indexes of segments that were missing or wrong, built anew.", |shard, out| out.value(&[], shard.engine.indexes_rebuilt_total.load(Relaxed));
+    Counter "thalweg_cold_read_waits_total" "Reads of old records that waited for their turn beside appends.", |shard, out| out.value(&[], shard.engine.cold_waits_total.load(Relaxed));
+    Counter "thalweg_cold_read_wait_seconds_total" "How long they waited.", |shard, out| out.value(&[], shard.engine.cold_wait_us_total.load(Relaxed) as f64 / 1e6);
+    Gauge "thalweg_cold_read_bytes_per_second" "What such reads of one core had together, when they were last bounded.", |shard, out| out.value(&[], shard.engine.cold_bytes_per_s.load(Relaxed));
     Counter "thalweg_scrub_bytes_total" "Bytes of segments that the scrubber read.", |shard, out| out.value(&[], shard.engine.scrub_bytes_total.load(Relaxed));
     Counter "thalweg_scrub_batches_total" "Batches that the scrubber found right.", |shard, out| out.value(&[], shard.engine.scrub_batches_total.load(Relaxed));
     Counter "thalweg_scrub_passes_total" "Passes of the scrubber through all logs of a directory.", |shard, out| out.value(&[], shard.engine.scrub_passes_total.load(Relaxed));

@@ -123,6 +123,7 @@ fn random_settings(random: &mut Random, directory_count: usize) -> EngineSetting
         commit_entries_max: 64,
         state_bytes_max: 320 << 10,
         large_run_bytes: [12 << 10, 64 << 10][random.below(2) as usize],
+        cold_bytes_per_s_min: [1 << 20, 1 << 30][random.below(2) as usize],
         write_back_bytes_per_s: [0, 20 << 20][random.below(2) as usize],
         tail_memory_bytes: [1 << 20, 8 << 20][random.below(2) as usize],
         cache_bytes: 1 << 20,
