@@ -30,6 +30,7 @@ mod metadata;
 mod metrics;
 mod produce_acks;
 mod reports;
+mod request_costs;
 mod restart;
 mod retention;
 mod rivals;

@@ -75,7 +75,7 @@ struct Arguments {
     #[arg(long)]
     set: Vec<String>,
     /// First of two ports that are free.
-    #[arg(long, default_value_t = 19_660)]
+    #[arg(long, default_value_t = 19_700)]
     port: u16,
     /// Folder of this bench: plan and loads.
     #[arg(long)]

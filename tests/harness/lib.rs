@@ -22,6 +22,7 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod strace;
 pub mod subjects;
 pub mod told;
 pub mod tool_shell;

@@ -55,11 +55,17 @@ pub(super) fn html(results: &[Saved]) -> String {
     let tables: String =
         ladders.iter().map(|(index, ladder, rungs)| table(results, *index, ladder, rungs)).collect();
     let of = if first.measured == "end_to_end" { "from sender to reader" } else { "to the acknowledgement" };
+    let follows = if ladders.iter().all(|(_, ladder, _)| ladder.knee_records_per_s.is_none()) {
+        "no step was kept here"
+    } else {
+        "what follows on this page was measured there"
+    };
     let note = format!(
         "Latency {of}, from the intended time. A step is kept if p99 stays within {} and {} % of the rate is acknowledged; \
-         the knee is the highest rate that is kept, and what follows on this page was measured there.",
+         the knee is the highest rate that is kept, and {}.",
         time(first.p99_max_ms * 1e3),
-        number(first.kept_percent)
+        number(first.kept_percent),
+        follows
     );
     section("Latency over rate", &note, &(plot.html() + &tables))
 }
