@@ -269,29 +269,25 @@ impl Course {
     }
 
     fn sections(&self, done: &[(Step, Outcome)]) -> Vec<Section<'_>> {
-        let of_workload = |(at, workload): (usize, &'_ Workload)| {
-            let of_contender = |contender: usize| {
-                let own = done.iter().filter(|(step, _)| step.workload == at && step.contender == contender);
-                own.map(|(step, outcome)| (step.round, outcome.clone())).collect()
-            };
-            let reference = match &workload.rate {
-                Some(Rate::Share { percent, of }) => self.peak(of, done).map(|(whose, peak)| {
-                    format!("{percent} % of {}'s {} in the first round of {of}", whose.label, number(peak))
-                }),
-                _ => None,
-            };
-            (
-                self.rate(workload, done).unwrap_or(None),
-                reference,
-                (0..self.contenders.len()).map(of_contender).collect(),
-            )
+        let rounds = |workload: usize, contender: usize| {
+            let own =
+                done.iter().filter(|(step, _)| (step.workload, step.contender) == (workload, contender));
+            own.map(|(step, outcome)| (step.round, outcome.clone())).collect()
         };
-        let all = self.plan.workloads.iter().enumerate();
-        all.map(|(at, workload)| {
-            let (records_per_s, reference, rounds) = of_workload((at, workload));
-            Section { workload, records_per_s, reference, rounds }
-        })
-        .collect()
+        let section = |(at, workload)| Section {
+            workload,
+            records_per_s: self.rate(workload, done).unwrap_or(None),
+            reference: self.reference(workload, done),
+            rounds: (0..self.contenders.len()).map(|contender| rounds(at, contender)).collect(),
+        };
+        self.plan.workloads.iter().enumerate().map(section).collect()
+    }
+
+    /// Where a rate comes from, in words.
+    fn reference(&self, workload: &Workload, done: &[(Step, Outcome)]) -> Option<String> {
+        let Some(Rate::Share { percent, of }) = &workload.rate else { return None };
+        let (whose, peak) = self.peak(of, done)?;
+        Some(format!("{percent} % of {}'s {} in the first round of {of}", whose.label, number(peak)))
     }
 
     /// Writes the tables; their text.

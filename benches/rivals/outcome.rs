@@ -36,6 +36,8 @@ pub(crate) struct Work {
     /// To be sent by a plan or a number; of a closed loop what was sent.
     pub(crate) asked_records: u64,
     pub(crate) acknowledged_records: u64,
+    /// Without an answer: they may be there or not.
+    pub(crate) unknown_records: u64,
     /// By the offsets at both ends of all partitions, afterwards.
     pub(crate) found_records: u64,
     /// To be read, and read.
@@ -193,14 +195,14 @@ impl Outcome {
                 "{name}the generator did not keep its own schedule: its lateness is in the latencies"
             ));
         }
-        for (name_of, count) in [("refused", "refused_records"), ("of unknown outcome", "unknown_records")] {
-            let count = part["produce"][count].as_u64().unwrap_or(0);
-            if count > 0 {
-                self.faults.push(format!("{name}{count} records {name_of}"));
-            }
+        let count = |name: &str| part["produce"][name].as_u64().filter(|count| *count > 0);
+        if let Some(refused) = count("refused_records") {
+            self.faults.push(format!("{name}{refused} records refused: {}", part["produce"]["errors"]));
         }
-        let unsent = part["produce"]["unsent_records"].as_u64().unwrap_or(0);
-        if unsent > 0 {
+        if let Some(unknown) = count("unknown_records") {
+            self.notes.push(format!("{name}{unknown} records had no answer when the run was over"));
+        }
+        if let Some(unsent) = count("unsent_records") {
             self.notes.push(format!("{name}did not keep the rate: {unsent} records were due and never sent"));
         }
         let verdict = &part["verdict"];

@@ -15,18 +15,15 @@ pub(crate) fn done(kind: Kind, result: &Value, filled_records: u64, found_record
     let of = |part: &Value, name: &str| part["produce"][name].as_u64().unwrap_or(0);
     let sum = |count: &dyn Fn(&Value) -> u64| all.iter().map(|part| count(part)).sum::<u64>();
     let acknowledged = sum(&|part| of(part, "acknowledged_records"));
-    let asked = sum(&|part| {
-        of(part, "acknowledged_records")
-            + of(part, "refused_records")
-            + of(part, "unknown_records")
-            + of(part, "unsent_records")
-    });
+    let unknown_records = sum(&|part| of(part, "unknown_records"));
+    let never = sum(&|part| of(part, "refused_records") + of(part, "unsent_records"));
+    let asked = acknowledged + unknown_records + never;
     let read = sum(&|part| part["consume"]["read_records"].as_u64().unwrap_or(0));
     let readers = result["spec"]["roundtrip"]["reader_count"].as_u64().unwrap_or(1);
     let (to_read_records, read_records) = match kind {
         Kind::Produce | Kind::Ladder => (0, 0),
         Kind::Consume => (filled_records, read),
-        Kind::Roundtrip => (acknowledged * readers, read),
+        Kind::Roundtrip => (found_records * readers, read),
         // The reader of the backlog goes round; what it and the round trips read is proven by their own verdicts.
         Kind::Tail => (0, 0),
     };
@@ -41,6 +38,7 @@ pub(crate) fn done(kind: Kind, result: &Value, filled_records: u64, found_record
     Work {
         asked_records: asked + filled_records,
         acknowledged_records: acknowledged + filled_records,
+        unknown_records,
         found_records,
         to_read_records,
         read_records,
@@ -51,10 +49,12 @@ pub(crate) fn done(kind: Kind, result: &Value, filled_records: u64, found_record
 /// What is wrong with the work of one run. `offered` records were to be sent by the plan of a rate.
 pub(crate) fn faults(work: &Work, offered_records: Option<f64>) -> Vec<String> {
     let mut faults = Vec::new();
-    if work.found_records != work.acknowledged_records {
-        let (found, acknowledged) = (work.found_records, work.acknowledged_records);
-        faults
-            .push(format!("{acknowledged} records were acknowledged and {found} are there by their offsets"));
+    let (found, acknowledged, unknown) =
+        (work.found_records, work.acknowledged_records, work.unknown_records);
+    if !(acknowledged..=acknowledged + unknown).contains(&found) {
+        faults.push(format!(
+            "{acknowledged} records were acknowledged, {unknown} had no answer, and {found} are there by their offsets"
+        ));
     }
     if work.read_records != work.to_read_records {
         let (read, to_read) = (work.read_records, work.to_read_records);
@@ -114,9 +114,20 @@ mod tests {
         let work = done(Kind::Produce, &produced(100, 0), 0, 100);
         assert!(faults(&work, None).is_empty());
         let lost = done(Kind::Produce, &produced(100, 0), 0, 99);
-        assert!(faults(&lost, None)[0].contains("100 records were acknowledged and 99 are there"));
+        assert!(
+            faults(&lost, None)[0]
+                .contains("100 records were acknowledged, 0 had no answer, and 99 are there")
+        );
         let doubled = done(Kind::Produce, &produced(100, 0), 0, 101);
         assert_eq!(faults(&doubled, None).len(), 1);
+    }
+
+    #[test]
+    fn what_had_no_answer_may_be_there_or_not() {
+        let mut result = produced(100, 0);
+        result["produce"]["unknown_records"] = json!(20);
+        let wrong = |found| faults(&done(Kind::Produce, &result, 0, found), None).len();
+        assert_eq!([99, 100, 120, 121].map(wrong), [1, 0, 0, 1]);
     }
 
     #[test]
