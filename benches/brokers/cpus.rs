@@ -2,6 +2,7 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::io;
+use std::process::Command;
 
 /// The CPUs that this process may use, shared out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,13 @@ impl Cpus {
     pub fn condition(&self) -> String {
         format!("broker on CPU {}, generator on CPU {}", listed(&self.broker), self.generator)
     }
+}
+
+/// What runs its arguments on these CPUs, and not longer than this process: whoever ends a bench leaves no broker behind.
+pub fn pinned(cpus: &[usize]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", &listed(cpus)]);
+    command
 }
 
 /// As `taskset` and Thalweg take them.

@@ -70,8 +70,8 @@ impl Program {
         settings: &[(&str, &str)],
     ) -> io::Result<Broker> {
         let command = self.command(directory, port, cpus, settings)?;
-        let mut pinned = Command::new("taskset");
-        pinned.args(["-c", &cpus::listed(cpus)]).arg(command.get_program()).args(command.get_args());
+        let mut pinned = cpus::pinned(cpus);
+        pinned.arg(command.get_program()).args(command.get_args());
         spawn(pinned, directory, port)
     }
 

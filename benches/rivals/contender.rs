@@ -52,7 +52,7 @@ impl Programs {
     /// The contender of this name. Its build is looked at only if it is to be run.
     pub(crate) fn contender(&self, id: &str, is_run: bool) -> io::Result<Contender> {
         let jars = || self.kafka.clone().unwrap_or_default();
-        let kafka = Pace { start_s: 8.0, again_s: 6.0, partition_s: 0.02, gb_s: 3.0 };
+        let kafka = Pace { start_s: 8.0, again_s: 6.0, partition_s: 0.03, gb_s: 3.0 };
         let mut found = match id {
             "thalweg" => Contender {
                 id: "thalweg",

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use thalweg_benches::brokers::cpus::Cpus;
+use thalweg_benches::brokers::cpus::{Cpus, pinned};
 use thalweg_benches::brokers::disk::{forget, has_room, remove};
 use thalweg_benches::brokers::probe::{self, Asked, EARLIEST, LATEST};
 use thalweg_benches::brokers::process::Broker;
@@ -223,10 +223,10 @@ impl Stage {
 
     /// The load generator on its CPU.
     fn generator(&self, command: &str) -> Command {
-        let mut taskset = Command::new("taskset");
-        taskset.args(["-c", &self.cpus.generator.to_string()]).arg(&self.loadgen).arg(command);
-        taskset.args(["--brokers", &format!("127.0.0.1:{}", self.port), "--topic", TOPIC]);
-        taskset
+        let mut pinned = pinned(&[self.cpus.generator]);
+        pinned.arg(&self.loadgen).arg(command);
+        pinned.args(["--brokers", &format!("127.0.0.1:{}", self.port), "--topic", TOPIC]);
+        pinned
     }
 }
 
