@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use thalweg_benches::numbers::{median, number, ratios};
 
+/// The load generator has a bound where none was given; no batch of a megabyte holds so many.
+const UNBOUNDED_RECORDS: u64 = 1_000_000;
+
 /// All rounds of a workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Section<'a> {
@@ -230,7 +233,7 @@ fn in_force(spec: &Value) -> Vec<String> {
         words.push(counted(connections, "connection"));
         words.push(format!("{} in flight on each", produce["in_flight_count"]));
         words.push(match produce["batch_record_count"].as_u64() {
-            Some(records) if records < u64::from(u32::MAX) => {
+            Some(records) if records < UNBOUNDED_RECORDS => {
                 format!("batches of {}", counted(records, "record"))
             }
             _ => format!("batches of {} B", produce["batch_bytes"]),
@@ -321,7 +324,7 @@ mod tests {
     #[test]
     fn conditions_are_in_the_words_of_the_run_itself() {
         let spec = json!({"produce": {
-            "connection_count": 64, "in_flight_count": 5, "batch_record_count": 4_294_967_295_u32, "batch_bytes": 65536,
+            "connection_count": 64, "in_flight_count": 5, "batch_record_count": 10_000_000, "batch_bytes": 65536,
             "profile": "filler", "record_bytes": 1024, "codec": "None", "acks": "all",
         }});
         assert_eq!(
