@@ -29,6 +29,8 @@ mod matrix;
 mod metadata;
 mod metrics;
 mod produce_acks;
+mod reports;
+mod request_costs;
 mod restart;
 mod retention;
 mod rooms;

@@ -79,6 +79,11 @@ impl Latencies {
         bytes
     }
 
+    /// The histogram itself; values are nanoseconds.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
     /// Counts what [`Self::packed`] packed.
     pub fn merge_packed(&mut self, packed: &[u8]) {
         if let Ok(unpacked) = Deserializer::new().deserialize::<u64, _>(&mut &packed[..]) {

@@ -1,4 +1,5 @@
 //! What a number is a number of: processor, kernel, memory, file system, build.
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,23 @@ pub struct FileSystem {
     pub device: String,
     /// Options of the mount and of the file system.
     pub options: String,
+    /// The disk under it, if it lies on one.
+    pub disk: Option<Disk>,
+}
+
+/// A disk, as the kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// Such as `nvme0n1`.
+    pub name: String,
+    /// The maker's name for it; empty: it tells none.
+    pub model: String,
+    /// Size, bytes.
+    pub size_bytes: u64,
+    /// It turns.
+    pub is_rotational: Option<bool>,
+    /// `write back`: a write is safe once the disk was told to flush; `write through`: at once.
+    pub write_cache: String,
 }
 
 /// Where the broker was.
@@ -45,6 +63,25 @@ pub struct Broker {
     pub address: SocketAddr,
     /// It shared this machine's cores with the load generator.
     pub same_machine: bool,
+    /// Name and version, as told to the generator; the protocol does not tell them.
+    pub version: Option<String>,
+    /// How many APIs it offers.
+    pub api_count: usize,
+    /// Features with their levels, as its answer to `ApiVersions` names them: of Kafka, `metadata.version` tells its age.
+    pub features: BTreeMap<String, i16>,
+}
+
+/// The other end of a connection, and what it said of itself.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// This end.
+    pub own: SocketAddr,
+    /// The broker's.
+    pub address: SocketAddr,
+    /// How many APIs it offers.
+    pub api_count: usize,
+    /// Features with their levels.
+    pub features: BTreeMap<String, i16>,
 }
 
 impl Machine {
@@ -72,11 +109,14 @@ impl Machine {
         }
     }
 
-    /// Notes where the broker was, from both ends of a connection to it.
-    pub fn meet(&mut self, ends: Option<(SocketAddr, SocketAddr)>) {
-        self.broker = ends.map(|(own, address)| Broker {
-            address,
-            same_machine: address.ip().is_loopback() || own.ip() == address.ip(),
+    /// Notes where the broker was and what it said of itself; its version is what the settings say.
+    pub fn meet(&mut self, peer: Option<Peer>, version: Option<&str>) {
+        self.broker = peer.map(|peer| Broker {
+            address: peer.address,
+            same_machine: peer.address.ip().is_loopback() || peer.own.ip() == peer.address.ip(),
+            version: version.map(str::to_owned),
+            api_count: peer.api_count,
+            features: peer.features,
         });
     }
 
@@ -103,19 +143,41 @@ impl Machine {
 fn file_system_of(path: &Path, mounts: &str) -> Option<FileSystem> {
     let found = mounts.lines().filter_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(4);
+        let mut place = place.split(' ').skip(2);
+        let number = place.next()?;
+        let mut place = place.skip(1);
         let mount = place.next()?.replace("\\040", " ");
-        path.starts_with(&mount).then_some((mount.len(), place.next()?, kind))
+        path.starts_with(&mount).then_some((mount.len(), place.next()?, kind, number))
     });
     // Of equal mount points the later one hides the earlier.
-    let (_, options, kind) = found.max_by_key(|(length, ..)| *length)?;
+    let (_, options, kind, number) = found.max_by_key(|(length, ..)| *length)?;
     let mut kind = kind.split(' ');
     Some(FileSystem {
         path: path.to_owned(),
         kind: kind.next()?.to_owned(),
         device: kind.next()?.to_owned(),
         options: format!("{options};{}", kind.next().unwrap_or_default()),
+        disk: Disk::of(number),
     })
+}
+
+impl Disk {
+    /// The disk that a device of this number (`major:minor`) is, or is a part of.
+    fn of(number: &str) -> Option<Self> {
+        const SECTOR_BYTES: u64 = 512;
+        let device = Path::new("/sys/dev/block").join(number).canonicalize().ok()?;
+        let folder = device.ancestors().take(2).find(|folder| folder.join("queue").is_dir())?;
+        let read = |file: &str| {
+            std::fs::read_to_string(folder.join(file)).map(|text| text.trim().to_owned()).unwrap_or_default()
+        };
+        Some(Self {
+            name: folder.file_name()?.to_string_lossy().into_owned(),
+            model: read("device/model"),
+            size_bytes: read("size").parse::<u64>().unwrap_or(0) * SECTOR_BYTES,
+            is_rotational: read("queue/rotational").parse::<u8>().ok().map(|flag| flag == 1),
+            write_cache: read("queue/write_cache"),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -73,6 +73,11 @@ impl Schedule {
         }
     }
 
+    /// Batches are due at times of a plan, whatever the broker does.
+    pub fn is_open(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// What is to be done at `elapsed`.
     pub fn next(&self, elapsed: Duration) -> Step {
         if self.records_left == 0 {

@@ -4,6 +4,10 @@
 mod fake;
 #[path = "cases/groups.rs"]
 mod groups;
+#[path = "cases/honesty.rs"]
+mod honesty;
+#[path = "cases/scenes.rs"]
+mod scenes;
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +35,16 @@ impl Scene {
     }
 
     fn run(&self, words: &str) -> RunResult {
-        let words = format!("thalweg-loadgen {words} --brokers {} --topic {TOPIC}", self.broker.address);
-        let arguments = Arguments::try_parse_from(words.split_whitespace()).unwrap();
+        self.run_with(words, &[])
+    }
+
+    /// `last`: words that may hold blanks, after the others.
+    fn run_with(&self, words: &str, last: &[&str]) -> RunResult {
+        let (name, flags) = words.split_once(' ').unwrap();
+        let address = self.broker.address.to_string();
+        let start = ["thalweg-loadgen", name, "--brokers", &address, "--topic", TOPIC];
+        let words = start.into_iter().chain(flags.split_whitespace()).chain(last.iter().copied());
+        let arguments = Arguments::try_parse_from(words).unwrap();
         let result = run(Spec::from_command(arguments.command).unwrap(), &Stop::default()).unwrap();
         assert!(report::text(&result).contains("broker 127.0.0.1"));
         result
@@ -209,7 +221,7 @@ fn reading_ends_at_a_count_or_a_time_and_may_begin_at_an_offset() {
 fn the_result_is_json_of_a_named_schema() {
     let scene = Scene::new(1, Faults::default());
     let json = serde_json::to_value(scene.produce(LOAD)).unwrap();
-    assert_eq!(json["schema"], "thalweg-loadgen/1");
+    assert_eq!(json["schema"], "thalweg-loadgen/2");
     assert_eq!(json["spec"]["command"], "produce");
     assert_eq!(json["produce"]["latency"]["percentiles"][5]["name"], "p99.999");
     assert!(json["produce"]["latency"]["percentiles"][5]["us"].is_null(), "500 samples cannot tell");

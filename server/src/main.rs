@@ -28,8 +28,14 @@ use thalweg_server::start::{MemoryPlan, Parts, engine_settings, make_shard};
 use thalweg_server::supervisor::{READY, STOPPING, tell_supervisor};
 use thalweg_server::{ground, identity};
 
+#[cfg(not(feature = "count"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Who counts asks how often, not how fast: the same calls, to another allocator.
+#[cfg(feature = "count")]
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 /// Time that started requests get to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);

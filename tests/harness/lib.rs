@@ -4,6 +4,7 @@
 //! known to be Kafka's and not ours. Without it they run against the `thalweg` binary of this workspace.
 
 pub mod broker;
+pub mod browser;
 pub mod cached;
 pub mod client;
 pub mod conversation;
@@ -21,6 +22,7 @@ pub mod scratch;
 pub mod siege;
 pub mod skip;
 pub mod source;
+pub mod strace;
 pub mod subjects;
 pub mod told;
 pub mod tool_shell;

@@ -5,6 +5,7 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | Chromium | Debian's package `chromium` | `apt-get install`, where we may |
 //! | KafkaJS | `tests/clients/kafkajs` (lock file of npm) | `npm ci` |
 //! | the rows of the client matrix | `tests/clients`, as `subjects.rs` lists them | pip, go, npm, javac, cargo |
 //! | Java producer and consumer, tools in a row | `tests/clients/java` | `javac` against a release's jars |
@@ -39,18 +40,24 @@ pub fn filebeat() -> Option<PathBuf> {
 
 /// kcat; `None`, loudly, where it is not installed and may not be.
 pub fn kcat() -> Option<PathBuf> {
-    once("kcat", || {
-        if let Some(found) = which("kcat").or_else(|| which("kafkacat")) {
+    installed("kcat", "kcat", &["kcat", "kafkacat"])
+}
+
+/// A program of one of these `names`, from Debian's `package` where it is not there; `None`, loudly, where that may not be installed.
+pub(crate) fn installed(client: &str, package: &str, names: &[&str]) -> Option<PathBuf> {
+    let find = || names.iter().find_map(|name| which(name));
+    once(client, || {
+        if let Some(found) = find() {
             return Ok(found);
         }
         if !rustix::process::geteuid().is_root() || which("apt-get").is_none() {
-            return Err(
-                "not installed, and installing Debian's package kcat takes root and apt-get".to_string()
-            );
+            return Err(format!(
+                "not installed, and installing Debian's package {package} takes root and apt-get"
+            ));
         }
-        let install = || apt_get(&["install", "-y", "-qq", "--no-install-recommends", "kcat"]);
+        let install = || apt_get(&["install", "-y", "-qq", "--no-install-recommends", package]);
         install().or_else(|_| apt_get(&["update", "-qq"]).and_then(|()| install()))?;
-        which("kcat").ok_or_else(|| "the package kcat brought no kcat".to_string())
+        find().ok_or_else(|| format!("the package {package} brought none of {names:?}"))
     })
 }
 
@@ -174,6 +181,7 @@ mod tests {
             ("filebeat", filebeat().is_some()),
             ("kcat", kcat().is_some()),
             ("kafkajs", kafkajs().is_some()),
+            ("chromium", crate::browser::chromium().is_some()),
             ("java 3.5.1", java_driver(RELEASES[0]).is_some()),
             ("java 4.3.1", java_driver(RELEASES[1]).is_some()),
         ];

@@ -8,8 +8,9 @@ use crate::units::{LeaderEpoch, LogId, Timestamp};
 
 const START: StartId = StartId { counter: 4, random: [9; 16] };
 
-/// A journal file of shard 0 of `START`, and where each of its commits lies.
+/// A journal file of one shard of `START`, and where each of its commits lies.
 struct Written {
+    shard: u32,
     bytes: Vec<u8>,
     commits: Vec<std::ops::Range<usize>>,
     sequence_next: u64,
@@ -27,7 +28,7 @@ fn entry(kind: EntryKind, log: u8) -> Entry {
 
 impl Written {
     fn begin(sequence: u64) -> Self {
-        Self { bytes: Vec::new(), commits: Vec::new(), sequence_next: sequence }
+        Self { shard: 0, bytes: Vec::new(), commits: Vec::new(), sequence_next: sequence }
     }
 
     fn commit(&mut self, entries: &[(Entry, Vec<u8>)]) {
@@ -38,7 +39,7 @@ impl Written {
         let payload_bytes = entries.iter().map(|(_, payload)| payload.len()).sum();
         let mut bytes = vec![0; commit_bytes(entries.len(), payload_bytes)];
         let sequence = self.sequence_next;
-        let head = CommitHead { start: START, shard: 0, sequence, known_synced: sequence - 1 };
+        let head = CommitHead { start: START, shard: self.shard, sequence, known_synced: sequence - 1 };
         encode_commit(&mut bytes, head, &planned, |number, target| {
             target.copy_from_slice(&entries[number].1);
         });
@@ -167,5 +168,40 @@ fn a_payload_of_a_table_that_does_not_check_is_no_loss_to_who_read_the_file_befo
         assert_eq!(found(&[first.without(&[]), rotten(commit)]), (3, vec![]));
         // A stray: no state of it is known.
         assert_eq!(found(&[rotten(commit)]), (2, vec![]));
+    }
+}
+
+#[test]
+fn who_is_missing_in_a_whole_table_was_deleted_though_what_said_so_is_gone() {
+    let [mut first, _] = two_files();
+    let created = first.commits.len();
+    first.commit(&[(entry(EntryKind::Create, 4), state_of(4).encode())]);
+    first.commit(&[(entry(EntryKind::Delete, 4), Vec::new())]);
+    first.commit(&[]);
+    let mut second = Written::begin(first.sequence_next);
+    second.table(false);
+    second.commit(&[]);
+    for gone in [&[][..], &[created], &[created + 1], &[created, created + 1]] {
+        assert_eq!(found(&[first.without(gone), second.without(&[])]), (3, vec![]), "commits {gone:?}");
+    }
+}
+
+/// Shards give each other free files, and what one left there may go on with the very number that the other comes to.
+#[test]
+fn what_another_shard_left_in_a_file_is_no_part_of_this_ones_journal() {
+    let mut own = Written::begin(1);
+    own.table(false);
+    let mut left = Written { shard: 1, ..Written::begin(own.sequence_next) };
+    left.commit(&[(entry(EntryKind::Create, 4), state_of(4).encode())]);
+    assert_eq!(found(&[[own.bytes, left.bytes].concat()]), (3, vec![]));
+}
+
+#[test]
+fn a_bit_that_turned_in_a_head_is_no_loss_since_it_stands_twice() {
+    let [first, _] = two_files();
+    for at in 0..96 {
+        let mut bytes = first.without(&[]);
+        bytes[first.commits[9].start + at] ^= 1 << (at % 8);
+        assert_eq!(found(&[bytes]), (3, vec![]), "byte {at}");
     }
 }

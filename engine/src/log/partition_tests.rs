@@ -58,7 +58,11 @@ fn log(settings: LogSettings) -> PartitionLog {
 }
 
 fn batch(time: i64, timestamp_type: TimestampType) -> CheckedBatch {
-    let built = BatchBuilder::new(Codec::None).record(Timestamp(time), None, Some(b"value"));
+    batch_of(time, timestamp_type, b"value")
+}
+
+fn batch_of(time: i64, timestamp_type: TimestampType, value: &[u8]) -> CheckedBatch {
+    let built = BatchBuilder::new(Codec::None).record(Timestamp(time), None, Some(value));
     let rules = CheckRules {
         batch_bytes_max: 1 << 20,
         timestamp_type,
@@ -133,4 +137,34 @@ fn a_state_knows_no_timestamp_of_a_batch_that_no_commit_carries() {
     assert_eq!(log.state().segments[0].max_timestamp, Timestamp(500));
     log.plan(u64::MAX);
     assert_eq!(log.state().segments[0].max_timestamp, Timestamp(900));
+}
+
+/// Both begin at the position up to which the segment is written, and move it.
+#[test]
+fn a_write_back_and_a_large_run_of_one_log_wait_for_each_other() {
+    let mut log = log(LogSettings::default());
+    let append_some = |log: &mut PartitionLog| {
+        for _ in 0..3 {
+            append(log, &batch_of(500, TimestampType::Create, &[7; 6_000]));
+        }
+    };
+    let commit = |log: &mut PartitionLog| {
+        let parts = log.plan(u64::MAX);
+        parts.iter().for_each(|part| log.on_durable(part, FileSeq(1)));
+    };
+    append_some(&mut log);
+    commit(&mut log);
+    append_some(&mut log);
+    assert!(log.begin_run(1).is_some());
+    assert_eq!(log.plan_write_back(), None);
+    log.run_synced();
+    assert_eq!(log.plan_write_back(), None, "no commit carries the run yet");
+    commit(&mut log);
+    append_some(&mut log);
+    commit(&mut log);
+    let planned = log.plan_write_back().unwrap();
+    append_some(&mut log);
+    assert_eq!(log.begin_run(1), None);
+    log.on_written_back(&planned);
+    assert!(log.begin_run(1).is_some());
 }

@@ -105,7 +105,7 @@ impl<D: Disk> Directory<D> {
             }
             let admission = log.borrow_mut().admit(&batch, now, || self.segment_number());
             if let Admission::Reserve { base, end } = admission {
-                if let Err(error) = self.reserve(log, base, end).await {
+                if let Err(error) = Box::pin(self.reserve(log, base, end)).await {
                     return Err(self.not_reserved(log, &error));
                 }
                 continue;

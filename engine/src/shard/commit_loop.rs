@@ -118,10 +118,6 @@ impl<D: Disk> Directory<D> {
         }
         let start_ms = self.disk.wall_ms();
         let file = self.write(&load.carried, load.payload_bytes).await?;
-        if self.keeper.stopped().is_some() {
-            self.fence_all();
-            return Ok(());
-        }
         let mut has_batches = false;
         for carried in &load.carried {
             if let Source::Log { log, part } = &carried.source {

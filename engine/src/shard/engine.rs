@@ -428,6 +428,14 @@ impl<D: Disk> Engine<D> {
         log.borrow_mut().writing = true;
     }
 
+    /// Write-back may come to a log again that was held back.
+    #[cfg(test)]
+    pub(crate) fn let_go(&self, log_id: LogId) {
+        let (directory, log) = self.find(log_id).unwrap();
+        log.borrow_mut().writing = false;
+        directory.lap_wanted.set();
+    }
+
     /// Where the last record ends that the log holds; `None` when it holds none. Behind it may be a gap.
     #[cfg(test)]
     pub(crate) fn records_end(&self, log_id: LogId) -> Option<Offset> {

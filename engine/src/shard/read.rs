@@ -50,7 +50,8 @@ impl<D: Disk> Directory<D> {
             let Some((base, offset_end, in_memory)) = found else { break };
             let answered = match in_memory {
                 Some(slices) => Ok(slices),
-                None => self.read_cold(log, base, offset, visible_end, &read).await,
+                // Boxed: every request's task would be twice as large for what few of them do.
+                None => Box::pin(self.read_cold(log, base, offset, visible_end, &read)).await,
             };
             match answered {
                 // What is left here did not fit, or is not to be seen yet: what lies behind it must not be answered.

@@ -197,13 +197,14 @@ impl BodyMaker {
 mod tests {
     use super::*;
     use crate::batch::{Batches, Stamp, records};
+    use crate::payload::Keys;
 
     const STAMP: Stamp =
         Stamp { timestamp_ms: 1_700_000_000_000, producer_id: 9, producer_epoch: 1, base_sequence: 77 };
 
     fn maker(batch_bytes_max: usize, codec: Codec) -> BodyMaker {
         let shape = BodyShape { records_max: 1000, batch_bytes_max, codec };
-        BodyMaker::new(Payload::iis(8, 1, 1), shape)
+        BodyMaker::new(Payload::iis(Keys::own(8), 1, 1), shape)
     }
 
     fn batch(body: &Body) -> bytes::Bytes {
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_made_is_read_back_in_every_codec() {
         for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-            let tag = Tag { run: 5, producer: 3, sequence: 1000, intended_nanos: 42 };
+            let tag = Tag { run: 5, producer: 3, sequence: 1000, intended_nanos: 42, sent_nanos: 43 };
             let body = maker(20_000, codec).make(1000, Some(tag), Vec::new(), false).unwrap();
             let whole = batch(&body);
             let found: Vec<_> = Batches::new(whole).collect::<Result<_, _>>().unwrap();

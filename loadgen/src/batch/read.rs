@@ -176,12 +176,13 @@ fn read_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 mod tests {
     use super::*;
     use crate::batch::{BodyMaker, BodyShape, Stamp};
-    use crate::payload::Payload;
+    use crate::payload::{Keys, Payload};
 
     fn batch(base_offset: i64) -> Vec<u8> {
         let shape = BodyShape { records_max: 3, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body =
-            BodyMaker::new(Payload::filler(50, 50, 4, 1, 1), shape).make(3, None, Vec::new(), false).unwrap();
+        let body = BodyMaker::new(Payload::filler(50, 50, Keys::own(4), 1, 1), shape)
+            .make(3, None, Vec::new(), false)
+            .unwrap();
         let stamp = Stamp { timestamp_ms: 5, producer_id: -1, producer_epoch: -1, base_sequence: -1 };
         let mut batch = [&stamp.header_for(&body)[..], body.bytes()].concat();
         batch[..8].copy_from_slice(&base_offset.to_be_bytes());

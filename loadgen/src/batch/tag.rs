@@ -2,19 +2,19 @@
 //!
 //! It travels as a record header, so that keys and values stay as the workload wants them.
 //! ```text
-//!  0         1        9          13         21            29    33
-//!  | version | run id | producer | sequence | intended ns | CRC |
+//!  0         1        9          13         21            29        37    41
+//!  | version | run id | producer | sequence | intended ns | sent ns | CRC |
 //! ```
 //! The sequence counts the records of one producer in one partition from 0. The CRC-32C is over the fields before it, the
 //! key and the value: it finds bytes that changed although the batch's own CRC is right.
 
 /// Length of a tag.
-pub const TAG_BYTES: usize = 33;
+pub const TAG_BYTES: usize = 41;
 /// Name of the record header that holds a tag.
 pub const TAG_KEY: &[u8] = b"tw";
 /// First byte of a tag.
-const TAG_VERSION: u8 = 1;
-const CRC_AT: usize = 29;
+const TAG_VERSION: u8 = 2;
+const CRC_AT: usize = 37;
 
 /// Who sent a record, as its how-manieth, and when it was meant to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Tag {
     pub sequence: u64,
     /// When the record was meant to leave, in nanoseconds since the start of its run.
     pub intended_nanos: u64,
+    /// When its batch was made, in the same count: it is given to the connection right after. Sent again, it keeps this time.
+    pub sent_nanos: u64,
 }
 
 impl Tag {
@@ -37,7 +39,8 @@ impl Tag {
         bytes[1..9].copy_from_slice(&self.run.to_be_bytes());
         bytes[9..13].copy_from_slice(&self.producer.to_be_bytes());
         bytes[13..21].copy_from_slice(&self.sequence.to_be_bytes());
-        bytes[21..CRC_AT].copy_from_slice(&self.intended_nanos.to_be_bytes());
+        bytes[21..29].copy_from_slice(&self.intended_nanos.to_be_bytes());
+        bytes[29..CRC_AT].copy_from_slice(&self.sent_nanos.to_be_bytes());
         let crc = checksum(&bytes[..CRC_AT], key, value);
         bytes[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         bytes
@@ -58,11 +61,17 @@ impl Tag {
             u64::from_be_bytes(word)
         };
         let half = |at: usize| (word(at) >> 32) as u32;
-        let crc = u32::from_be_bytes([bytes[29], bytes[30], bytes[31], bytes[32]]);
+        let crc = u32::from_be_bytes([bytes[37], bytes[38], bytes[39], bytes[40]]);
         if crc != checksum(&bytes[..CRC_AT], key, value) {
             return Err(TagFault::Checksum);
         }
-        Ok(Self { run: word(1), producer: half(9), sequence: word(13), intended_nanos: word(21) })
+        Ok(Self {
+            run: word(1),
+            producer: half(9),
+            sequence: word(13),
+            intended_nanos: word(21),
+            sent_nanos: word(29),
+        })
     }
 }
 
@@ -85,13 +94,19 @@ mod tests {
 
     #[test]
     fn a_tag_comes_back_whole() {
-        let tag = Tag { run: u64::MAX - 1, producer: 7, sequence: 1 << 40, intended_nanos: 123_456_789 };
+        let tag = Tag {
+            run: u64::MAX - 1,
+            producer: 7,
+            sequence: 1 << 40,
+            intended_nanos: 123_456_789,
+            sent_nanos: 234_567_890,
+        };
         assert_eq!(Tag::decode(&tag.encode(b"key", b"value"), b"key", b"value"), Ok(tag));
     }
 
     #[test]
     fn any_changed_bit_of_tag_key_or_value_is_found() {
-        let tag = Tag { run: 1, producer: 2, sequence: 3, intended_nanos: 4 };
+        let tag = Tag { run: 1, producer: 2, sequence: 3, intended_nanos: 4, sent_nanos: 5 };
         let bytes = tag.encode(b"key", b"value");
         for bit in 8..TAG_BYTES * 8 {
             let mut changed = bytes;

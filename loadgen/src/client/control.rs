@@ -1,4 +1,5 @@
 //! Requests that are rare, asked one at a time over a connection that waits.
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::thread::sleep;
@@ -11,6 +12,7 @@ use kafka_protocol::protocol::{
 };
 
 use super::{ClientError, is_retriable};
+use crate::machine::Peer;
 
 /// What every broker and this generator have in common since Kafka 0.10.
 const API_VERSIONS_KEY: i16 = 18;
@@ -54,6 +56,7 @@ pub struct Control {
     client_id: String,
     stream: Option<(SocketAddr, TcpStream)>,
     versions: Versions,
+    features: BTreeMap<String, i16>,
     correlation_id: i32,
 }
 
@@ -72,6 +75,7 @@ impl Control {
             client_id: client_id.to_owned(),
             stream: None,
             versions: Versions::default(),
+            features: BTreeMap::new(),
             correlation_id: 0,
         };
         control.ask_versions()?;
@@ -88,10 +92,15 @@ impl Control {
         &self.versions
     }
 
-    /// Both ends of the open connection; `None` between two.
-    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let (peer, stream) = self.stream.as_ref()?;
-        Some((stream.local_addr().ok()?, *peer))
+    /// Who is at the other end of the open connection; `None` between two.
+    pub fn peer(&self) -> Option<Peer> {
+        let (address, stream) = self.stream.as_ref()?;
+        Some(Peer {
+            own: stream.local_addr().ok()?,
+            address: *address,
+            api_count: self.versions.0.len(),
+            features: self.features.clone(),
+        })
     }
 
     /// Asks in the highest common version up to `own_max` and waits for the answer. Returns also the version.
@@ -146,6 +155,9 @@ impl Control {
         }
         let listed = answer.api_keys.iter().map(|key| (key.api_key, key.min_version, key.max_version));
         self.versions = Versions(listed.collect());
+        let features = answer.finalized_features.iter();
+        self.features =
+            features.map(|feature| (feature.name.to_string(), feature.max_version_level)).collect();
         Ok(())
     }
 

@@ -122,6 +122,25 @@ pub enum ClientError {
     },
 }
 
+/// Why a request went wrong or had to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The broker answered with this error.
+    Code(i16),
+    /// The connection ended before an answer.
+    LinkLost,
+}
+
+impl Cause {
+    /// For people and reports.
+    pub fn name(self) -> String {
+        match self {
+            Self::Code(code) => code_name(code),
+            Self::LinkLost => "connection lost".to_owned(),
+        }
+    }
+}
+
 /// Kafka's name for an error code, with its number.
 pub fn code_name(code: i16) -> String {
     match kafka_protocol::error::ResponseError::try_from_code(code) {

@@ -160,7 +160,7 @@ mod tests {
     use crate::batch::{BodyMaker, BodyShape, Codec, Stamp};
     use crate::client::control::encode;
     use crate::client::topic::topic_name;
-    use crate::payload::Payload;
+    use crate::payload::{Keys, Payload};
     use kafka_protocol::messages::ProduceResponse;
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn requests_are_those_of_the_judge_in_every_version() {
         let shape = BodyShape { records_max: 5, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body = BodyMaker::new(Payload::filler(100, 50, 0, 1, 1), shape)
+        let body = BodyMaker::new(Payload::filler(100, 50, Keys::own(0), 1, 1), shape)
             .make(5, None, Vec::new(), false)
             .unwrap();
         let stamp = Stamp { timestamp_ms: 1, producer_id: 2, producer_epoch: 3, base_sequence: 4 };

@@ -35,6 +35,8 @@ pub struct Context<'a> {
 pub struct Position {
     /// The partition.
     pub partition: i32,
+    /// Where reading began.
+    pub start: i64,
     /// The next offset to read.
     pub next: i64,
     /// Reading ends here; `None`: it does not.
@@ -98,6 +100,16 @@ impl Fetcher {
     pub fn stop(&mut self) {
         self.stopped = true;
         self.link.close();
+    }
+
+    /// Begins again where it began; `false`: it was stopped, or there is nothing to read.
+    pub fn rewind(&mut self) -> bool {
+        let readable = |position: &Position| !position.is_broken && position.end > Some(position.start);
+        if self.stopped || !self.positions.iter().any(readable) {
+            return false;
+        }
+        self.positions.iter_mut().for_each(|position| position.next = position.start);
+        true
     }
 
     /// Nothing is left to read.
@@ -311,8 +323,7 @@ impl Fetcher {
 
     fn lose_link(&mut self, context: &mut Context<'_>, now: Duration) {
         if self.link.state() == LinkState::Up {
-            context.tally.lost_links += 1;
-            context.tally.series.record_error(now);
+            context.tally.on_link_lost(now);
         }
         self.link.close();
         self.asked = None;

@@ -9,6 +9,7 @@ use kafka_protocol::messages::FetchRequest;
 
 use super::{Fetcher, Position, Tally, Worker};
 use crate::client::{ClientError, Control, Directory, Link, Partition, Poll, Topic};
+use crate::machine::Peer;
 use crate::run::{Progress, RunError};
 use crate::spec::{Common, Consume, Partitions, ReadFrom};
 
@@ -49,8 +50,8 @@ pub struct Reading {
     pub topic: Topic,
     /// Start and end of each partition that will be read, before it is read.
     pub bounds: BTreeMap<i32, Range<i64>>,
-    /// Both ends of a connection.
-    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The broker asked first.
+    pub peer: Option<Peer>,
 }
 
 /// Makes everything ready: when this returns, all connections are open and positions are known.
@@ -66,7 +67,7 @@ pub fn prepare(
 ) -> Result<Reading, RunError> {
     let mut control = Control::connect(&common.brokers, &common.client_id)?;
     let mut topic = Topic::ensure(&mut control, &common.topic, None, -1, &[])?;
-    let ends = control.ends();
+    let peer = control.peer();
     if let Partitions::Some(wanted) = &consume.partitions {
         if let Some(missing) =
             wanted.iter().find(|index| topic.partitions.iter().all(|found| found.index != **index))
@@ -110,7 +111,7 @@ pub fn prepare(
         }
         worker.fetchers.push(Fetcher::new(link, positions));
     }
-    Ok(Reading { workers, topic, bounds, ends })
+    Ok(Reading { workers, topic, bounds, peer })
 }
 
 fn position(consume: &Consume, partition: i32, bounds: &Range<i64>) -> Position {
@@ -119,7 +120,7 @@ fn position(consume: &Consume, partition: i32, bounds: &Range<i64>) -> Position 
         ReadFrom::Latest => bounds.end,
         ReadFrom::Offset(offset) => offset,
     };
-    Position { partition, next, end: consume.until_end.then_some(bounds.end), is_broken: false }
+    Position { partition, start: next, next, end: consume.until_end.then_some(bounds.end), is_broken: false }
 }
 
 /// Deals partitions to connections: each has partitions of one leader, none is read twice. There are at least as many

@@ -4,10 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{Batches, RecordBatch};
+use crate::client::Cause;
 use crate::histogram::Latencies;
 use crate::run::Progress;
-use crate::series::Series;
+use crate::series::{Kinds, Series};
 use crate::verify::{Checker, FaultKind};
+
+/// Latencies of the series: of a reader that measures the age of records, and of one that does not.
+const AGES: Kinds = &["end_to_end", "end_to_end_service", "fetch"];
+const FETCHES: Kinds = &["fetch"];
+const LATENCY: usize = 0;
+const SERVICE: usize = 1;
 
 /// All figures of one reading thread.
 #[derive(Debug)]
@@ -23,6 +30,8 @@ pub struct Tally {
     pub fetches: Latencies,
     /// From the intended send time to the arrival, of records of the measured run.
     pub arrivals: Latencies,
+    /// From the sending of their batch to the arrival.
+    pub services: Latencies,
     /// Second by second, the warm-up included; latencies are those of arrivals if they are measured, else of fetches.
     pub series: Series,
     /// Read inside of the measured window.
@@ -35,6 +44,8 @@ pub struct Tally {
     pub errors: BTreeMap<i16, u64>,
     /// Connections that broke.
     pub lost_links: u64,
+    /// How often reading began again, of all connections.
+    pub laps: u64,
     /// Why reading of something ended before its time.
     pub failures: Vec<String>,
 }
@@ -82,12 +93,14 @@ impl Tally {
             measured_run,
             fetches: Latencies::new(),
             arrivals: Latencies::new(),
-            series: Series::default(),
+            services: Latencies::new(),
+            series: Series::new(if measured_run.is_some() { AGES } else { FETCHES }),
             measured: ReadTotals::default(),
             all: ReadTotals::default(),
             last_read: Duration::ZERO,
             errors: BTreeMap::new(),
             lost_links: 0,
+            laps: 0,
             failures: Vec::new(),
         }
     }
@@ -139,15 +152,20 @@ impl Tally {
     fn look(&mut self, partition: i32, batch: &RecordBatch, now: Duration) {
         let Some(checker) = &mut self.checker else { return };
         let (measured_run, warm_up) = (self.measured_run, self.warm_up);
-        let (arrivals, series) = (&mut self.arrivals, &mut self.series);
+        let (arrivals, services, series) = (&mut self.arrivals, &mut self.services, &mut self.series);
+        let progress = &self.progress;
         checker.batch(partition, batch, |tag| {
             if measured_run == Some(tag.run) {
                 let intended = Duration::from_nanos(tag.intended_nanos);
                 let age = now.saturating_sub(intended);
+                let service = now.saturating_sub(Duration::from_nanos(tag.sent_nanos));
                 if intended >= warm_up {
                     arrivals.record(age);
+                    services.record(service);
                 }
-                series.record_latency(now, age);
+                progress.took(age);
+                series.record_latency(now, LATENCY, age);
+                series.record_latency(now, SERVICE, service);
             }
         });
     }
@@ -161,8 +179,12 @@ impl Tally {
             sums.fetches = 1;
             self.last_read = now;
             self.progress.add(sums.records, sums.batch_bytes);
-            let latency = self.measured_run.is_none().then_some(took);
-            self.series.record(now, sums.records, sums.batch_bytes, latency);
+            self.series.record(now, sums.records, sums.batch_bytes);
+            if self.measured_run.is_none() {
+                self.progress.took(took);
+            }
+            let kinds = if self.measured_run.is_some() { AGES } else { FETCHES };
+            self.series.record_latency(now, kinds.len() - 1, took);
         }
         self.all.merge(&sums);
         if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
@@ -176,13 +198,22 @@ impl Tally {
     /// The broker answered with an error.
     pub fn on_error(&mut self, code: i16, now: Duration) {
         *self.errors.entry(code).or_default() += 1;
-        self.series.record_error(now);
+        self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
+    }
+
+    /// A connection broke.
+    pub fn on_link_lost(&mut self, now: Duration) {
+        self.lost_links += 1;
+        self.series.record_error(now, Cause::LinkLost);
+        self.progress.failed();
     }
 
     /// Takes over another thread's figures, all but its series.
     pub fn merge(&mut self, other: &mut Self) {
         self.fetches.merge(&other.fetches);
         self.arrivals.merge(&other.arrivals);
+        self.services.merge(&other.services);
         self.measured.merge(&other.measured);
         self.all.merge(&other.all);
         self.last_read = self.last_read.max(other.last_read);
@@ -190,6 +221,7 @@ impl Tally {
             *self.errors.entry(*code).or_default() += count;
         }
         self.lost_links += other.lost_links;
+        self.laps += other.laps;
         self.failures.append(&mut other.failures);
         if let (Some(own), Some(others)) = (&mut self.checker, other.checker.take()) {
             own.merge(others);

@@ -19,6 +19,8 @@ pub struct Goal {
     pub record_count: Option<u64>,
     /// At these offsets, once they are known.
     pub ends: OnceLock<BTreeMap<i32, i64>>,
+    /// Whoever is at the end begins again where it began.
+    pub repeats: bool,
     /// All threads' records.
     pub progress: Arc<Progress>,
 }
@@ -60,6 +62,9 @@ impl Worker {
                 for fetcher in &mut self.fetchers {
                     if is_over || is_enough {
                         fetcher.stop();
+                    }
+                    if goal.repeats && fetcher.is_finished() && fetcher.rewind() {
+                        context.tally.laps += 1;
                     }
                     fetcher.tick(&mut context, now);
                     fetcher.step(&mut context, now);

@@ -12,14 +12,14 @@ use super::script::steps;
 use super::seat::Group;
 use super::{Board, Committed, Delivered, Tally, Worker};
 use crate::client::{Control, Poll, Topic};
+use crate::machine::Peer;
+use crate::run::files;
 use crate::run::{Progress, RunError};
 use crate::schedule::{Load, Schedule};
 use crate::spec::{self, Common, Produce, ReadFrom};
 
 /// Fetch v13 names topics by id; the generator names them.
 const FETCH_VERSION_MAX: i16 = 12;
-/// File descriptors that are not members' sockets.
-const FILES_BESIDE: u64 = 64;
 
 /// What all members of a run share.
 #[derive(Debug)]
@@ -81,8 +81,8 @@ pub struct Membership {
     pub plan: Arc<Plan>,
     /// The topic.
     pub topic: Topic,
-    /// Both ends of a connection.
-    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The broker asked first.
+    pub peer: Option<Peer>,
 }
 
 /// Makes everything ready: topic, bounds, event loops. Nobody has joined when this returns.
@@ -103,8 +103,8 @@ pub fn prepare(
         produce.replica_count,
         &produce.topic_configs,
     )?;
-    let ends = control.ends();
-    let bootstrap = ends.map_or_else(|| topic.partitions[0].leader, |(_, broker)| broker);
+    let peer = control.peer();
+    let bootstrap = peer.as_ref().map_or_else(|| topic.partitions[0].leader, |peer| peer.address);
     let bounds = topic.bounds(&common.client_id)?;
     let mut leaders: Vec<SocketAddr> = topic.partitions.iter().map(|partition| partition.leader).collect();
     let all_leaders = leaders.clone();
@@ -147,9 +147,9 @@ pub fn prepare(
         end: Duration::from_secs_f64(group.time_s),
         drain: Duration::from_secs_f64(produce.drain_s),
     });
-    may_open(group.member_count_max() * plan.link_count() as u64)?;
+    files::may_open(group.member_count_max() * plan.link_count() as u64)?;
     let workers = workers(common, group, &plan, progress)?;
-    Ok(Membership { workers, plan, topic, ends })
+    Ok(Membership { workers, plan, topic, peer })
 }
 
 /// Groups are dealt to threads; all members of a group are driven by one.
@@ -197,17 +197,4 @@ fn workers(
         });
     }
     Ok(workers)
-}
-
-/// Lets the process open as many files as it may, and looks whether that is enough.
-fn may_open(sockets: u64) -> Result<(), RunError> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let refused = |source| RunError::System { what: "raising the limit of open files", source };
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-        .map_err(|error| refused(error.into()))?;
-    match maximum {
-        Some(maximum) if maximum < sockets + FILES_BESIDE => Err(RunError::TooFewFiles { maximum, sockets }),
-        _ => Ok(()),
-    }
 }

@@ -16,7 +16,7 @@ use super::coordinate::{Speaker, share_in};
 use super::member::{Member, Turn, Want};
 use super::reading::Reading;
 use super::{Board, Committed, Delivered, Plan, Tally};
-use crate::client::{ClientError, Frame, Link, LinkState, Poll, Ready, Reconnect, decode, resolve};
+use crate::client::{Cause, ClientError, Frame, Link, LinkState, Poll, Ready, Reconnect, decode, resolve};
 
 /// Answers of a coordinator are small, but a leader is told all members.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -456,7 +456,7 @@ impl Seat {
         if let Some((intended, offsets)) = asked.rated {
             self.commits_in_flight -= 1;
             if code == 0 {
-                context.tally.on_committed(intended, offsets, context.now);
+                context.tally.on_committed(intended, asked.at, offsets, context.now);
             }
         }
         self.member.on_committed(code, &mut context.turn())
@@ -533,7 +533,7 @@ impl Seat {
     fn lose_link(&mut self, context: &mut Context<'_>) {
         if self.link.state() == LinkState::Up {
             context.tally.lost_links += 1;
-            context.tally.series.record_error(context.now);
+            context.tally.series.record_error(context.now, Cause::LinkLost);
         }
         context.tally.lost_commits += self.commits_in_flight as u64;
         self.commits_in_flight = 0;

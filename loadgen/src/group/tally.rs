@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::Cause;
 use crate::histogram::Latencies;
 use crate::run::Progress;
 use crate::series::Series;
@@ -24,6 +25,8 @@ pub struct Tally {
     pub beats: Latencies,
     /// Commits at a rate: from the intended time to the answer.
     pub commits: Latencies,
+    /// The same from the sending.
+    pub commit_services: Latencies,
     /// Commits answered without an error inside of the measured window.
     pub committed: u64,
     /// Offsets in them.
@@ -83,6 +86,7 @@ impl Tally {
             syncs: Latencies::new(),
             beats: Latencies::new(),
             commits: Latencies::new(),
+            commit_services: Latencies::new(),
             committed: 0,
             committed_offsets: 0,
             lost_commits: 0,
@@ -97,19 +101,23 @@ impl Tally {
             live_members: 0,
             records: 0,
             doubled_records: 0,
-            series: Series::default(),
+            series: Series::new(&["commit", "commit_service"]),
             failures: Vec::new(),
             failure_count: 0,
         }
     }
 
-    /// A commit at a rate was taken.
-    pub fn on_committed(&mut self, intended: Duration, offsets: usize, now: Duration) {
-        let latency = now.saturating_sub(intended);
-        self.series.record(now, 1, 0, Some(latency));
+    /// A commit at a rate, sent at `sent`, was taken.
+    pub fn on_committed(&mut self, intended: Duration, sent: Duration, offsets: usize, now: Duration) {
+        let (latency, service) = (now.saturating_sub(intended), now.saturating_sub(sent));
+        self.series.record(now, 1, 0);
+        self.series.record_latency(now, 0, latency);
+        self.series.record_latency(now, 1, service);
         self.progress.add(1, 0);
+        self.progress.took(latency);
         if intended >= self.warm_up {
             self.commits.record(latency);
+            self.commit_services.record(service);
         }
         if now >= self.warm_up && now < self.end {
             self.committed += 1;
@@ -120,7 +128,8 @@ impl Tally {
     /// The broker answered with an error.
     pub fn on_error(&mut self, api: &'static str, code: i16, now: Duration) {
         *self.errors.entry((api, code)).or_default() += 1;
-        self.series.record_error(now);
+        self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
     }
 
     /// Something ended before its time.
@@ -137,6 +146,7 @@ impl Tally {
         self.syncs.merge(&other.syncs);
         self.beats.merge(&other.beats);
         self.commits.merge(&other.commits);
+        self.commit_services.merge(&other.commit_services);
         self.gaps.merge(&other.gaps);
         self.committed += other.committed;
         self.committed_offsets += other.committed_offsets;

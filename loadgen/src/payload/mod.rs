@@ -2,16 +2,18 @@
 //!
 //! One [`Payload`] per connection, so that what a connection sends does not depend on how threads take turns.
 mod iis;
+mod keys;
 mod noise;
 
 pub use iis::{EVENT_BYTES_MAX, EVENT_BYTES_MIN, Iis};
+pub use keys::Keys;
 pub use noise::Noise;
 
 /// Makes the values (and keys) of one connection's records.
 #[derive(Clone, Debug)]
 pub struct Payload {
     shape: Shape,
-    key_bytes: usize,
+    keys: Keys,
     noise: Noise,
 }
 
@@ -31,19 +33,19 @@ const PIECE_BYTES: usize = 64;
 
 impl Payload {
     /// Values of `record_bytes` each, of which `random_percent` in a hundred bytes do not compress.
-    pub fn filler(record_bytes: usize, random_percent: u8, key_bytes: usize, seed: u64, stream: u64) -> Self {
+    pub fn filler(record_bytes: usize, random_percent: u8, keys: Keys, seed: u64, stream: u64) -> Self {
         let mut noise = Noise::new(seed, stream);
         let mut pool = Vec::with_capacity(POOL_BYTES);
         while pool.len() < POOL_BYTES {
             pool.extend_from_slice(&noise.bits().to_le_bytes());
         }
-        Self { shape: Shape::Filler { record_bytes, random_percent, pool }, key_bytes, noise }
+        Self { shape: Shape::Filler { record_bytes, random_percent, pool }, keys, noise }
     }
 
     /// Filebeat's events of one web server: JSON of 1.1-1.5 kB.
-    pub fn iis(key_bytes: usize, seed: u64, stream: u64) -> Self {
+    pub fn iis(keys: Keys, seed: u64, stream: u64) -> Self {
         let shape = Shape::Iis(Box::new(Iis::new(seed, stream)));
-        Self { shape, key_bytes, noise: Noise::new(seed, stream.wrapping_add(1 << 32)) }
+        Self { shape, keys, noise: Noise::new(seed, stream.wrapping_add(1 << 32)) }
     }
 
     /// Appends the next value to `out`.
@@ -64,14 +66,14 @@ impl Payload {
         }
     }
 
-    /// Appends the next key to `out`: `key_bytes` hexadecimal digits. `false`: records have no key.
+    /// Appends the next key to `out`, in hexadecimal digits. `false`: records have no key.
     pub fn write_key(&mut self, out: &mut Vec<u8>) -> bool {
-        let end = out.len() + self.key_bytes;
-        while out.len() < end {
-            let digits = format!("{:016x}", self.noise.bits());
-            out.extend_from_slice(&digits.as_bytes()[..digits.len().min(end - out.len())]);
-        }
-        self.key_bytes > 0
+        self.keys.write(&mut self.noise, out)
+    }
+
+    /// About how many bytes key and value of a record have.
+    pub fn record_bytes_mean(&self) -> usize {
+        self.keys.bytes() + self.value_bytes_mean()
     }
 
     /// About how long a value is.
@@ -96,14 +98,14 @@ mod tests {
     #[test]
     fn filler_has_exactly_the_size_asked_for() {
         for record_bytes in [0, 1, 63, 64, 65, 1000, 1_000_000] {
-            assert_eq!(value(&mut Payload::filler(record_bytes, 50, 0, 1, 1)).len(), record_bytes);
+            assert_eq!(value(&mut Payload::filler(record_bytes, 50, Keys::own(0), 1, 1)).len(), record_bytes);
         }
     }
 
     #[test]
     fn filler_compresses_as_much_as_asked() {
         let packed_bytes = |random_percent| {
-            let mut payload = Payload::filler(100_000, random_percent, 0, 1, 1);
+            let mut payload = Payload::filler(100_000, random_percent, Keys::own(0), 1, 1);
             crate::batch::Codec::Zstd.compress(&value(&mut payload)).unwrap().len()
         };
         assert!(packed_bytes(0) < 1_000);
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn the_same_seed_and_stream_make_the_same_values_and_keys() {
         let text = |seed, stream| {
-            let mut payload = Payload::filler(100, 50, 20, seed, stream);
+            let mut payload = Payload::filler(100, 50, Keys::own(20), seed, stream);
             let mut key = Vec::new();
             assert!(payload.write_key(&mut key));
             assert_eq!(key.len(), 20);

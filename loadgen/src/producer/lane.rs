@@ -233,6 +233,11 @@ impl Lane {
         unknown
     }
 
+    /// Batches on the wire.
+    pub fn on_wire_count(&self) -> u64 {
+        self.pending.iter().filter(|batch| batch.on_wire).count() as u64
+    }
+
     /// Gives up all that is not settled.
     pub fn abandon(&mut self) -> Vec<Pending> {
         std::mem::take(&mut self.pending).into()
@@ -243,7 +248,7 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::batch::{BodyMaker, BodyShape, Codec};
-    use crate::payload::Payload;
+    use crate::payload::{Keys, Payload};
 
     const NOT_LEADER: i16 = 6;
     const TOO_LARGE: i16 = 10;
@@ -252,8 +257,9 @@ mod tests {
     /// A lane with batches of ten records each, of which the first `sent` are on the wire.
     fn lane(retry: Retry, batches: u64, sent: u64) -> Lane {
         let shape = BodyShape { records_max: 10, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let body =
-            BodyMaker::new(Payload::filler(1, 0, 0, 1, 1), shape).make(10, None, Vec::new(), true).unwrap();
+        let body = BodyMaker::new(Payload::filler(1, 0, Keys::own(0), 1, 1), shape)
+            .make(10, None, Vec::new(), true)
+            .unwrap();
         let mut lane = Lane::new(0, retry, 5);
         for number in 0..batches {
             lane.push(Pending::new(number * 10, body.clone(), [0; HEADER_BYTES], MS(number)));
@@ -299,7 +305,8 @@ mod tests {
         assert!(lane.has_room());
         lane.on_link_lost(MS(2));
         let shape = BodyShape { records_max: 10, batch_bytes_max: 1 << 20, codec: Codec::None };
-        let maker = BodyMaker::new(Payload::filler(1, 0, 0, 1, 1), shape).make(10, None, Vec::new(), true);
+        let maker =
+            BodyMaker::new(Payload::filler(1, 0, Keys::own(0), 1, 1), shape).make(10, None, Vec::new(), true);
         lane.push(Pending::new(10, maker.unwrap(), [0; HEADER_BYTES], MS(2)));
         assert_eq!(wire(&mut lane, MS(3), 9), [10]);
         assert!(lane.has_room(), "it is on its first way");

@@ -3,14 +3,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::{ApiVersionsRequest, ProduceRequest};
 
 use super::{Lane, Recorder, Retry, Sender, Source, Worker};
 use crate::batch::BodyMaker;
 use crate::client::{
     ClientError, Control, Directory, Link, PRODUCE_VERSION_MAX, Partition, Poll, ProduceFrames, Topic,
 };
-use crate::run::{Progress, RunError};
+use crate::machine::Peer;
+use crate::run::{Progress, RunError, files};
 use crate::schedule::{Load, Schedule};
 use crate::spec::{Common, Produce};
 
@@ -18,6 +19,8 @@ use crate::spec::{Common, Produce};
 const IDEMPOTENT_BATCHES_MAX: usize = 5;
 /// Answers to produce requests are short.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// What Kafka's clients have asked for since 2.4.
+const HELLO_VERSION_MAX: i16 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all senders of a run share.
@@ -25,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Plan {
     /// Requests and answers.
     pub frames: ProduceFrames,
+    /// Client id in requests of other kinds.
+    pub client_id: String,
     /// The run's number in every record's tag; `None`: records carry none.
     pub tag_run: Option<u64>,
     /// `false`: `acks=0`, the broker never answers.
@@ -39,6 +44,8 @@ pub struct Plan {
     pub end: Option<Duration>,
     /// How long answers are awaited after the end.
     pub drain: Duration,
+    /// Version in which a connection that was opened again asks for the broker's versions, as clients do.
+    pub hello_version: i16,
     /// Where leaders are after a failure.
     pub directory: Directory,
 }
@@ -49,8 +56,8 @@ pub struct Sending {
     pub workers: Vec<Worker>,
     /// The topic.
     pub topic: Topic,
-    /// Both ends of a connection.
-    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The broker asked first.
+    pub peer: Option<Peer>,
 }
 
 /// Makes everything ready: when this returns, all connections are open and nothing remains but to send.
@@ -71,7 +78,8 @@ pub fn prepare(
         produce.replica_count,
         &produce.topic_configs,
     )?;
-    let ends = control.ends();
+    let peer = control.peer();
+    files::may_open(produce.connection_count.into())?;
     let dealt = deal(&topic.partitions, produce.connection_count)?;
     let identities: Vec<_> = (0..produce.connection_count)
         .map(|_| if produce.idempotent { control.producer_id() } else { Ok((-1, -1)) })
@@ -79,16 +87,20 @@ pub fn prepare(
     let plan = Arc::new(plan(common, produce, run, &topic, control)?);
     let thread_count = common.thread_count.min(produce.connection_count);
     let mut workers = Vec::new();
-    for _ in 0..thread_count {
+    for thread in 0..thread_count {
         let poll = Poll::new().map_err(|source| RunError::System { what: "making an event loop", source })?;
         let recorder = Recorder::new(common.warm_up(), plan.end, produce.verifiable, Arc::clone(progress));
-        workers.push(Worker { plan: Arc::clone(&plan), poll, senders: Vec::new(), recorder });
+        let reopens = (produce.reopens_per_s > 0).then(|| {
+            let load = reopening(produce.reopens_per_s, plan.end, thread_count);
+            Schedule::new(&load, thread)
+        });
+        workers.push(Worker { plan: Arc::clone(&plan), poll, senders: Vec::new(), reopens, recorder });
     }
-    let ring = if produce.verifiable {
-        None
-    } else {
+    let ring = if produce.prebuilds_batches() {
         let mut maker = BodyMaker::new(produce.payload(0), produce.shape());
         Some(Source::ring(&mut maker, produce.batch_record_count, produce.batch_bytes)?)
+    } else {
+        None
     };
     for (index, ((leader, partitions), identity)) in (0..).zip(dealt.into_iter().zip(identities)) {
         let worker = &mut workers[(index % thread_count) as usize];
@@ -110,7 +122,7 @@ pub fn prepare(
         let lanes = partitions.into_iter().map(|partition| lane(produce, partition)).collect();
         worker.senders.push(Sender::new(index, link, lanes, Schedule::new(&load, index), source, identity));
     }
-    Ok(Sending { workers, topic, ends })
+    Ok(Sending { workers, topic, peer })
 }
 
 fn plan(
@@ -130,6 +142,7 @@ fn plan(
             produce.acks.wire(),
             produce.timeout_ms as i32,
         ),
+        client_id: common.client_id.clone(),
         tag_run: produce.verifiable.then_some(run),
         has_answers: produce.acks.wire() != 0,
         in_flight_max: produce.in_flight_count as usize,
@@ -138,8 +151,14 @@ fn plan(
         end: produce.time_s.map(Duration::from_secs_f64),
         // An idempotent run ends when all is acknowledged, however long the broker is away.
         drain: if produce.idempotent { drain.max(common.retry_time()) } else { drain },
+        hello_version: control.versions().choose::<ApiVersionsRequest>(HELLO_VERSION_MAX)?,
         directory: Directory::new(control, topic, &common.brokers),
     })
+}
+
+/// The plan of closing and opening connections: its records are connections.
+fn reopening(rate_per_s: u64, end: Option<Duration>, producer_count: u32) -> Load {
+    Load { rate_per_s, record_count: None, end, producer_count, batch_records: 1 }
 }
 
 fn lane(produce: &Produce, partition: i32) -> Lane {

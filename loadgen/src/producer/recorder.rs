@@ -4,10 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lane::Pending;
+use crate::client::Cause;
 use crate::histogram::Latencies;
 use crate::run::Progress;
-use crate::series::Series;
+use crate::series::{Kinds, Series};
 use crate::verify::{Ledger, StreamId};
+
+/// Latencies of the series, in this order.
+const KINDS: Kinds = &["produce", "produce_service", "reopen"];
+const LATENCY: usize = 0;
+const SERVICE: usize = 1;
+const REOPEN: usize = 2;
 
 /// All figures of one sending thread.
 #[derive(Debug)]
@@ -20,6 +27,12 @@ pub struct Recorder {
     pub latencies: Latencies,
     /// Intended time to the first sending: how much of the latency is waiting for room on the connection.
     pub waits: Latencies,
+    /// The first sending to the acknowledgement.
+    pub services: Latencies,
+    /// How long each batch waited for this generator alone: it was due and had room on its connection.
+    pub own_waits: Latencies,
+    /// Connections opened again by plan: from the time they were meant to be closed to the first answer on the new one.
+    pub reopens: Latencies,
     /// Second by second, the warm-up included.
     pub series: Series,
     /// Batches acknowledged inside of the measured window.
@@ -32,6 +45,8 @@ pub struct Recorder {
     pub errors: BTreeMap<i16, u64>,
     /// Batches sent again.
     pub repeated_batches: u64,
+    /// Batches that were put back to be sent again, by cause.
+    pub retries: BTreeMap<Cause, u64>,
     /// Records whose outcome nobody knows.
     pub unknown_records: u64,
     /// Records the broker refused.
@@ -91,12 +106,16 @@ impl Recorder {
             progress,
             latencies: Latencies::new(),
             waits: Latencies::new(),
-            series: Series::default(),
+            services: Latencies::new(),
+            own_waits: Latencies::new(),
+            reopens: Latencies::new(),
+            series: Series::new(KINDS),
             measured: Totals::default(),
             acknowledged: Totals::default(),
             last_acknowledged: Duration::ZERO,
             errors: BTreeMap::new(),
             repeated_batches: 0,
+            retries: BTreeMap::new(),
             unknown_records: 0,
             refused_records: 0,
             unsent_records: 0,
@@ -109,9 +128,12 @@ impl Recorder {
     /// A batch is in the log; its latency counts from the time it was meant to leave.
     pub fn on_acknowledged(&mut self, stream: StreamId, batch: &Pending, base_offset: i64, now: Duration) {
         let latency = now.saturating_sub(batch.intended);
+        let sent = batch.first_sent.unwrap_or(now);
+        let service = now.saturating_sub(sent);
         if batch.intended >= self.warm_up {
             self.latencies.record(latency);
-            self.waits.record(batch.first_sent.unwrap_or(now).saturating_sub(batch.intended));
+            self.waits.record(sent.saturating_sub(batch.intended));
+            self.services.record(service);
         }
         if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
             self.measured.add(batch);
@@ -120,10 +142,37 @@ impl Recorder {
         self.last_acknowledged = now;
         let records = u64::from(batch.body.record_count());
         self.progress.add(records, batch.body.batch_bytes() as u64);
-        self.series.record(now, records, batch.body.batch_bytes() as u64, Some(latency));
+        self.progress.took(latency);
+        self.series.record(now, records, batch.body.batch_bytes() as u64);
+        self.series.record_latency(now, LATENCY, latency);
+        self.series.record_latency(now, SERVICE, service);
         if self.keeps_ledger {
             let base_offset = (base_offset >= 0).then_some(base_offset);
             self.ledger.acknowledged(stream, batch.sequence..batch.sequence_end(), base_offset);
+        }
+    }
+
+    /// A batch of a plan leaves at `sent`; it was meant to at `intended`, and could not before `free_since`.
+    pub fn on_sent(&mut self, intended: Duration, free_since: Duration, sent: Duration) {
+        if intended >= self.warm_up {
+            self.own_waits.record(sent.saturating_sub(intended.max(free_since)));
+        }
+    }
+
+    /// A connection that was to be closed at `intended` is opened again, and the broker has answered on it.
+    pub fn on_reopened(&mut self, intended: Duration, now: Duration) {
+        let took = now.saturating_sub(intended);
+        if intended >= self.warm_up {
+            self.reopens.record(took);
+        }
+        self.series.record_latency(now, REOPEN, took);
+    }
+
+    /// So many batches will be sent again because of this.
+    pub fn on_retries(&mut self, cause: Cause, count: u64, now: Duration) {
+        if count > 0 {
+            *self.retries.entry(cause).or_default() += count;
+            self.series.record_retries(now, cause, count);
         }
     }
 
@@ -136,7 +185,8 @@ impl Recorder {
     /// The broker answered with an error.
     pub fn on_error(&mut self, code: i16, now: Duration) {
         *self.errors.entry(code).or_default() += 1;
-        self.series.record_error(now);
+        self.series.record_error(now, Cause::Code(code));
+        self.progress.failed();
     }
 
     /// Nobody knows whether the batch is in the log.
@@ -155,11 +205,17 @@ impl Recorder {
     pub fn merge(&mut self, other: &mut Self) {
         self.latencies.merge(&other.latencies);
         self.waits.merge(&other.waits);
+        self.services.merge(&other.services);
+        self.own_waits.merge(&other.own_waits);
+        self.reopens.merge(&other.reopens);
         self.measured.merge(&other.measured);
         self.acknowledged.merge(&other.acknowledged);
         self.last_acknowledged = self.last_acknowledged.max(other.last_acknowledged);
         for (code, count) in &other.errors {
             *self.errors.entry(*code).or_default() += count;
+        }
+        for (cause, count) in &other.retries {
+            *self.retries.entry(*cause).or_default() += count;
         }
         self.repeated_batches += other.repeated_batches;
         self.unknown_records += other.unknown_records;

@@ -9,38 +9,58 @@ use super::{Progress, RunError, Stop, join};
 use crate::client::Topic;
 use crate::consumer::{self, Goal, Tally, Worker};
 use crate::machine::Machine;
+use crate::resources::{Probe, Work};
 use crate::result::{ConsumeFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::Series;
 use crate::spec::{Common, Consume};
 use crate::verify::{Bounds, Ledger, Verdict, judge};
 
 pub(super) fn run(
     common: &Common,
     consume: &Consume,
-    mut machine: Machine,
+    machine: Machine,
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
     let ledgers = read_ledgers(common, consume)?;
-    let progress = Arc::new(Progress::new(common.progress, "read"));
+    read(common, consume, &ledgers, machine, stop)
+}
+
+/// The run; with `verify` it is judged by these ledgers.
+pub(super) fn read(
+    common: &Common,
+    consume: &Consume,
+    ledgers: &[Ledger],
+    mut machine: Machine,
+    stop: &Stop,
+) -> Result<RunResult, RunError> {
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(consume.time_s.map(Duration::from_secs_f64), consume.record_count),
+    );
     let reading = consumer::prepare(common, consume, None, &progress)?;
-    machine.meet(reading.ends);
+    machine.meet(reading.peer, common.broker_version.as_deref());
     let end = consume.time_s.map(Duration::from_secs_f64);
     let goal = Arc::new(Goal {
         end,
         record_count: consume.record_count,
         ends: OnceLock::new(),
+        repeats: consume.repeat,
         progress: Arc::clone(&progress),
     });
     let (start, start_unix_ms) = (Instant::now(), unix_ms());
+    let probe = Probe::start(common, start, Work { sent: None, read: Some(Arc::clone(&progress)) })?;
     let threads = spawn(reading.workers, start, &goal, stop)?;
     let (mut tally, series) = merge(join(threads, &progress)?);
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.consume_series = series;
+    result.resources = Some(probe.finish()?);
+    let series = Series::merged(series);
+    result.consume_series = series.seconds;
+    result.intervals = series.intervals;
     if consume.verify {
         // A reader that was stopped early can prove only what it read.
         let complete = consume.until_end && !stop.is_asked();
         result.verdict =
-            Some(verdict(&mut tally, &ledgers, &reading.topic, reading.bounds, complete, common)?);
+            Some(verdict(&mut tally, ledgers, &reading.topic, reading.bounds, complete, common)?);
     }
     result.failures.append(&mut tally.failures);
     result.consume = Some(ConsumeFigures::new(&tally, reading.topic.partitions.len(), common.warm_up(), end));
@@ -93,11 +113,11 @@ pub(super) fn spawn(
     workers.into_iter().enumerate().map(spawn).collect()
 }
 
-/// All threads' figures as one.
+/// All threads' figures as one, and their series.
 ///
 /// # Panics
 /// If there are none: a topic has at least one partition, and a run a thread.
-pub(super) fn merge(tallies: Vec<Tally>) -> (Tally, Vec<Second>) {
+pub(super) fn merge(tallies: Vec<Tally>) -> (Tally, Vec<Series>) {
     let mut parts = tallies.into_iter();
     let mut whole = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];
@@ -105,5 +125,5 @@ pub(super) fn merge(tallies: Vec<Tally>) -> (Tally, Vec<Second>) {
         whole.merge(&mut part);
         series.push(std::mem::take(&mut part.series));
     }
-    (whole, Series::merged(series))
+    (whole, series)
 }

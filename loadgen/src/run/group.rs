@@ -7,8 +7,9 @@ use super::{Progress, RunError, Stop, join, produce as sending_run};
 use crate::group::{self, Goal, Membership, Missed, Plan, Tally, Worker};
 use crate::machine::Machine;
 use crate::producer::{self, Recorder, Sending};
+use crate::resources::{Probe, Work};
 use crate::result::{GroupFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::{Merged, Series};
 use crate::spec::{Common, Group, Produce, drawn};
 
 type Handle = std::thread::JoinHandle<Result<(Tally, Vec<group::Group>), RunError>>;
@@ -20,29 +21,37 @@ pub(super) fn run(
     mut machine: Machine,
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
-    let committed = Arc::new(Progress::new(common.progress, "committed"));
-    let Membership { workers, plan, topic, ends } = group::prepare(common, produce, group, &committed)?;
-    machine.meet(ends);
-    let sent = Arc::new(Progress::new(false, "sent"));
+    let committed = Arc::new(
+        Progress::new(common.progress, "commits").until(produce.time_s.map(Duration::from_secs_f64), None),
+    );
+    let Membership { workers, plan, topic, peer } = group::prepare(common, produce, group, &committed)?;
+    machine.meet(peer, common.broker_version.as_deref());
+    let sent = Arc::new(Progress::new(false, "records").beside(&committed));
     let run = drawn();
     let senders = if group.feed { Some(producer::prepare(common, produce, run, &sent)?) } else { None };
     let goal = Arc::new(Goal::default());
     let (start, start_unix_ms) = (Instant::now(), unix_ms());
+    let work = Work { sent: group.feed.then(|| Arc::clone(&sent)), read: Some(Arc::clone(&committed)) };
+    let probe = Probe::start(common, start, work)?;
     let members = spawn(workers, start, &goal, stop)?;
     // Members have the run's end of their own; only senders that fail end it earlier.
-    let sending = send(senders, start, start_unix_ms, stop).inspect_err(|_| stop.ask())?;
-    wait_for_end(&plan, start, stop);
+    let sending = send(senders, &committed, start, start_unix_ms, stop).inspect_err(|_| stop.ask())?;
+    committed.watch(|| start.elapsed() >= plan.end || stop.is_asked());
     let bounds = topic.bounds(&common.client_id).inspect_err(|_| stop.ask())?;
     let ends: Vec<i64> = bounds.values().map(|bounds| bounds.end).collect();
     // Set once, here only.
     let _ = goal.ends.set(ends.clone());
     let (mut tally, groups, series) = merge(join(members, &committed)?);
+    let resources = probe.finish()?;
 
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.group_series = series;
+    result.resources = Some(resources);
+    result.group_series = series.seconds;
+    result.intervals = series.intervals;
     if let Some((mut recorder, produce_series, stopped)) = sending {
         recorder.ledger.run = run;
-        result.produce_series = produce_series;
+        result.produce_series = produce_series.seconds;
+        result.intervals.extend(produce_series.intervals);
         let partitions = topic.partitions.len();
         sending_run::report(&mut result, &mut recorder, common, produce, partitions, stopped)?;
     }
@@ -72,29 +81,22 @@ fn spawn(
 /// Sends until the senders are done.
 fn send(
     sending: Option<Sending>,
+    progress: &Progress,
     start: Instant,
     start_unix_ms: i64,
     stop: &Stop,
-) -> Result<Option<(Recorder, Vec<Second>, Duration)>, RunError> {
+) -> Result<Option<(Recorder, Merged, Duration)>, RunError> {
     let Some(Sending { workers, .. }) = sending else { return Ok(None) };
-    let quiet = Progress::new(false, "sent");
     let threads = sending_run::spawn(workers, start, start_unix_ms, stop)?;
-    let (recorder, series) = sending_run::merge(join(threads, &quiet)?);
+    let (recorder, series) = sending_run::merge(join(threads, progress)?);
     Ok(Some((recorder, series, start.elapsed())))
-}
-
-fn wait_for_end(plan: &Plan, start: Instant, stop: &Stop) {
-    while start.elapsed() < plan.end && !stop.is_asked() {
-        let left = plan.end.saturating_sub(start.elapsed());
-        std::thread::sleep(left.min(Duration::from_millis(20)));
-    }
 }
 
 /// All threads' figures as one.
 ///
 /// # Panics
 /// If there are none: a run has a thread.
-fn merge(parts: Vec<(Tally, Vec<group::Group>)>) -> (Tally, Vec<group::Group>, Vec<Second>) {
+fn merge(parts: Vec<(Tally, Vec<group::Group>)>) -> (Tally, Vec<group::Group>, Merged) {
     let mut parts = parts.into_iter();
     let (mut whole, mut groups) = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];

@@ -1,6 +1,10 @@
 //! Start the threads, wait for them, put their figures together: one run from the settings to the result.
+mod backlog;
 mod consume;
+mod crash;
+pub(crate) mod files;
 mod group;
+mod ladder;
 mod produce;
 mod progress;
 mod roundtrip;
@@ -127,6 +131,14 @@ pub fn run(spec: Spec, stop: &Stop) -> Result<RunResult, RunError> {
             roundtrip::run(common, produce, roundtrip, machine, stop)?
         }
         Spec::Group { common, produce, group } => group::run(common, produce, group, machine, stop)?,
+        Spec::Ladder { common, produce, roundtrip, ladder } => {
+            ladder::run(common, produce, roundtrip, ladder, &machine, stop)?
+        }
+        Spec::Backlog { common, produce, backlog } => backlog::run(common, produce, backlog, &machine, stop)?,
+        Spec::Tail { common, produce, roundtrip, backlog, tail } => {
+            backlog::tail(common, produce, roundtrip, backlog, *tail, &machine, stop)?
+        }
+        Spec::Crash { common, produce, crash } => crash::run(common, produce, crash, &machine, stop)?,
     };
     result.generator_cpu_s = (cpu_time().saturating_sub(cpu_before)).as_secs_f64();
     result.spec = Some(spec);
@@ -137,6 +149,15 @@ pub fn run(spec: Spec, stop: &Stop) -> Result<RunResult, RunError> {
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Sleeps, unless someone asks to stop.
+fn pause(length: Duration, stop: &Stop) {
+    const PIECE: Duration = Duration::from_millis(20);
+    let start = std::time::Instant::now();
+    while start.elapsed() < length && !stop.is_asked() {
+        std::thread::sleep(PIECE.min(length.saturating_sub(start.elapsed())));
+    }
 }
 
 /// Waits for threads that each return a part, printing progress meanwhile.

@@ -5,28 +5,46 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::{Progress, RunError, Stop, join};
 use crate::machine::Machine;
 use crate::producer::{self, Recorder, Sending, Worker};
+use crate::resources::{Probe, Work};
 use crate::result::{ProduceFacts, ProduceFigures, RunResult};
-use crate::series::{Second, Series};
+use crate::series::{Merged, Series};
 use crate::spec::{Common, Produce, drawn};
+use crate::verify::Ledger;
 
 pub(super) fn run(
     common: &Common,
     produce: &Produce,
-    mut machine: Machine,
+    machine: Machine,
     stop: &Stop,
 ) -> Result<RunResult, RunError> {
+    send(common, produce, machine, stop).map(|(result, _)| result)
+}
+
+/// The run and what became of its records; without tags nothing is kept of them.
+pub(super) fn send(
+    common: &Common,
+    produce: &Produce,
+    mut machine: Machine,
+    stop: &Stop,
+) -> Result<(RunResult, Ledger), RunError> {
     let run = drawn();
-    let progress = Arc::new(Progress::new(common.progress, "sent"));
-    let Sending { workers, topic, ends } = producer::prepare(common, produce, run, &progress)?;
-    machine.meet(ends);
+    let progress = Arc::new(
+        Progress::new(common.progress, "records")
+            .until(produce.time_s.map(Duration::from_secs_f64), produce.record_count),
+    );
+    let Sending { workers, topic, peer } = producer::prepare(common, produce, run, &progress)?;
+    machine.meet(peer, common.broker_version.as_deref());
     let (start, start_unix_ms) = (Instant::now(), unix_ms());
+    let probe = Probe::start(common, start, Work { sent: Some(Arc::clone(&progress)), read: None })?;
     let threads = spawn(workers, start, start_unix_ms, stop)?;
     let (mut recorder, series) = merge(join(threads, &progress)?);
     let mut result = RunResult::new(machine, start_unix_ms);
-    result.produce_series = series;
+    result.resources = Some(probe.finish()?);
+    result.produce_series = series.seconds;
+    result.intervals = series.intervals;
     recorder.ledger.run = run;
     report(&mut result, &mut recorder, common, produce, topic.partitions.len(), start.elapsed())?;
-    Ok(result)
+    Ok((result, recorder.ledger))
 }
 
 /// Starts one thread per worker.
@@ -50,7 +68,7 @@ pub(super) fn spawn(
 ///
 /// # Panics
 /// If there are none: a run has at least one thread.
-pub(super) fn merge(recorders: Vec<Recorder>) -> (Recorder, Vec<Second>) {
+pub(super) fn merge(recorders: Vec<Recorder>) -> (Recorder, Merged) {
     let mut parts = recorders.into_iter();
     let mut whole = parts.next().expect("a run has a thread");
     let mut series = vec![std::mem::take(&mut whole.series)];
@@ -77,7 +95,7 @@ pub(super) fn report(
     }
     let facts = ProduceFacts {
         open_loop: produce.rate_records_per_s > 0,
-        prebuilt_batches: !produce.verifiable,
+        prebuilt_batches: produce.prebuilds_batches(),
         partition_count,
         warm_up: common.warm_up(),
         end: produce.time_s.map(Duration::from_secs_f64),
@@ -87,6 +105,14 @@ pub(super) fn report(
     if !facts.open_loop {
         let what = "closed loop: a stall holds back the batches behind it, so percentiles hide it; use --rate for latencies";
         result.warnings.push(what.to_owned());
+    }
+    if let Some(schedule) = figures.schedule.as_ref().filter(|schedule| !schedule.kept) {
+        let worst = schedule.own_wait.max_us / 1e3;
+        result.warnings.push(format!(
+            "THE GENERATOR DID NOT KEEP ITS OWN SCHEDULE: more than one batch in a hundred waited over {:.3} ms for it alone, \
+             the worst {worst:.1} ms; part of the latency is its own: lower the rate, add --threads or give it cores",
+            schedule.limit_us / 1e3
+        ));
     }
     if figures.unsent_records > 0 {
         let what =

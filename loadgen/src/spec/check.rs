@@ -1,63 +1,28 @@
 //! The checked form of a run's settings: defaults filled in, ranges held, contradictions named.
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{
-    Acks, Command, CommonFlags, ConsumeFlags, Group, Partitions, ProduceFlags, Profile, ReadFrom,
-    RoundtripFlags, SpecError, Workload,
+    Acks, CommonFlags, ConsumeFlags, KeySpread, Partitions, ProduceFlags, Profile, ReadFrom, RoundtripFlags,
+    SpecError,
 };
 use crate::batch::{BodyShape, Codec};
-use crate::payload::Payload;
+use crate::payload::{Keys, Payload};
 
 /// One thread drives this many connections well; more wait for file descriptors first.
 const CONNECTIONS_MAX: u32 = 20_000;
 const IN_FLIGHT_MAX: u32 = 1_000;
 const THREADS_MAX: u32 = 64;
+/// Each has a thread.
+const READERS_MAX: u32 = 1_000;
 const BATCH_BYTES_MAX: usize = 100 << 20;
 const RECORDS_MAX: u32 = 10_000_000;
 const SECONDS_MAX: f64 = 30.0 * 86_400.0;
 /// Kafka's largest batch unless a topic says otherwise (`max.message.bytes`): the bound when only a count is given.
 const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
-
-/// One run, checked.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "lowercase", tag = "command")]
-pub enum Spec {
-    /// Send.
-    Produce {
-        /// Settings of every command.
-        common: Common,
-        /// Its own.
-        produce: Produce,
-    },
-    /// Read.
-    Consume {
-        /// Settings of every command.
-        common: Common,
-        /// Its own.
-        consume: Consume,
-    },
-    /// Both at once.
-    Roundtrip {
-        /// Settings of every command.
-        common: Common,
-        /// Of the sending half.
-        produce: Produce,
-        /// Of the reading half.
-        roundtrip: Roundtrip,
-    },
-    /// Groups of consumers.
-    Group {
-        /// Settings of every command.
-        common: Common,
-        /// Of what is sent meanwhile, and of the topic.
-        produce: Produce,
-        /// Of the members.
-        group: Group,
-    },
-}
 
 /// Settings of every command; the flags say what each means.
 #[derive(Clone, Debug, Serialize)]
@@ -72,8 +37,13 @@ pub struct Common {
     #[serde(skip)]
     pub json: Option<PathBuf>,
     #[serde(skip)]
+    pub hlog: Option<PathBuf>,
+    #[serde(skip)]
     pub progress: bool,
     pub data_dir: Option<PathBuf>,
+    pub broker_pids: Vec<u32>,
+    pub broker_version: Option<String>,
+    pub count_syscalls: bool,
 }
 
 /// Settings of `produce`; the flags say what each means.
@@ -91,9 +61,13 @@ pub struct Produce {
     pub record_bytes: usize,
     pub random_percent: u8,
     pub key_bytes: usize,
+    pub key_count: Option<u64>,
+    pub key_spread: KeySpread,
+    pub zipf_exponent: f64,
     pub record_count: Option<u64>,
     pub time_s: Option<f64>,
     pub rate_records_per_s: u64,
+    pub reopens_per_s: u64,
     pub codec: Codec,
     pub acks: Acks,
     pub idempotent: bool,
@@ -119,6 +93,7 @@ pub struct Consume {
     pub record_count: Option<u64>,
     pub time_s: Option<f64>,
     pub until_end: bool,
+    pub repeat: bool,
     pub verify: bool,
     pub acked: Vec<PathBuf>,
 }
@@ -128,70 +103,13 @@ pub struct Consume {
 #[expect(missing_docs, reason = "the flags of the same names say what each means")]
 pub struct Roundtrip {
     pub consumer_count: u32,
+    pub reader_count: u32,
     pub fetch_min_bytes: u32,
     pub fetch_max_wait_ms: u32,
 }
 
-impl Spec {
-    /// The run that a command line asks for, with the workload file it names.
-    ///
-    /// # Errors
-    /// [`SpecError`] names the key and what would be right.
-    pub fn from_command(command: Command) -> Result<Self, SpecError> {
-        match command {
-            Command::Produce { common, produce } => {
-                let file = Workload::load(common.workload.as_deref(), "produce")?;
-                Ok(Self::Produce {
-                    common: Common::check(common.over(file.common))?,
-                    produce: Produce::check(produce.over(file.produce))?,
-                })
-            }
-            Command::Consume { common, consume } => {
-                let file = Workload::load(common.workload.as_deref(), "consume")?;
-                Ok(Self::Consume {
-                    common: Common::check(common.over(file.common))?,
-                    consume: Consume::check(consume.over(file.consume))?,
-                })
-            }
-            Command::Roundtrip { common, produce, roundtrip } => {
-                let file = Workload::load(common.workload.as_deref(), "roundtrip")?;
-                let mut produce = Produce::check(produce.over(file.produce))?;
-                // Without its tag nobody knows when a record was meant to leave.
-                produce.verifiable = true;
-                if produce.acks == Acks::None {
-                    return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
-                }
-                Ok(Self::Roundtrip {
-                    common: Common::check(common.over(file.common))?,
-                    produce,
-                    roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
-                })
-            }
-            Command::Group { common, produce, group } => {
-                let file = Workload::load(common.workload.as_deref(), "group")?;
-                let produce = Produce::check(produce.over(file.produce))?;
-                Ok(Self::Group {
-                    common: Common::check(common.over(file.common))?,
-                    group: Group::check(group.over(file.group), &produce)?,
-                    produce,
-                })
-            }
-        }
-    }
-
-    /// Settings of every command.
-    pub fn common(&self) -> &Common {
-        match self {
-            Self::Produce { common, .. }
-            | Self::Consume { common, .. }
-            | Self::Roundtrip { common, .. }
-            | Self::Group { common, .. } => common,
-        }
-    }
-}
-
 impl Common {
-    fn check(flags: CommonFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: CommonFlags) -> Result<Self, SpecError> {
         Ok(Self {
             brokers: flags.brokers.unwrap_or_else(|| "127.0.0.1:9092".into()),
             topic: flags.topic.ok_or(SpecError::Missing { key: "topic" })?,
@@ -200,8 +118,12 @@ impl Common {
             warm_up_s: seconds("--warm-up", flags.warm_up_s.unwrap_or(0.0))?,
             retry_time_s: seconds("--retry-time", flags.retry_time_s.unwrap_or(120.0))?,
             json: flags.json,
-            progress: flags.progress.unwrap_or(false),
+            hlog: flags.hlog,
+            progress: flags.progress.unwrap_or_else(|| std::io::stderr().is_terminal()),
             data_dir: flags.data_dir,
+            broker_pids: flags.broker_pids.unwrap_or_default(),
+            broker_version: flags.broker_version,
+            count_syscalls: flags.count_syscalls.unwrap_or(false),
         })
     }
 
@@ -217,7 +139,7 @@ impl Common {
 }
 
 impl Produce {
-    fn check(flags: ProduceFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: ProduceFlags) -> Result<Self, SpecError> {
         let only_counted = flags.batch_record_count.is_some() && flags.batch_bytes.is_none();
         let batch_bytes =
             flags.batch_bytes.unwrap_or(if only_counted { MESSAGE_BYTES_DEFAULT } else { 16_384 });
@@ -233,6 +155,9 @@ impl Produce {
                 "needs --partitions: only a topic that is made takes settings",
             ));
         }
+        let key_bytes = flags.key_bytes.unwrap_or(if flags.key_count.is_some() { 16 } else { 0 });
+        let key_bytes = within("--key-bytes", key_bytes, 0..=1 << 20)?;
+        let zipf_exponent = check_keys(&flags, key_bytes)?;
         let topic_configs = flags.topic_configs.unwrap_or_default().into_iter().map(|config| {
             let (key, value) =
                 config.split_once('=').ok_or_else(|| invalid("--topic-config", &config, "KEY=VALUE"))?;
@@ -260,10 +185,14 @@ impl Produce {
             profile: flags.profile.unwrap_or_default(),
             record_bytes: within("--record-bytes", flags.record_bytes.unwrap_or(1_000), 0..=BATCH_BYTES_MAX)?,
             random_percent: within("--random-percent", flags.random_percent.unwrap_or(50), 0..=100)?,
-            key_bytes: within("--key-bytes", flags.key_bytes.unwrap_or(0), 0..=1 << 20)?,
+            key_bytes,
+            key_count: flags.key_count,
+            key_spread: flags.key_spread.unwrap_or_default(),
+            zipf_exponent,
             record_count: flags.record_count,
             time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
             rate_records_per_s: flags.rate_records_per_s.unwrap_or(0),
+            reopens_per_s: flags.reopens_per_s.unwrap_or(0),
             codec: flags.codec.unwrap_or_default(),
             acks,
             idempotent,
@@ -274,6 +203,11 @@ impl Produce {
             acked: flags.acked,
             seed: flags.seed.unwrap_or_else(drawn),
         })
+    }
+
+    /// Records are made before the run and sent again and again: they carry no tags and need no key from a whole space.
+    pub fn prebuilds_batches(&self) -> bool {
+        !self.verifiable && self.key_count.is_none()
     }
 
     /// How the batches look.
@@ -287,18 +221,53 @@ impl Produce {
 
     /// The payload of connection `stream`.
     pub fn payload(&self, stream: u64) -> Payload {
+        let keys = match self.key_count {
+            None => Keys::own(self.key_bytes),
+            Some(count) => match self.key_spread {
+                KeySpread::Uniform => Keys::uniform(self.key_bytes, count),
+                KeySpread::Zipf => Keys::zipf(self.key_bytes, count, self.zipf_exponent),
+            },
+        };
         match self.profile {
             Profile::Filler => {
-                Payload::filler(self.record_bytes, self.random_percent, self.key_bytes, self.seed, stream)
+                Payload::filler(self.record_bytes, self.random_percent, keys, self.seed, stream)
             }
-            Profile::Iis => Payload::iis(self.key_bytes, self.seed, stream),
+            Profile::Iis => Payload::iis(keys, self.seed, stream),
         }
+    }
+
+    /// The same with tags: without its tag nobody knows when a record was meant to leave.
+    pub(super) fn tagged(mut self) -> Result<Self, SpecError> {
+        if self.acks == Acks::None {
+            return Err(invalid("--acks", "0", "a round trip needs answers: 1 or all"));
+        }
+        self.verifiable = true;
+        Ok(self)
     }
 }
 
+/// Returns the exponent of the key space.
+fn check_keys(flags: &ProduceFlags, key_bytes: usize) -> Result<f64, SpecError> {
+    let Some(count) = flags.key_count else {
+        if flags.key_spread.is_some() || flags.zipf_exponent.is_some() {
+            return Err(invalid("--key-spread, --zipf-exponent", "", "need --key-count"));
+        }
+        return Ok(Keys::EXPONENT);
+    };
+    within("--key-count", count, 1..=Keys::COUNT_MAX)?;
+    if !Keys::fits(key_bytes, count) {
+        return Err(invalid("--key-bytes", key_bytes, "hexadecimal digits enough for all of --key-count"));
+    }
+    within("--zipf-exponent", flags.zipf_exponent.unwrap_or(Keys::EXPONENT), 0.01..=20.0)
+}
+
 impl Consume {
-    fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: ConsumeFlags) -> Result<Self, SpecError> {
         let from = flags.from.unwrap_or_default();
+        let repeat = flags.repeat.unwrap_or(false);
+        if repeat && (flags.time_s.is_none() || flags.verify == Some(true) || flags.acked.is_some()) {
+            return Err(invalid("--repeat", "", "needs --time, and proves nothing: no --verify, no --acked"));
+        }
         let has_end = flags.record_count.is_some() || flags.time_s.is_some();
         let acked = flags.acked.unwrap_or_default();
         let partition_bytes = flags.partition_bytes.unwrap_or(1 << 20);
@@ -316,7 +285,8 @@ impl Consume {
             max_wait_ms: within("--max-wait-ms", flags.max_wait_ms.unwrap_or(500), 0..=600_000)?,
             record_count: flags.record_count,
             time_s: flags.time_s.map(|time_s| seconds("--time", time_s)).transpose()?,
-            until_end: flags.until_end.unwrap_or(!has_end && from != ReadFrom::Latest),
+            until_end: flags.until_end.unwrap_or(repeat || (!has_end && from != ReadFrom::Latest)),
+            repeat,
             verify: flags.verify.unwrap_or(false) || !acked.is_empty(),
             acked,
         })
@@ -324,9 +294,10 @@ impl Consume {
 }
 
 impl Roundtrip {
-    fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
+    pub(super) fn check(flags: &RoundtripFlags) -> Result<Self, SpecError> {
         Ok(Self {
             consumer_count: within("--consumers", flags.consumer_count.unwrap_or(1), 1..=CONNECTIONS_MAX)?,
+            reader_count: within("--readers", flags.reader_count.unwrap_or(1), 1..=READERS_MAX)?,
             fetch_min_bytes: within("--fetch-min-bytes", flags.fetch_min_bytes.unwrap_or(1), 0..=1 << 30)?,
             fetch_max_wait_ms: within(
                 "--fetch-max-wait-ms",
@@ -364,77 +335,4 @@ pub(super) fn seconds(key: &'static str, value: f64) -> Result<f64, SpecError> {
 
 pub(super) fn invalid(key: &'static str, value: impl std::fmt::Display, wants: &'static str) -> SpecError {
     SpecError::Invalid { key, value: value.to_string(), wants }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Arguments;
-    use super::*;
-    use clap::Parser as _;
-
-    fn spec(line: &str) -> Result<Spec, SpecError> {
-        let words = std::iter::once("thalweg-loadgen").chain(line.split_whitespace());
-        Spec::from_command(Arguments::try_parse_from(words).unwrap().command)
-    }
-
-    fn produce(line: &str) -> Produce {
-        match spec(line).unwrap() {
-            Spec::Produce { produce, .. } => produce,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(
-            file.path(),
-            "command = \"produce\"\n[common]\ntopic = \"a\"\n[produce]\nconnection_count = 7\nacks = \"1\"\nidempotent = false\n",
-        )
-        .unwrap();
-        let line = format!("produce --workload {} --connections 9", file.path().display());
-        let found = produce(&line);
-        assert_eq!((found.connection_count, found.acks, found.in_flight_count), (9, Acks::Leader, 5));
-        let line = format!("{line} --idempotent --acks all");
-        assert!(produce(&line).idempotent);
-    }
-
-    #[test]
-    fn a_file_for_another_command_or_with_an_unknown_key_is_refused_by_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let line = format!("produce --topic t --workload {}", file.path().display());
-        std::fs::write(file.path(), "command = \"consume\"\n").unwrap();
-        assert!(matches!(spec(&line), Err(SpecError::OtherCommand { .. })));
-        std::fs::write(file.path(), "command = \"produce\"\n[produce]\nrate = 5\n").unwrap();
-        let told = spec(&line).unwrap_err().to_string();
-        assert!(told.contains("rate") && told.contains("rate_records_per_s"), "{told}");
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        for (line, key) in [
-            ("produce", "--topic"),
-            ("produce --topic t --idempotent --acks 1", "--acks"),
-            ("produce --topic t --connections 0", "--connections"),
-            ("produce --topic t --time -1", "--time"),
-            ("roundtrip --topic t --acks 0", "--acks"),
-            ("consume --topic t --partitions 3-1", "--partitions"),
-        ] {
-            let line = line.replace("--time -1", "--time=-1");
-            let told = spec(&line).unwrap_err().to_string();
-            assert!(told.starts_with(key), "{line}: {told}");
-        }
-    }
-
-    #[test]
-    fn a_journal_asks_for_tags_and_for_verification() {
-        assert!(produce("produce --topic t --acked /tmp/x").verifiable);
-        match spec("consume --topic t --acked /tmp/x --acked /tmp/y").unwrap() {
-            Spec::Consume { consume, .. } => {
-                assert!(consume.verify && consume.until_end);
-                assert_eq!(consume.acked.len(), 2);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
 }

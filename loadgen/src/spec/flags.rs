@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 
-use super::{Acks, Profile, ReadFrom};
+use super::scenes::{BacklogFlags, CrashFlags, LadderFlags, TailFlags};
+use super::{Acks, KeySpread, Profile, ReadFrom};
 use crate::batch::Codec;
 use crate::group::{Assignor, Event};
 
@@ -50,6 +51,63 @@ pub enum Command {
         #[command(flatten)]
         roundtrip: RoundtripFlags,
     },
+    /// Send at one rate after the other, and find the highest that is kept within a bound of p99
+    Ladder {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of the sending half; --rate, --time and --count are the ladder's.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the reading half, with --end-to-end.
+        #[command(flatten)]
+        roundtrip: RoundtripFlags,
+        /// Those of the ladder.
+        #[command(flatten)]
+        ladder: LadderFlags,
+    },
+    /// Fill a topic, then measure how fast a reader catches up
+    Backlog {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of the filling.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the backlog and its reader.
+        #[command(flatten)]
+        backlog: BacklogFlags,
+    },
+    /// Round trips without and with a reader of the whole backlog beside them
+    Tail {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of the sending half.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the reading half.
+        #[command(flatten)]
+        roundtrip: RoundtripFlags,
+        /// Those of the backlog and its reader.
+        #[command(flatten)]
+        backlog: BacklogFlags,
+        /// Those of the windows.
+        #[command(flatten)]
+        tail: TailFlags,
+    },
+    /// Send while a command kills and starts the broker, then prove that all that was acknowledged is there
+    Crash {
+        /// All commands' flags.
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Those of the sending; it is idempotent and verifiable.
+        #[command(flatten)]
+        produce: ProduceFlags,
+        /// Those of the restarts.
+        #[command(flatten)]
+        crash: CrashFlags,
+    },
     /// Groups of consumers whose members come, go and die by a script
     Group {
         /// All commands' flags.
@@ -65,7 +123,7 @@ pub enum Command {
 }
 
 /// A set of keys, each of which the line may give, else the file.
-macro_rules! overlay {
+macro_rules! overlay_keys {
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $name {
             /// These keys, and those of `below` where these are not given.
@@ -76,6 +134,7 @@ macro_rules! overlay {
         }
     };
 }
+pub(super) use overlay_keys;
 
 /// Keys of every command.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -106,14 +165,26 @@ pub struct CommonFlags {
     /// Write the result as JSON to this file, or to stdout for `-` (the table then goes to stderr)
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Print a line a second to stderr
+    /// Write every latency, second by second, to this file in HdrHistogram's log format
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+    /// Print a line a second to stderr: rate, latencies of that second, errors, what is left [default: where stderr is a terminal]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub progress: Option<bool>,
     /// The broker's data directory, if it is on this machine: its file system is written into the result
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Number of a broker's process on this machine, whose processor time, memory and writes go into the result; may be repeated
+    #[arg(long = "broker-pid", value_name = "PID")]
+    pub broker_pids: Option<Vec<u32>>,
+    /// Name and version of the broker, for the result: Kafka's protocol does not tell them
+    #[arg(long, value_name = "TEXT")]
+    pub broker_version: Option<String>,
+    /// Count all system calls of this generator and of the broker's processes; needs root, and costs them a little
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub count_syscalls: Option<bool>,
 }
-overlay!(CommonFlags {
+overlay_keys!(CommonFlags {
     workload,
     brokers,
     topic,
@@ -122,8 +193,12 @@ overlay!(CommonFlags {
     warm_up_s,
     retry_time_s,
     json,
+    hlog,
     progress,
     data_dir,
+    broker_pids,
+    broker_version,
+    count_syscalls,
 });
 
 /// Keys of `produce`, and of the sending half of `roundtrip`.
@@ -160,9 +235,18 @@ pub struct ProduceFlags {
     /// Share of a filler value that does not compress, in percent [default: 50]
     #[arg(long)]
     pub random_percent: Option<u8>,
-    /// Bytes of a key; 0: none [default: 0]
+    /// Bytes of a key; 0: none [default: 0; with --key-count 16]
     #[arg(long)]
     pub key_bytes: Option<usize>,
+    /// Different keys, of all connections together; without it every record has a key of its own
+    #[arg(long, value_name = "COUNT")]
+    pub key_count: Option<u64>,
+    /// How often each of --key-count keys comes [default: uniform]
+    #[arg(long)]
+    pub key_spread: Option<KeySpread>,
+    /// With --key-spread zipf: key number k comes in proportion to 1 / k^EXPONENT [default: 0.99]
+    #[arg(long, value_name = "EXPONENT")]
+    pub zipf_exponent: Option<f64>,
     /// Records to send, all connections together [default: no limit]
     #[arg(long = "count", value_name = "RECORDS")]
     pub record_count: Option<u64>,
@@ -172,6 +256,9 @@ pub struct ProduceFlags {
     /// Records a second, all connections together, open loop; 0: as fast as answers come [default: 0]
     #[arg(long = "rate", value_name = "RECORDS_PER_S")]
     pub rate_records_per_s: Option<u64>,
+    /// Connections a second, of all together, that are closed and opened again [default: 0]
+    #[arg(long = "reopen-rate", value_name = "CONNECTIONS_PER_S")]
+    pub reopens_per_s: Option<u64>,
     /// Compression [default: none]
     #[arg(long)]
     pub codec: Option<Codec>,
@@ -200,7 +287,7 @@ pub struct ProduceFlags {
     #[arg(long)]
     pub seed: Option<u64>,
 }
-overlay!(ProduceFlags {
+overlay_keys!(ProduceFlags {
     partition_count,
     replica_count,
     topic_configs,
@@ -212,9 +299,13 @@ overlay!(ProduceFlags {
     record_bytes,
     random_percent,
     key_bytes,
+    key_count,
+    key_spread,
+    zipf_exponent,
     record_count,
     time_s,
     rate_records_per_s,
+    reopens_per_s,
     codec,
     acks,
     idempotent,
@@ -260,6 +351,9 @@ pub struct ConsumeFlags {
     /// End at the offsets that were the end at the start [default: with --from earliest or an offset, if no other end is given]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub until_end: Option<bool>,
+    /// At the end begin again at the start, until --time is over
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub repeat: Option<bool>,
     /// Check every batch and record, and compare with the journals given
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub verify: Option<bool>,
@@ -267,7 +361,7 @@ pub struct ConsumeFlags {
     #[arg(long, value_name = "FILE")]
     pub acked: Option<Vec<PathBuf>>,
 }
-overlay!(ConsumeFlags {
+overlay_keys!(ConsumeFlags {
     from,
     partitions,
     connection_count,
@@ -278,6 +372,7 @@ overlay!(ConsumeFlags {
     record_count,
     time_s,
     until_end,
+    repeat,
     verify,
     acked,
 });
@@ -286,9 +381,12 @@ overlay!(ConsumeFlags {
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundtripFlags {
-    /// Connections that read [default: 1]
+    /// Connections that share the reading [default: 1]
     #[arg(long = "consumers", value_name = "COUNT")]
     pub consumer_count: Option<u32>,
+    /// Readers, each of which reads everything, over connections and a thread of its own [default: 1]
+    #[arg(long = "readers", value_name = "COUNT")]
+    pub reader_count: Option<u32>,
     /// Bytes the broker waits for before it answers a fetch [default: 1]
     #[arg(long)]
     pub fetch_min_bytes: Option<u32>,
@@ -296,7 +394,7 @@ pub struct RoundtripFlags {
     #[arg(long)]
     pub fetch_max_wait_ms: Option<u32>,
 }
-overlay!(RoundtripFlags { consumer_count, fetch_min_bytes, fetch_max_wait_ms });
+overlay_keys!(RoundtripFlags { consumer_count, reader_count, fetch_min_bytes, fetch_max_wait_ms });
 
 /// Keys of `group`.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -354,7 +452,7 @@ pub struct GroupFlags {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub feed: Option<bool>,
 }
-overlay!(GroupFlags {
+overlay_keys!(GroupFlags {
     name,
     group_count,
     events,

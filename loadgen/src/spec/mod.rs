@@ -1,15 +1,21 @@
 //! What is to be run? Flags over a workload file over defaults, checked once; from there on nothing is optional by accident.
 mod check;
+mod command;
 mod flags;
 mod group;
+mod scenes;
+#[cfg(test)]
+mod tests;
 mod values;
 mod workload;
 
 pub(crate) use check::drawn;
-pub use check::{Common, Consume, Produce, Roundtrip, Spec};
+pub use check::{Common, Consume, Produce, Roundtrip};
+pub use command::Spec;
 pub use flags::{Arguments, Command, CommonFlags, ConsumeFlags, GroupFlags, ProduceFlags, RoundtripFlags};
 pub use group::Group;
-pub use values::{Acks, Partitions, Profile, ReadFrom};
+pub use scenes::{Backlog, BacklogFlags, Crash, CrashFlags, Ladder, LadderFlags, Tail, TailFlags};
+pub use values::{Acks, KeySpread, Partitions, Profile, ReadFrom};
 pub use workload::Workload;
 
 use std::path::PathBuf;

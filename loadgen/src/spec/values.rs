@@ -17,6 +17,17 @@ pub enum Profile {
     Iis,
 }
 
+/// How often each key of a key space comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum KeySpread {
+    /// All alike.
+    #[default]
+    Uniform,
+    /// A few often, most rarely, by Zipf's law.
+    Zipf,
+}
+
 /// Which acknowledgement a batch waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Acks {

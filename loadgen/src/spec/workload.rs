@@ -11,13 +11,14 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::scenes::{BacklogFlags, CrashFlags, LadderFlags, TailFlags};
 use super::{CommonFlags, ConsumeFlags, GroupFlags, ProduceFlags, RoundtripFlags, SpecError};
 
 /// One file; tables of other commands than its own stay empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// `produce`, `consume`, `roundtrip` or `group`.
+    /// The command it is for.
     pub command: String,
     /// What the workload shows, for people.
     #[serde(default)]
@@ -37,6 +38,18 @@ pub struct Workload {
     /// Keys of `group`.
     #[serde(default)]
     pub group: GroupFlags,
+    /// Keys of `ladder`.
+    #[serde(default)]
+    pub ladder: LadderFlags,
+    /// Keys of `backlog`, and of the backlog of `tail`.
+    #[serde(default)]
+    pub backlog: BacklogFlags,
+    /// Keys of `tail`.
+    #[serde(default)]
+    pub tail: TailFlags,
+    /// Keys of `crash`.
+    #[serde(default)]
+    pub crash: CrashFlags,
 }
 
 impl Workload {
@@ -80,12 +93,20 @@ mod tests {
         assert_eq!(
             names,
             [
+                "backlog",
                 "catchup",
+                "churn",
+                "crash",
+                "fan_out",
                 "fat_stream",
                 "group_life",
                 "group_storm",
                 "iis_events",
+                "keys_zipf",
+                "ladder",
+                "many_partitions",
                 "produce_small",
+                "tail_backfill",
                 "tail_latency"
             ]
         );

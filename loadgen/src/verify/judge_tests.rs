@@ -1,7 +1,7 @@
 //! Break a log in every way a broker could, and see that the verdict names it.
 use super::*;
 use crate::batch::{Batches, Body, BodyMaker, BodyShape, Codec, RecordBatch, Stamp, Tag};
-use crate::payload::Payload;
+use crate::payload::{Keys, Payload};
 
 const RUN: u64 = 77;
 const BATCH_RECORDS: u32 = 10;
@@ -53,8 +53,8 @@ impl Scene {
 
 fn batch(producer: u32, sequence: u64, codec: Codec) -> Vec<u8> {
     let shape = BodyShape { records_max: BATCH_RECORDS, batch_bytes_max: 1 << 20, codec };
-    let tag = Tag { run: RUN, producer, sequence, intended_nanos: 0 };
-    let body: Body = BodyMaker::new(Payload::filler(40, 50, 3, 1, u64::from(producer)), shape)
+    let tag = Tag { run: RUN, producer, sequence, intended_nanos: 0, sent_nanos: 0 };
+    let body: Body = BodyMaker::new(Payload::filler(40, 50, Keys::own(3), 1, u64::from(producer)), shape)
         .make(BATCH_RECORDS, Some(tag), Vec::new(), false)
         .unwrap();
     let stamp = Stamp { timestamp_ms: 1, producer_id: 1, producer_epoch: 0, base_sequence: sequence as i32 };

@@ -128,6 +128,9 @@ fn produce(request: &ProduceRequest, shared: &Shared) -> Option<Option<ProduceRe
     {
         std::thread::sleep(Duration::from_millis(stall_ms)); // while it holds the lock
     }
+    if faults.slow_ms > 0 {
+        std::thread::sleep(Duration::from_millis(faults.slow_ms));
+    }
     let log = &mut logs[data.index as usize];
     let mut batch = data.records.as_ref()?.to_vec();
     if faults.spoil == Some(number) {

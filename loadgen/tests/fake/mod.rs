@@ -29,6 +29,8 @@ pub(crate) struct Faults {
     pub(crate) refuse_every: Option<u64>,
     /// Before this request it stalls for so many milliseconds, all connections with it.
     pub(crate) stall: Option<(u64, u64)>,
+    /// Each request takes it so long, one at a time.
+    pub(crate) slow_ms: u64,
     /// Commits are acknowledged and forgotten.
     pub(crate) forget_commits: bool,
     /// Commits are kept so many records further than they said.

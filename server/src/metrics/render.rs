@@ -63,7 +63,17 @@ pub(super) fn render(shards: &[Arc<ShardMetrics>], now_ms: u64) -> String {
             (metric.write)(numbers, &mut Samples { out: &mut out, name, shard, now_ms });
         }
     }
+    #[cfg(feature = "count")]
+    allocations(&mut out);
     out
+}
+
+/// What the whole process has allocated so far, C code apart. Only a build that counts has these two.
+#[cfg(feature = "count")]
+fn allocations(out: &mut String) {
+    let stats = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+    let _ = writeln!(out, "thalweg_allocations_total {}", stats.allocations + stats.reallocations);
+    let _ = writeln!(out, "thalweg_allocated_bytes_total {}", stats.bytes_allocated);
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const _: () = assert!(LARGE_BYTES_MIN + PREFIX_BYTES <= *SHARED_BYTES.end()); //
 
 /// Why a connection's bytes are no frames. There is no way to go on: it is closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FrameError {
+pub enum FrameError {
     /// A length below zero.
     #[error("a frame length of {length}")]
     Negative {
@@ -53,7 +53,7 @@ enum State {
 }
 
 /// Where the next bytes of the socket go.
-pub(super) enum Target<'a> {
+pub enum Target<'a> {
     /// Into this slice.
     Slice(&'a mut [u8]),
     /// Behind this vector's end, as far as its capacity reaches.
@@ -61,7 +61,7 @@ pub(super) enum Target<'a> {
 }
 
 /// Cuts frames off one connection's bytes.
-pub(super) struct Frames {
+pub struct Frames {
     state: State,
     frame_bytes_max: usize,
     /// Size of the last frame: the next is expected to be like it.
@@ -72,12 +72,12 @@ pub(super) struct Frames {
 
 impl Frames {
     /// A connection's beginning; frames longer than `frame_bytes_max` are refused.
-    pub(super) fn new(frame_bytes_max: usize) -> Self {
+    pub fn new(frame_bytes_max: usize) -> Self {
         Self { state: State::Empty, frame_bytes_max, last_bytes: 0, proven_bytes: 0 }
     }
 
     /// Whether nothing of a frame has come yet.
-    pub(super) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         match &self.state {
             State::Empty => true,
             State::Shared { filled, .. } | State::Prefix { filled, .. } => *filled == 0,
@@ -89,7 +89,7 @@ impl Frames {
     ///
     /// # Errors
     /// See `FrameError`; what follows cannot be read either.
-    pub(super) fn cut(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn cut(&mut self) -> Result<Option<Bytes>, FrameError> {
         match &mut self.state {
             State::Empty => Ok(None),
             State::Shared { buffer, filled } => {
@@ -146,7 +146,7 @@ impl Frames {
     }
 
     /// Memory that must be granted before `target` has room; 0 when it has.
-    pub(super) fn wanted_bytes(&self) -> usize {
+    pub fn wanted_bytes(&self) -> usize {
         match &self.state {
             State::Empty if self.last_bytes >= LARGE_BYTES_MIN => 0,
             State::Empty => shared_bytes(PREFIX_BYTES + self.last_bytes),
@@ -170,12 +170,12 @@ impl Frames {
     }
 
     /// Whether the memory wanted is for a frame of its own, not for a shared buffer.
-    pub(super) fn is_large(&self) -> bool {
+    pub fn is_large(&self) -> bool {
         matches!(self.state, State::Own { .. })
     }
 
     /// Allocates what was wanted. Afterwards `target` has room.
-    pub(super) fn grow(&mut self) {
+    pub fn grow(&mut self) {
         let bytes = self.wanted_bytes();
         match &mut self.state {
             State::Empty if bytes == 0 => {
@@ -196,7 +196,7 @@ impl Frames {
     }
 
     /// Where the socket's next bytes go; never empty after `grow`.
-    pub(super) fn target(&mut self) -> Target<'_> {
+    pub fn target(&mut self) -> Target<'_> {
         match &mut self.state {
             State::Empty => Target::Slice(&mut []),
             State::Shared { buffer, filled } => Target::Slice(buffer.get_mut(*filled..).unwrap_or_default()),
@@ -206,7 +206,7 @@ impl Frames {
     }
 
     /// The socket put `count` bytes into the target; a vector has grown by them already.
-    pub(super) fn received(&mut self, count: usize) {
+    pub fn received(&mut self, count: usize) {
         match &mut self.state {
             State::Shared { filled, .. } | State::Prefix { filled, .. } => *filled += count,
             State::Empty | State::Own { .. } => {}

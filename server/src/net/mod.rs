@@ -17,6 +17,8 @@ mod socket;
 pub use bind::{BindError, Bound, bind, bind_within};
 pub use budget::Budget;
 pub use connections::{CloseReason, Connections};
+pub use frame::{FrameError, Frames, Target};
 pub use http::serve_http;
 pub use listener::{Acceptor, Doors, Load};
 pub use pipeline::Class;
+pub use send::{Outbox, PARTS_MAX};

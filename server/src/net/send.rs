@@ -9,34 +9,34 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 /// Parts that one call gathers; more wait for the next.
-pub(super) const PARTS_MAX: usize = 128;
+pub const PARTS_MAX: usize = 128;
 
 /// What is to be sent on one connection, in order.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub struct Outbox {
     parts: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Outbox {
     /// Puts an answer behind the others.
-    pub(super) fn push(&mut self, answer: Answer) {
+    pub fn push(&mut self, answer: Answer) {
         self.bytes += answer.bytes;
         self.parts.extend(answer.parts.into_iter().filter(|part| !part.is_empty()));
     }
 
     /// Bytes that are not sent yet.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether all is sent.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
     /// Points `slices` at the next parts; returns how many.
-    pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PARTS_MAX]) -> usize {
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PARTS_MAX]) -> usize {
         for (slice, part) in slices.iter_mut().zip(&self.parts) {
             *slice = IoSlice::new(part);
         }
@@ -47,7 +47,7 @@ impl Outbox {
     ///
     /// # Panics
     /// If that is more than there were.
-    pub(super) fn advance(&mut self, mut count: usize) {
+    pub fn advance(&mut self, mut count: usize) {
         assert!(count <= self.bytes, "the socket took {count} B of {}", self.bytes);
         self.bytes -= count;
         while let Some(part) = self.parts.front_mut().filter(|_| count > 0) {

@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// Damage after which every log is asked for many times: who is led astray finds the wrong record.
+pub(super) const INDEXES: &str = "indexes damaged, lost, swapped";
+
 /// What may be expected of a life on damaged files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hurt {
@@ -65,20 +68,21 @@ pub(super) struct Scenery<'a> {
 
 /// Does one kind of damage to one disk; `None` when there is nothing of the kind.
 pub(super) fn damage(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage> {
-    let found = match random.below(if scenery.is_clean { 22 } else { 14 }) {
-        0..5 if scenery.was_lasting => None,
-        0..4 => journal_damage::turn_bit(scenery, random),
-        4 => journal_damage::lose_block(scenery, random),
-        5 => journal_damage::turn_manifest_bit(scenery, random),
-        6 => journal_damage::lose_manifest(scenery),
-        7 => journal_damage::lose_file(scenery, random),
-        8..12 => turn_segment_bit(scenery, random),
-        12..14 => damage_index(scenery, random),
-        14 => rename_id(scenery, random),
-        15 => lose_id(scenery, random),
-        16..18 => lose_segment(scenery, random),
-        18 => cut_segment(scenery, random),
-        19..21 => swap_directories(scenery, random),
+    let found = match random.below(if scenery.is_clean { 26 } else { 18 }) {
+        0..7 if scenery.was_lasting => None,
+        0..5 => journal_damage::turn_bit(scenery, random),
+        5 => journal_damage::lose_block(scenery, random),
+        6 => journal_damage::lose_commit(scenery, random),
+        7 => journal_damage::turn_manifest_bit(scenery, random),
+        8 => journal_damage::lose_manifest(scenery),
+        9 => journal_damage::lose_file(scenery, random),
+        10..14 => turn_segment_bit(scenery, random),
+        14..18 => damage_index(scenery, random),
+        18 => rename_id(scenery, random),
+        19 => lose_id(scenery, random),
+        20..22 => lose_segment(scenery, random),
+        22 => cut_segment(scenery, random),
+        23..25 => swap_directories(scenery, random),
         _ => lose_directory(scenery, random),
     };
     found.inspect(|damage| happened::mark(damage.hurt.what))
@@ -222,7 +226,7 @@ fn turn_segment_bit(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage
 /// An index may be thrown away: nobody is hurt.
 fn damage_index(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage> {
     let (_, path) = scenery.one_file(random, "twindex")?;
-    let damage = Damage::new(scenery.disk, "indexes damaged, lost, swapped", []);
+    let damage = Damage::new(scenery.disk, INDEXES, []);
     let bytes = scenery.disk.content(&path).len() as u64;
     Some(match random.below(4) {
         0 => damage.lose(&path),

@@ -4,10 +4,10 @@ use super::elders::{identity, plain, settings};
 use super::start_all;
 use crate::batch::Origin;
 use crate::io::Disk;
-use crate::io::sim::{Faults, SimDisk, Simulation};
+use crate::io::sim::{End, Faults, SimDisk, Simulation};
 use crate::log::{LogIdentity, LogSettings};
 use crate::shard::Append;
-use crate::units::{LeaderEpoch, LogId, Timestamp};
+use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
 use std::time::Duration;
 
 /// Found by the crash campaign: the directory was gone when its names were to be synced, which stopped the whole log
@@ -17,9 +17,10 @@ fn a_log_that_is_deleted_while_its_first_file_is_made_stops_nothing() {
     for seed in 0..300 {
         let simulation = Simulation::new(seed);
         let disk = SimDisk::new(&simulation, seed);
-        let inner = simulation.clone();
+        let (inner, own) = (simulation.clone(), disk.clone());
         simulation
             .run(async move {
+                let disk = own;
                 let engine = start_all(&disk, &settings(), 1, |_| 0).await.0.remove(0);
                 let again = LogIdentity { log_id: LogId([2; 16]), ..identity(1) };
                 let first = LogId([1; 16]);
@@ -42,6 +43,15 @@ fn a_log_that_is_deleted_while_its_first_file_is_made_stops_nothing() {
                 engine.durable(LogId([2; 16]), staged.offset_end).await.unwrap();
                 disk.sleep(Duration::from_secs(30)).await;
                 assert_eq!(engine.stopped(), None, "seed {seed}");
+                engine.stop().await.unwrap();
+            })
+            .unwrap();
+        disk.end_life(End::PowerCut);
+        let own = disk.clone();
+        simulation
+            .run(async move {
+                let engine = start_all(&own, &settings(), 1, |_| 0).await.0.remove(0);
+                assert_eq!(engine.bounds(LogId([2; 16])).unwrap().log_end, Offset::new(1), "seed {seed}");
             })
             .unwrap();
     }

@@ -83,9 +83,10 @@ pub(super) fn turn_bit(scenery: &Scenery<'_>, random: &mut Random) -> Option<Dam
     let payloads: Vec<Range<usize>> =
         commit.entries.iter().filter_map(|(_, payload)| payload.clone()).collect();
     let front = front_bytes(commit.entries.len());
-    let part = match random.below(4) {
+    let part = match random.below(6) {
         0 => 0..front,
-        1 => 0..commit.bytes,
+        1 | 2 => 0..front_bytes(0), // the head alone
+        3 => 0..commit.bytes,
         _ => pick(payloads, random).filter(|payload| !payload.is_empty())?,
     };
     let at = place + part.start + random.below(part.len() as u64) as usize;
@@ -100,14 +101,33 @@ pub(super) fn lose_block(scenery: &Scenery<'_>, random: &mut Random) -> Option<D
     let (path, commits, number) = one_commit(scenery.disk, random)?;
     let (place, commit) = &commits[number];
     let start = place + random.below((commit.bytes / BLOCK_BYTES) as u64) as usize * BLOCK_BYTES;
-    let logs = met(&commits, start..start + BLOCK_BYTES);
+    let lost = start..start + BLOCK_BYTES;
+    Some(overwrite(scenery, random, "blocks of journals lost", (&path, &commits), lost))
+}
+
+/// A whole commit reads as something else: only those behind it prove that it was there.
+pub(super) fn lose_commit(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage> {
+    let (path, commits, number) = one_commit(scenery.disk, random)?;
+    let (place, commit) = &commits[number];
+    let lost = *place..place + commit.bytes;
+    Some(overwrite(scenery, random, "commits of journals lost", (&path, &commits), lost))
+}
+
+fn overwrite(
+    scenery: &Scenery<'_>,
+    random: &mut Random,
+    what: &'static str,
+    (path, commits): (&Path, &[(usize, Commit)]),
+    lost: Range<usize>,
+) -> Damage {
+    let logs = met(commits, lost.clone());
     let logs: Vec<LogId> = logs.map_or_else(|| scenery.perhaps_here(), |logs| logs.into_iter().collect());
-    let mut content = scenery.disk.content(&path);
+    let mut content = scenery.disk.content(path);
     let is_zeros = random.below(2) == 0;
-    for byte in &mut content[start..start + BLOCK_BYTES] {
+    for byte in &mut content[lost] {
         *byte = if is_zeros { 0 } else { random.below(256) as u8 };
     }
-    Some(Damage::new(scenery.disk, "blocks of journals lost", logs).lasting().put(&path, &content))
+    Damage::new(scenery.disk, what, logs).lasting().put(path, &content)
 }
 
 pub(super) fn turn_manifest_bit(scenery: &Scenery<'_>, random: &mut Random) -> Option<Damage> {

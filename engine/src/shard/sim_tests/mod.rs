@@ -21,6 +21,7 @@ mod panics;
 mod plan;
 mod planted;
 mod promise;
+mod scenes;
 mod sweep;
 
 use crate::io::sim::{End, Faults, Random, SimDisk, Simulation};
@@ -42,7 +43,7 @@ const SEEDS: u64 = 150;
 const SEEDS_OF_EVERYTHING: u64 = 1500;
 
 /// What must have happened in the lives of so many seeds: otherwise the test shows less than it says.
-const EVERYTHING: [&str; 28] = [
+const EVERYTHING: [&str; 29] = [
     "bad bytes that a read met",
     "batches as long as one that was taken back",
     "batches refused for their sequence or epoch",
@@ -50,6 +51,7 @@ const EVERYTHING: [&str; 28] = [
     "bits turned in manifests",
     "bits turned in segments",
     "blocks of journals lost",
+    "commits of journals lost",
     "directories of logs lost",
     "directories swapped",
     "directories that stopped beside one that went on",

@@ -2,17 +2,26 @@
 //!
 //! The order inside of a partition is its [`Lane`]'s business, figures are the [`Recorder`]'s. All partitions of a sender
 //! have the same leader. Times count from the start of the run.
+mod reopen;
+
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use reopen::Reopening;
 
 use super::{Answered, Lane, Pending, Plan, Recorder, Source};
 use crate::batch::{Stamp, Tag};
-use crate::client::{ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
+use crate::client::{Cause, ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
 use crate::run::RunError;
 use crate::schedule::{Schedule, Step};
 
 /// A request is given up this much later than the time the broker was given for it.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// While many batches are made at once, those that are ready leave at least this often.
+const FLUSH_PAUSE: Duration = Duration::from_micros(200);
+
 /// What a sender needs of its thread.
 pub struct Context<'a> {
     /// The run.
@@ -23,6 +32,17 @@ pub struct Context<'a> {
     pub recorder: &'a mut Recorder,
     /// Wall clock at the start of the run, milliseconds since 1970.
     pub start_unix_ms: i64,
+    /// Start of the run.
+    pub start: Instant,
+    /// An answer that is seen now may have been there since: earlier than now if the thread was busy with other things.
+    pub answers_since: Duration,
+}
+
+impl Context<'_> {
+    /// Time since the start of the run, at this instant.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
 }
 
 /// One connection.
@@ -36,12 +56,17 @@ pub struct Sender {
     repeats: bool,
     in_flight: VecDeque<InFlight>,
     schedule: Schedule,
+    /// When last asked, it could not have sent another batch.
+    is_held_back: bool,
+    /// Since then it can.
+    free_since: Duration,
     source: Source,
     /// Producer id and epoch; -1: not idempotent.
     identity: (i64, i16),
     correlation_id: i32,
     reconnect: Reconnect,
     leader_asked: Duration,
+    reopening: Option<Reopening>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +100,14 @@ impl Sender {
             repeats: false,
             in_flight: VecDeque::new(),
             schedule,
+            is_held_back: false,
+            free_since: Duration::ZERO,
             source,
             identity,
             correlation_id: 0,
             reconnect: Reconnect::default(),
             leader_asked: Duration::ZERO,
+            reopening: None,
         }
     }
 
@@ -96,8 +124,13 @@ impl Sender {
         if self.link.state() == LinkState::Down && now >= self.reconnect.at() && !self.is_finished(now) {
             self.connect(context, now);
         }
+        if self.reopening.is_some() {
+            self.reopen(context, now);
+        }
         if self.link.state() == LinkState::Up {
-            self.fill(context, now)?;
+            if self.reopening.is_none() {
+                self.fill(context, now)?;
+            }
             self.flush(context, now);
         }
         Ok(())
@@ -108,6 +141,8 @@ impl Sender {
         match self.link.state() {
             LinkState::Down => Some(self.reconnect.at()).filter(|_| !self.is_finished(now)),
             LinkState::Connecting => None,
+            // The next answer is what to wait for.
+            LinkState::Up if self.reopening.is_some() => None,
             // Without room the next answer is what to wait for.
             LinkState::Up if self.in_flight.len() >= context.plan.in_flight_max => None,
             LinkState::Up => {
@@ -140,8 +175,9 @@ impl Sender {
     /// From time to time: nothing waits for ever.
     pub fn tick(&mut self, context: &mut Context<'_>, now: Duration) {
         let plan = context.plan;
-        let unanswered =
-            self.in_flight.front().is_some_and(|oldest| now > oldest.sent + plan.timeout + ANSWER_GRACE);
+        let hello = self.reopening.and_then(|reopening| reopening.hello).map(|(_, sent)| sent);
+        let oldest = hello.or_else(|| self.in_flight.front().map(|oldest| oldest.sent));
+        let unanswered = oldest.is_some_and(|sent| now > sent + plan.timeout + ANSWER_GRACE);
         let unconnected = self.link.state() == LinkState::Connecting && self.reconnect.is_overdue(now);
         if unanswered || unconnected {
             self.lose_link(context, now);
@@ -192,12 +228,19 @@ impl Sender {
     fn lose_link(&mut self, context: &mut Context<'_>, now: Duration) {
         if self.link.state() == LinkState::Up {
             context.recorder.lost_links += 1;
-            context.recorder.series.record_error(now);
+            context.recorder.series.record_error(now, Cause::LinkLost);
         }
         self.link.close();
         self.in_flight.clear();
+        self.is_held_back = true;
+        if let Some(reopening) = &mut self.reopening {
+            (reopening.hello, reopening.is_closed) = (None, true);
+        }
         for lane in &mut self.lanes {
-            for batch in lane.on_link_lost(now) {
+            let on_wire = lane.on_wire_count();
+            let unknown = lane.on_link_lost(now);
+            context.recorder.on_retries(Cause::LinkLost, on_wire - unknown.len() as u64, now);
+            for batch in unknown {
                 context.recorder.on_unknown((self.index, lane.partition), &batch);
             }
         }
@@ -228,6 +271,10 @@ impl Sender {
 
     /// Puts batches on the wire while there is room: first again, then new.
     fn fill(&mut self, context: &mut Context<'_>, now: Duration) -> Result<(), RunError> {
+        if self.is_held_back {
+            self.free_since = context.answers_since;
+            self.is_held_back = false;
+        }
         if self.repeats {
             for lane in 0..self.lanes.len() {
                 while self.in_flight.len() < context.plan.in_flight_max && self.send_next(lane, context, now)
@@ -236,36 +283,51 @@ impl Sender {
             }
             self.repeats = self.lanes.iter().any(|lane| !lane.is_on_wire());
         }
-        while self.in_flight.len() < context.plan.in_flight_max {
+        let mut flushed = now;
+        loop {
+            if self.in_flight.len() >= context.plan.in_flight_max {
+                self.is_held_back = true;
+                break;
+            }
             let Step::Due(intended) = self.schedule.next(now) else { break };
             let count = self.lanes.len();
             let free = (0..count)
                 .map(|step| (self.lane_cursor + step) % count)
                 .find(|lane| self.lanes[*lane].has_room());
-            let Some(lane) = free else { break };
+            let Some(lane) = free else {
+                self.is_held_back = true;
+                break;
+            };
             self.lane_cursor = lane + 1;
-            let batch = self.make(lane, context, intended, now)?;
+            let batch = self.make(lane, context, intended)?;
             self.schedule.take(batch.body.record_count());
             self.lanes[lane].push(batch);
-            self.send_next(lane, context, now);
+            let sent = context.elapsed();
+            self.send_next(lane, context, sent);
+            if self.schedule.is_open() {
+                context.recorder.on_sent(intended, self.free_since, sent);
+            }
+            if sent > flushed + FLUSH_PAUSE {
+                flushed = sent;
+                self.flush(context, sent);
+                if self.link.state() != LinkState::Up {
+                    break;
+                }
+            }
         }
         Ok(())
     }
 
-    fn make(
-        &mut self,
-        lane: usize,
-        context: &Context<'_>,
-        intended: Duration,
-        now: Duration,
-    ) -> Result<Pending, RunError> {
+    fn make(&mut self, lane: usize, context: &Context<'_>, intended: Duration) -> Result<Pending, RunError> {
         let plan = context.plan;
+        let now = context.elapsed();
         let sequence = self.lanes[lane].next_sequence();
         let tag = plan.tag_run.map(|run| Tag {
             run,
             producer: self.index,
             sequence,
             intended_nanos: intended.as_nanos() as u64,
+            sent_nanos: now.as_nanos() as u64,
         });
         let body = self.source.next(self.schedule.records_max(u32::MAX), tag)?;
         let (producer_id, producer_epoch) = self.identity;
@@ -294,6 +356,7 @@ impl Sender {
     fn flush(&mut self, context: &mut Context<'_>, now: Duration) {
         let Ok(flushed) = self.link.flush(context.poll) else { return self.lose_link(context, now) };
         if !context.plan.has_answers {
+            let now = context.elapsed();
             for _ in 0..flushed.frames {
                 let Some(written) = self.in_flight.pop_front() else { break };
                 let lane = &mut self.lanes[written.lane];
@@ -318,6 +381,11 @@ impl Sender {
                 Ok(None) => return,
                 Err(error) => return self.fail(context, now, &error.to_string()),
             };
+            if let Some(Reopening { hello: Some((asked, _)), .. }) = self.reopening {
+                let answer = Bytes::copy_from_slice(answer);
+                self.on_hello(answer, asked, context, now);
+                continue;
+            }
             let Some(asked) = self.in_flight.pop_front() else {
                 return self.fail(context, now, "an answer came that nobody asked for");
             };
@@ -362,7 +430,10 @@ impl Sender {
                 context.recorder.on_acknowledged(stream, &batch, base_offset, now);
                 self.source.give_back(batch.body);
             }
-            Answered::Again => self.repeats = true,
+            Answered::Again => {
+                self.repeats = true;
+                context.recorder.on_retries(Cause::Code(code), 1, now);
+            }
             Answered::Refused(batch) => context.recorder.on_refused(stream, &batch),
             Answered::Unknown(batch) => context.recorder.on_unknown(stream, &batch),
             Answered::Fatal(batch) => {

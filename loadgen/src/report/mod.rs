@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use crate::histogram::LatencySummary;
 use crate::result::{ConsumeFigures, GroupFigures, ProduceFigures, Rates, RunResult};
 use crate::series::Second;
+use crate::table;
 use crate::verify::Verdict;
 
 /// More seconds than this are told only by their worst.
@@ -30,19 +31,22 @@ pub fn text(result: &RunResult) -> String {
             found.options
         );
     }
-    if let Some(produce) = &result.produce {
-        write_produce(&mut out, produce);
-    }
-    if let Some(consume) = &result.consume {
-        write_consume(&mut out, consume);
-    }
+    table::write_ground(&mut out, machine);
     if let Some(group) = &result.group {
         write_group(&mut out, group);
     }
-    if let Some(latency) = &result.end_to_end_latency {
-        write_latency(&mut out, "end to end, per record, from the intended time", latency);
-    }
+    write_halves(
+        &mut out,
+        result.produce.as_ref(),
+        result.consume.as_ref(),
+        result.end_to_end_latency.as_ref(),
+        result.end_to_end_service.as_ref(),
+    );
     let _ = writeln!(out, "  load generator: {:.2} s of processor time", result.generator_cpu_s);
+    if let Some(resources) = &result.resources {
+        table::write_resources(&mut out, resources);
+    }
+    table::write_parts(&mut out, result);
     write_series(&mut out, "sent", &result.produce_series);
     write_series(&mut out, "read", &result.consume_series);
     write_series(&mut out, "commits", &result.group_series);
@@ -55,6 +59,28 @@ pub fn text(result: &RunResult) -> String {
         }
     }
     out
+}
+
+/// The sending half, the reading half, and both together.
+pub(crate) fn write_halves(
+    out: &mut String,
+    produce: Option<&ProduceFigures>,
+    consume: Option<&ConsumeFigures>,
+    latency: Option<&LatencySummary>,
+    service: Option<&LatencySummary>,
+) {
+    if let Some(produce) = produce {
+        write_produce(out, produce);
+    }
+    if let Some(consume) = consume {
+        write_consume(out, consume);
+    }
+    if let Some(latency) = latency {
+        write_latency(out, "end to end, per record, from the intended time", latency);
+    }
+    if let Some(service) = service {
+        write_latency(out, "end to end, per record, from the sending", service);
+    }
 }
 
 fn write_rates(out: &mut String, rates: &Rates) {
@@ -86,6 +112,13 @@ fn write_produce(out: &mut String, produce: &ProduceFigures) {
     write_latency(out, &format!("acknowledgement, per batch, from {since}"), &produce.latency);
     if produce.open_loop {
         write_latency(out, "of it waiting to be sent", &produce.wait);
+        write_latency(out, "service time, per batch, from the sending", &produce.service);
+    }
+    if let Some(schedule) = &produce.schedule {
+        write_latency(out, "waiting for this generator alone", &schedule.own_wait);
+    }
+    if produce.reopen.samples > 0 {
+        write_latency(out, "connections opened again, from the plan to the first answer", &produce.reopen);
     }
     let _ = write!(out, "  acknowledged {} records", produce.acknowledged_records);
     for (words, count) in [
@@ -155,6 +188,7 @@ fn write_group(out: &mut String, group: &GroupFigures) {
             group.lost_commits
         );
         write_latency(out, "commit, from the intended time", &group.commit_latency);
+        write_latency(out, "commit, from the sending", &group.commit_service);
     }
     if let Some(missed) = group.missed_records {
         let _ = writeln!(
@@ -239,7 +273,7 @@ fn write_series(out: &mut String, word: &str, series: &[Second]) {
     }
 }
 
-fn write_verdict(out: &mut String, verdict: &Verdict) {
+pub(crate) fn write_verdict(out: &mut String, verdict: &Verdict) {
     let _ = writeln!(
         out,
         "verification: {} records of {} partitions read, {} acknowledged ones looked for",
