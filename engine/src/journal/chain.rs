@@ -10,7 +10,7 @@
 //! loss and named; a last commit that is not whole was never answered and is dropped.
 
 use super::commit::{Commit, EntryKind, Fault, StartId, read_commit, read_first_commit};
-use super::replay::{JournalEnd, Replay};
+use super::replay::{FileHead, JournalEnd, Replay};
 use super::rescue::RESCUE_SHARD;
 use super::state::decode_older;
 use crate::io::BLOCK_BYTES;
@@ -36,6 +36,27 @@ impl Span {
 
     fn end(&self) -> u64 {
         self.commits.last().map_or(0, |(_, commit)| commit.head.sequence + 1)
+    }
+
+    /// Whether some table in it is there to the last byte, whatever else is not.
+    fn has_table(&self, limit: Option<u64>) -> bool {
+        let counts = |(_, commit): &&(usize, Commit)| limit.is_none_or(|limit| commit.head.sequence <= limit);
+        let commits = || self.commits.iter().filter(counts).map(|(_, commit)| commit);
+        commits().any(|last| {
+            let has = |kinds: &[EntryKind]| {
+                let found = last.entries.iter().find(|(entry, _)| kinds.contains(&entry.kind));
+                found.filter(|(_, payload)| payload.is_some()).map(|(entry, _)| entry.position)
+            };
+            let Some(first) = has(&[EntryKind::TableEnd]) else { return false };
+            let range = first..=last.head.sequence;
+            let parts = commits().filter(|commit| range.contains(&commit.head.sequence));
+            let (count, whole) = parts.fold((0, true), |(count, whole), commit| {
+                (count + 1, whole && commit.entries.iter().all(|(_, payload)| payload.is_some()))
+            });
+            whole
+                && has(&[EntryKind::Older, EntryKind::OldDone]).is_some()
+                && last.head.sequence.checked_sub(first) == Some(count - 1)
+        })
     }
 
     /// Whether the table at its head is there to the last byte, as is all behind it.
@@ -277,14 +298,22 @@ fn apply_chain(
     let accepted = |sequence: u64| limit.is_none_or(|limit| sequence <= limit);
     let last = spans.last().map_or(0, Span::end).saturating_sub(1);
     let (mut expected, mut known) = (None, Known::default());
-    for span in spans {
+    for (at, span) in spans.iter().enumerate() {
         let head = expected.unwrap_or(span.first());
         let mut lost: BTreeSet<u64> = span.lost.iter().copied().filter(|lost| accepted(*lost)).collect();
         lost.extend((head < span.first() && accepted(head)).then_some(head));
         expected = Some(span.end());
         known.begin_file();
         let is_head_known = span.commits.first().is_some_and(|(_, next)| known.covers(head, next));
-        replay.begin_file(span.number, span.first(), span.head_lost && !is_head_known);
+        // What was said before a table, it says, too. A file that was free and is begun by another start when the power
+        // fails has lost its head, and what it held before lies behind that.
+        let is_said_again = || spans.iter().skip(at).any(|later| later.has_table(limit));
+        let head = match span.head_lost {
+            false => FileHead::There,
+            true if is_head_known || is_said_again() => FileHead::Covered,
+            true => FileHead::Lost,
+        };
+        replay.begin_file(span.number, span.first(), head);
         for (at, commit) in span.commits.iter().filter(|(_, commit)| accepted(commit.head.sequence)) {
             let sequence = commit.head.sequence;
             // In order: a later state may cover what was lost.

@@ -10,6 +10,9 @@ const START: StartId = StartId { counter: 4, random: [9; 16] };
 
 /// A journal file of one shard of `START`, and where each of its commits lies.
 struct Written {
+    start: StartId,
+    /// Journals of earlier starts that count.
+    older: Vec<(StartId, u32, u64)>,
     shard: u32,
     bytes: Vec<u8>,
     commits: Vec<std::ops::Range<usize>>,
@@ -28,7 +31,14 @@ fn entry(kind: EntryKind, log: u8) -> Entry {
 
 impl Written {
     fn begin(sequence: u64) -> Self {
-        Self { shard: 0, bytes: Vec::new(), commits: Vec::new(), sequence_next: sequence }
+        Self {
+            start: START,
+            older: Vec::new(),
+            shard: 0,
+            bytes: Vec::new(),
+            commits: Vec::new(),
+            sequence_next: sequence,
+        }
     }
 
     fn commit(&mut self, entries: &[(Entry, Vec<u8>)]) {
@@ -39,7 +49,7 @@ impl Written {
         let payload_bytes = entries.iter().map(|(_, payload)| payload.len()).sum();
         let mut bytes = vec![0; commit_bytes(entries.len(), payload_bytes)];
         let sequence = self.sequence_next;
-        let head = CommitHead { start: START, shard: self.shard, sequence, known_synced: sequence - 1 };
+        let head = CommitHead { start: self.start, shard: self.shard, sequence, known_synced: sequence - 1 };
         encode_commit(&mut bytes, head, &planned, |number, target| {
             target.copy_from_slice(&entries[number].1);
         });
@@ -56,8 +66,9 @@ impl Written {
             self.commit(&[(named, state_of(log).encode())]);
         }
         let end = Entry { position, offset_end: again.into(), ..Entry::control(EntryKind::TableEnd) };
-        let done = Entry { position: 1, ..Entry::control(EntryKind::OldDone) };
-        self.commit(&[(end, Vec::new()), (done, encode_older(&[]))]);
+        let kind = if self.older.is_empty() { EntryKind::OldDone } else { EntryKind::Older };
+        let older = Entry { position: 1, ..Entry::control(kind) };
+        self.commit(&[(end, Vec::new()), (older, encode_older(&self.older))]);
     }
 
     /// Something that is in no table.
@@ -204,4 +215,29 @@ fn a_bit_that_turned_in_a_head_is_no_loss_since_it_stands_twice() {
         bytes[first.commits[9].start + at] ^= 1 << (at % 8);
         assert_eq!(found(&[bytes]), (3, vec![]), "byte {at}");
     }
+}
+
+/// Found by a simulated life: the logs of every other journal went offline, though the file had been free.
+#[test]
+fn a_freed_file_that_a_start_only_began_to_use_takes_nobody_offline() {
+    let elder = StartId { counter: 3, ..START };
+    let mut of_elder = Written { start: elder, ..Written::begin(1) };
+    of_elder.commit(&[(entry(EntryKind::Create, 4), state_of(4).encode())]);
+    let naming = |sequence| Written { older: vec![(elder, 0, 1)], ..Written::begin(sequence) };
+    let mut first = naming(1);
+    first.table(false);
+    let first = first.further();
+    let mut second = naming(first.sequence_next);
+    second.table(false);
+    second.commit(&[]);
+    let found = |gone: &[usize], second: &[Vec<u8>]| {
+        found(&[&[of_elder.without(&[]), first.without(gone)], second].concat())
+    };
+    assert_eq!(found(&[], &[second.without(&[])]), (4, vec![]));
+    // Its first commits were written over and torn; what they held before is said again by the file behind it.
+    for gone in [&[0][..], &[0, 1, 2, 3, 4, 5]] {
+        assert_eq!(found(gone, &[second.without(&[])]), (4, vec![]), "commits {gone:?}");
+    }
+    // Without a table behind it nobody knows whom the lost commits named.
+    assert_eq!(found(&[0], &[]).1, [4]);
 }

@@ -91,6 +91,15 @@ struct Recovering {
     state_sequence: u64,
 }
 
+/// The commit with which a journal file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileHead {
+    There,
+    /// It does not read, and what it may have said is known, or said again behind it.
+    Covered,
+    Lost,
+}
+
 /// The machine.
 pub(crate) struct Replay {
     logs: FxHashMap<LogId, Recovering>,
@@ -107,10 +116,10 @@ impl Replay {
     }
 
     /// The next commits are those of one file, whose table begins with commit `sequence` unless its head is lost.
-    pub(crate) fn begin_file(&mut self, number: usize, sequence: u64, head_lost: bool) {
+    pub(crate) fn begin_file(&mut self, number: usize, sequence: u64, head: FileHead) {
         self.file = number;
-        self.table_start = (!head_lost).then_some(sequence);
-        if head_lost {
+        self.table_start = (head == FileHead::There).then_some(sequence);
+        if head == FileHead::Lost {
             // Any log may have had something in there.
             self.logs.values_mut().for_each(|log| log.fail("the head of a journal file is lost"));
         }
