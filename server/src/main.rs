@@ -7,9 +7,10 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use thalweg_engine::io::DmaDisk;
+use thalweg_engine::io::{DmaDisk, give_back_all_freed, give_back_freed};
 use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover_without};
 use thalweg_engine::units::Timestamp;
 use thalweg_server::api::groups::Groups;
@@ -170,13 +171,17 @@ fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Resu
         owner(uuid::Uuid::from_bytes(identity.topic_id), identity.partition, shard_count).0
     });
     let mut threads = Vec::new();
+    let (lives, ended) = channel::<()>();
     for (shard, share) in shares.into_iter().enumerate() {
-        let plan = Arc::clone(plan);
-        let thread = std::thread::Builder::new()
-            .name(format!("shard-{shard}"))
-            .spawn(move || run_or_abort(shard, share, &plan));
+        let (plan, lives) = (Arc::clone(plan), lives.clone());
+        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
+            let _lives = lives;
+            run_or_abort(shard, share, &plan);
+        });
         threads.push(thread.map_err(|error| format!("no thread can be started: {error}"))?);
     }
+    drop(lives);
+    keep_memory_small(plan, &ended);
     for thread in threads {
         if thread.join().is_err() {
             return Err("a shard's thread ended in a panic".to_owned());
@@ -189,6 +194,23 @@ fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Resu
             tracing::info!("stopped cleanly");
             Ok(())
         }
+    }
+}
+
+/// How often the allocator is asked to give back what has been free for a while.
+const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
+
+/// While shards live, `ended` says when none does: gives back memory that is free. Shards do so themselves while they
+/// allocate; what recovery took in this thread, and what an idle shard let go, would stay.
+fn keep_memory_small(plan: &Plan, ended: &Receiver<()>) {
+    let mut is_recovery_over = false;
+    while ended.recv_timeout(MEMORY_GIVEN_BACK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        // Once the shards have made their logs of it nobody holds what the journals held.
+        let was_over = std::mem::replace(
+            &mut is_recovery_over,
+            plan.engines.load(Ordering::SeqCst) >= plan.placement.len(),
+        );
+        if is_recovery_over && !was_over { give_back_all_freed() } else { give_back_freed() }
     }
 }
 

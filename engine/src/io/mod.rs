@@ -6,6 +6,7 @@
 mod block;
 mod cache;
 mod dma;
+mod heap;
 mod probe;
 mod rouse;
 #[cfg(any(test, feature = "sim"))]
@@ -14,6 +15,7 @@ pub mod sim;
 pub use block::{Chunk, SPARE_CHUNK_BYTES, SPARE_PAGE_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{Checked, Page, PageCache, PageKey};
 pub use dma::DmaDisk;
+pub use heap::{give_back_all_freed, give_back_freed};
 pub use probe::probe_io_uring;
 pub use rouse::Rouser;
 
@@ -46,6 +48,8 @@ pub enum OpenMode {
     Read,
     /// Must exist; read and written.
     Write,
+    /// The same; `write_durably` is one request to the system.
+    WriteDurably,
     /// Made when it is not there; read and written.
     Create,
 }
@@ -115,6 +119,16 @@ pub trait DiskFile: 'static {
     fn buffer(&self, bytes: usize) -> Self::Buffer;
     /// Writes all of `blocks` at `at`. Starts when first polled.
     fn write(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>>;
+    /// `write`, then `sync`: once it has resolved, the device has these blocks and what was written to the file before.
+    ///
+    /// # Errors
+    /// When either fails: what is on the device is unknown.
+    fn write_durably(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>> {
+        async move {
+            self.write(at, blocks).await?;
+            self.sync().await
+        }
+    }
     /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
     fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>>;
     /// fdatasync: covers the writes that completed before it began.

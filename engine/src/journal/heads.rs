@@ -6,6 +6,7 @@
 
 use super::commit::{EntryKind, StartId, read_commit, read_first_commit};
 use super::rescue::RESCUE_SHARD;
+use crate::io::BLOCK_BYTES;
 use std::collections::BTreeMap;
 
 /// What the first piece of a journal file tells.
@@ -29,7 +30,9 @@ pub(crate) enum FileHead {
 impl FileHead {
     /// `bytes` are the file's first ones, a mebibyte of them.
     pub(crate) fn read(bytes: &[u8]) -> Self {
-        if bytes.iter().all(|byte| *byte == 0) {
+        // Whole blocks at once: a start looks at a mebibyte of each file.
+        let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+        if bytes.chunks(BLOCK_BYTES).all(is_zero) {
             return Self::Unused;
         }
         let Ok(commit) = read_first_commit(bytes) else { return Self::Unreadable };

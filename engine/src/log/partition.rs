@@ -698,6 +698,8 @@ impl PartitionLog {
             if done.seal {
                 segment.stage = Stage::Sealed;
                 freed = segment.tail.release_all();
+            } else {
+                freed = segment.tail.release_recovered();
             }
         }
         self.pins.on_written(done.base, done.range.end);

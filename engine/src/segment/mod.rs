@@ -1,6 +1,7 @@
 //! How do batches lie in one file?
 
 mod index;
+mod piece;
 mod reader;
 mod tail;
 mod walk;

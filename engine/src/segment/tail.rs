@@ -9,7 +9,8 @@
 //! lie on blocks except at a sealed segment's end. `written_end` passes `durable_end` only between a large run's sync
 //! and its commit. No await, no clock, no file: `shard` carries out what this says.
 
-use crate::io::{BLOCK_BYTES, Chunk, SPARE_CHUNK_BYTES, aligned_down};
+use super::piece::Piece;
+use crate::io::{BLOCK_BYTES, SPARE_CHUNK_BYTES, aligned_down};
 use crate::units::{FilePos, Offset, Timestamp};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ pub(crate) struct Staging<'a> {
 
 /// See the file's header.
 pub(crate) struct Tail {
-    chunks: VecDeque<Chunk>,
+    pieces: VecDeque<Piece>,
     batches: VecDeque<TailBatch>,
     memory_start: FilePos,
     written_end: FilePos,
@@ -56,7 +57,7 @@ impl Tail {
     /// An empty tail whose segment holds `end` bytes, all of them synced.
     pub(crate) fn at(end: FilePos) -> Self {
         Self {
-            chunks: VecDeque::new(),
+            pieces: VecDeque::new(),
             batches: VecDeque::new(),
             memory_start: end,
             written_end: end,
@@ -72,8 +73,9 @@ impl Tail {
     /// that start in them.
     pub(crate) fn recovered(written_end: FilePos, bytes: &[u8], batches: Vec<TailBatch>) -> Self {
         let mut tail = Self::at(written_end);
-        tail.push_bytes(bytes);
+        tail.push_packed(bytes);
         tail.batches = batches.into();
+        tail.batches.shrink_to_fit();
         tail.durable_end = tail.staged_end;
         tail.planned_end = tail.staged_end;
         tail
@@ -102,7 +104,8 @@ impl Tail {
 
     /// Bytes of memory it holds, capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.chunks.iter().map(Chunk::capacity).sum::<usize>() + self.batches.len() * size_of::<TailBatch>()
+        self.pieces.iter().map(Piece::memory_bytes).sum::<usize>()
+            + self.batches.len() * size_of::<TailBatch>()
     }
 
     /// Copies a batch in: the one copy of the produce path. Returns the bytes of memory that were taken for it.
@@ -123,18 +126,29 @@ impl Tail {
         let mut taken = 0;
         self.staged_end = self.staged_end.advance(bytes.len() as u64);
         while !bytes.is_empty() {
-            if let Some(chunk) = self.chunks.back_mut() {
-                let (_, rest) = bytes.split_at(chunk.fill(bytes));
+            if let Some(piece) = self.pieces.back_mut() {
+                let (filled, unpacked) = piece.fill(bytes);
+                let (_, rest) = bytes.split_at(filled);
                 bytes = rest;
+                taken += unpacked;
             }
             if !bytes.is_empty() {
                 let capacity = self.chunk_bytes_next;
                 self.chunk_bytes_next = (capacity * 4).min(CHUNK_BYTES_MAX);
-                self.chunks.push_back(Chunk::with_capacity(capacity));
+                self.pieces.push_back(Piece::with_capacity(capacity));
                 taken += capacity;
             }
         }
         taken
+    }
+
+    /// Takes over bytes that begin a tail, in no more memory than they need: nobody may ever append to them. What is less
+    /// than a block stands alone, since it is copied when somebody does.
+    fn push_packed(&mut self, bytes: &[u8]) {
+        let (blocks, rest) = bytes.split_at(aligned_down(bytes.len() as u64) as usize);
+        let pieces = blocks.chunks(CHUNK_BYTES_MAX).chain(Some(rest).filter(|rest| !rest.is_empty()));
+        self.pieces = pieces.map(Piece::packed).collect();
+        self.staged_end = self.staged_end.advance(bytes.len() as u64);
     }
 
     /// The batches from `position` on, which must be the start of one or the end of all.
@@ -229,8 +243,8 @@ impl Tail {
     /// Copies a range out, for a write to the device.
     pub(crate) fn copy_to(&self, range: Range<FilePos>, target: &mut [u8]) {
         let mut filled = 0;
-        self.each_part(range, |chunk, part| {
-            let bytes = chunk.bytes(part);
+        self.each_part(range, |piece, part| {
+            let bytes = piece.bytes(part);
             target[filled..filled + bytes.len()].copy_from_slice(bytes);
             filled += bytes.len();
         });
@@ -238,46 +252,62 @@ impl Tail {
 
     /// Shared slices of a range: no copy.
     pub(crate) fn share(&self, range: Range<FilePos>, slices: &mut Vec<Bytes>) {
-        self.each_part(range, |chunk, part| slices.push(chunk.share(part)));
+        self.each_part(range, |piece, part| slices.push(piece.share(part)));
     }
 
-    fn each_part(&self, range: Range<FilePos>, mut visit: impl FnMut(&Chunk, Range<usize>)) {
+    fn each_part(&self, range: Range<FilePos>, mut visit: impl FnMut(&Piece, Range<usize>)) {
         assert!(
             self.memory_start <= range.start && range.end <= self.staged_end,
             "{range:?} is not in memory {}..{}",
             self.memory_start,
             self.staged_end
         );
-        let mut chunk_start = self.memory_start.as_u64();
+        let mut piece_start = self.memory_start.as_u64();
         let mut at = range.start.as_u64();
-        for chunk in &self.chunks {
-            let chunk_end = chunk_start + chunk.capacity() as u64;
-            if at < chunk_end && at < range.end.as_u64() {
-                let end = range.end.as_u64().min(chunk_end);
-                visit(chunk, (at - chunk_start) as usize..(end - chunk_start) as usize);
+        for piece in &self.pieces {
+            let piece_end = piece_start + piece.span() as u64;
+            if at < piece_end && at < range.end.as_u64() {
+                let end = range.end.as_u64().min(piece_end);
+                visit(piece, (at - piece_start) as usize..(end - piece_start) as usize);
                 at = end;
             }
-            chunk_start = chunk_end;
+            piece_start = piece_end;
         }
-        assert_eq!(at, range.end.as_u64().max(range.start.as_u64()), "chunks end before the range does");
+        assert_eq!(at, range.end.as_u64().max(range.start.as_u64()), "pieces end before the range does");
     }
 
-    /// Lets go of the first chunk if all of it is written back. Returns the bytes of memory that became free.
-    pub(crate) fn release_chunk(&mut self) -> Option<usize> {
-        let end = self.memory_start.advance(self.chunks.front()?.capacity() as u64);
+    /// Lets go of the first piece if all of it is written back. Returns the bytes of memory that became free.
+    pub(crate) fn release_piece(&mut self) -> Option<usize> {
+        let end = self.memory_start.advance(self.pieces.front()?.span() as u64);
         if end > self.written_end {
             return None;
         }
         let before = self.memory_bytes();
-        self.chunks.pop_front();
+        self.pieces.pop_front();
         self.memory_start = end;
         while self.batches.front().is_some_and(|batch| batch.start < end) {
             self.batches.pop_front();
         }
-        if self.chunks.is_empty() {
+        if self.pieces.is_empty() {
             self.chunk_bytes_next = CHUNK_BYTES_FIRST;
         }
         Some(before - self.memory_bytes())
+    }
+
+    /// Lets go of what recovery brought, as far as it is written back: it is kept for no reader, since none has asked for
+    /// it since the start. Returns the bytes of memory that became free.
+    pub(crate) fn release_recovered(&mut self) -> usize {
+        let mut freed = 0;
+        while self.pieces.front().is_some_and(Piece::is_packed)
+            && let Some(bytes) = self.release_piece()
+        {
+            freed += bytes;
+        }
+        if freed > 0 {
+            self.pieces.shrink_to_fit();
+            self.batches.shrink_to_fit();
+        }
+        freed
     }
 
     /// Moves what is not written back into memory of its own size, when that frees most of what is held. Returns the
@@ -286,18 +316,18 @@ impl Tail {
         let start = FilePos::new(aligned_down(self.written_end.as_u64()));
         let left = self.staged_end.as_u64().checked_sub(start.as_u64())? as usize;
         let before = self.memory_bytes();
-        let chunk_bytes: usize = self.chunks.iter().map(Chunk::capacity).sum();
-        let small = chunk_bytes <= CHUNK_BYTES_FIRST.max(left * 4);
+        let bytes: usize = self.pieces.iter().map(Piece::memory_bytes).sum();
+        let small = bytes <= CHUNK_BYTES_FIRST.max(left * 4);
         if start < self.memory_start || self.write_start() > self.written_end || small {
             return None;
         }
         let mut bytes = vec![0; left];
         self.copy_to(start..self.staged_end, &mut bytes);
-        self.chunks.clear();
+        self.pieces.clear();
         self.chunk_bytes_next = CHUNK_BYTES_FIRST;
         self.memory_start = start;
         self.staged_end = start;
-        self.push_bytes(&bytes);
+        self.push_packed(&bytes);
         while self.batches.front().is_some_and(|batch| batch.start < start) {
             self.batches.pop_front();
         }
@@ -314,102 +344,5 @@ impl Tail {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stage(tail: &mut Tail, base: i64, bytes: usize) {
-        let content: Vec<u8> = (0..bytes).map(|at| (base as usize + at) as u8).collect();
-        let staging = Staging {
-            base: Offset::new(base),
-            offset_end: Offset::new(base + 1),
-            max_timestamp: Timestamp(base),
-            pieces: [&content[..bytes / 2], &content[bytes / 2..]],
-        };
-        tail.stage(&staging);
-    }
-
-    fn pos(bytes: u64) -> FilePos {
-        FilePos::new(bytes)
-    }
-
-    #[test]
-    fn a_commit_takes_whole_batches_up_to_its_limit() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        (0..5).for_each(|base| stage(&mut tail, base, 100));
-        assert_eq!(tail.plan(250), Some((pos(0)..pos(200), Offset::new(2))));
-        assert_eq!(tail.plan(99), None);
-        assert_eq!(tail.plan(1000), Some((pos(200)..pos(500), Offset::new(5))));
-        assert_eq!(tail.plan(1000), None);
-    }
-
-    #[test]
-    fn what_is_copied_out_is_what_was_staged_across_chunks() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        stage(&mut tail, 7, 3 * BLOCK_BYTES);
-        let mut out = vec![0; 2 * BLOCK_BYTES + 10];
-        tail.copy_to(pos(5)..pos(5 + out.len() as u64), &mut out);
-        assert!(out.iter().enumerate().all(|(at, byte)| *byte == (7 + 5 + at) as u8));
-        let mut slices = Vec::new();
-        tail.share(pos(5)..pos(5 + out.len() as u64), &mut slices);
-        assert_eq!(slices.concat(), out);
-        assert_eq!(slices.len(), 2);
-    }
-
-    #[test]
-    fn memory_is_let_go_only_below_what_is_written_back() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        stage(&mut tail, 0, BLOCK_BYTES + 100);
-        stage(&mut tail, 1, 100);
-        tail.plan(u64::MAX).unwrap();
-        assert_eq!(tail.release_chunk(), None);
-        tail.on_durable(tail.staged_end());
-        assert_eq!(tail.plan_write_back(false), pos(0)..pos(BLOCK_BYTES as u64));
-        tail.on_written(pos(BLOCK_BYTES as u64));
-        assert!(tail.release_chunk().is_some_and(|freed| freed >= BLOCK_BYTES));
-        assert_eq!(tail.memory_start(), pos(BLOCK_BYTES as u64));
-        assert_eq!(tail.first_batch_from(tail.memory_start()), pos(BLOCK_BYTES as u64 + 100));
-        assert_eq!(tail.release_chunk(), None);
-    }
-
-    #[test]
-    fn a_tail_that_is_almost_all_written_back_shrinks_to_what_is_not() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        (0..200).for_each(|base| stage(&mut tail, base, 1000));
-        tail.plan(u64::MAX).unwrap();
-        tail.on_durable(tail.staged_end());
-        assert_eq!(tail.shrink(), None);
-        let blocks = tail.plan_write_back(false);
-        tail.on_written(blocks.end);
-        assert!(tail.shrink().is_some_and(|freed| freed > 200_000));
-        assert_eq!((tail.memory_start(), tail.staged_end()), (blocks.end, pos(200_000)));
-        let mut last = [0; 500];
-        tail.copy_to(pos(199_500)..pos(200_000), &mut last);
-        assert!(last.iter().enumerate().all(|(at, byte)| *byte == (199 + 500 + at) as u8));
-        stage(&mut tail, 200, 1000);
-        assert_eq!(tail.plan(u64::MAX), Some((pos(200_000)..pos(201_000), Offset::new(201))));
-    }
-
-    /// Found by a seed: six logs held a megabyte of chunks for some bytes each, and every append waited for memory.
-    #[test]
-    fn a_large_chunk_that_holds_little_shrinks_too() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        stage(&mut tail, 0, 90_000);
-        tail.plan(u64::MAX).unwrap();
-        tail.on_durable(tail.staged_end());
-        tail.on_written(tail.plan_write_back(false).end);
-        while tail.release_chunk().is_some() {}
-        assert_eq!(tail.memory_start(), tail.written_end());
-        assert!(tail.memory_bytes() > 200_000);
-        assert!(tail.shrink().is_some());
-        assert!(tail.memory_bytes() < 10_000);
-        assert_eq!(tail.shrink(), None);
-    }
-
-    #[test]
-    #[should_panic(expected = "durable")]
-    fn nothing_is_durable_that_no_commit_carried() {
-        let mut tail = Tail::at(FilePos::ZERO);
-        stage(&mut tail, 0, 100);
-        tail.on_durable(pos(100));
-    }
-}
+#[path = "tail_tests.rs"]
+mod tests;

@@ -495,7 +495,7 @@ impl<D: Disk> Directory<D> {
             log.releasable = false;
             let open = log.segments.iter_mut().rev().take_while(|segment| segment.stage != Stage::Sealed);
             let mut tails = open.map(|segment| &mut segment.tail);
-            let freed = tails.find_map(|tail| tail.release_chunk().or_else(|| tail.shrink()));
+            let freed = tails.find_map(|tail| tail.release_piece().or_else(|| tail.shrink()));
             if let Some(freed) = freed {
                 self.note_releasable(&mut log);
                 drop(log);
