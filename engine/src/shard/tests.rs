@@ -287,3 +287,33 @@ fn a_backfill_waits_for_its_turns_beside_appends_and_for_nothing_without_them() 
         engine.stop().await.unwrap();
     });
 }
+
+#[test]
+fn what_a_recovery_found_is_written_back_by_itself_and_leaves_memory() {
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+    let directory = tempfile::tempdir().unwrap();
+    live(directory.path(), |engine, _| async move {
+        for log in 1..=100 {
+            engine.create(identity(log), LogSettings::default(), LeaderEpoch(0)).await.unwrap();
+            for (number, bytes) in [300, 20_000, 300].into_iter().enumerate() {
+                append(&engine, log, number as i64, bytes).await;
+            }
+        }
+        engine.abandon().await;
+    });
+    live(directory.path(), |engine, _| async move {
+        let stats = engine.stats();
+        let told = || (stats.write_back_bytes_total.load(Relaxed), stats.tail_memory_bytes.load(Relaxed));
+        for _ in 0..200 {
+            glommio::timer::sleep(Duration::from_millis(50)).await;
+            if told().0 >= 100 * 20_480 && told().1 < 100 * 5_000 {
+                break;
+            }
+        }
+        let (written, held) = told();
+        assert!(written >= 100 * 20_480, "{written} B were written back");
+        assert!(held > 0 && held < 100 * 5_000, "{held} B are still in memory");
+        engine.stop().await.unwrap();
+    });
+}
