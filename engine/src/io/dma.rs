@@ -30,8 +30,6 @@ pub struct DmaDisk {
 /// An open file of it.
 pub struct DmaDiskFile {
     file: DmaFile,
-    /// Each write is answered when it is durable.
-    is_synchronous: bool,
 }
 
 /// Memory of the executor's own, registered with the ring where that was possible.
@@ -150,16 +148,12 @@ impl Disk for DmaDisk {
 
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DmaDiskFile> {
         let mut options = OpenOptions::new();
-        let is_synchronous = mode == OpenMode::WriteDurably;
-        if is_synchronous {
-            options.custom_flags(libc::O_DSYNC);
-        }
         options.read(true).write(mode != OpenMode::Read).create(mode == OpenMode::Create);
         let file = options.dma_open(self.root.join(path)).await.map_err(io_error)?;
         if mode != OpenMode::Read {
             lock(&file).await?;
         }
-        Ok(DmaDiskFile { file, is_synchronous })
+        Ok(DmaDiskFile { file })
     }
 
     async fn list(&self, path: &Path) -> io::Result<Names> {
@@ -278,13 +272,6 @@ impl DiskFile for DmaDiskFile {
             return Err(io::Error::new(io::ErrorKind::WriteZero, message));
         }
         Ok(())
-    }
-
-    /// In a file that was opened for it one write: the kernel flushes the device before it answers, without a request for
-    /// the sync that a thread of its own carries out.
-    async fn write_durably(&self, at: u64, blocks: DmaBlocks) -> io::Result<()> {
-        self.write(at, blocks).await?;
-        if self.is_synchronous { Ok(()) } else { self.sync().await }
     }
 
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {

@@ -48,8 +48,6 @@ pub enum OpenMode {
     Read,
     /// Must exist; read and written.
     Write,
-    /// The same; `write_durably` is one request to the system.
-    WriteDurably,
     /// Made when it is not there; read and written.
     Create,
 }
@@ -119,16 +117,6 @@ pub trait DiskFile: 'static {
     fn buffer(&self, bytes: usize) -> Self::Buffer;
     /// Writes all of `blocks` at `at`. Starts when first polled.
     fn write(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>>;
-    /// `write`, then `sync`: once it has resolved, the device has these blocks and what was written to the file before.
-    ///
-    /// # Errors
-    /// When either fails: what is on the device is unknown.
-    fn write_durably(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>> {
-        async move {
-            self.write(at, blocks).await?;
-            self.sync().await
-        }
-    }
     /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
     fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>>;
     /// fdatasync: covers the writes that completed before it began.

@@ -255,7 +255,8 @@ impl<D: Disk> Directory<D> {
         let mut blocks = file.buffer(bytes);
         encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
         let start = self.disk.now();
-        file.write_durably(position, blocks).await?;
+        file.write(position, blocks).await?;
+        file.sync().await?;
         if let Some(reason) = self.keeper.stopped() {
             // Another sync that failed meanwhile may have lost this commit: one that followed it would prove that it was
             // there, and the next start would fence every log of the journal.

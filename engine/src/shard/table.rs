@@ -39,7 +39,7 @@ impl<D: Disk> Directory<D> {
         let is_first = self.journal.borrow().used.is_empty();
         // A table of more than a third of its file stands there once: the disk may have no room for a longer file.
         let is_twice = is_first && 3 * table_bytes + self.commit_bytes_worst() <= taken.bytes;
-        let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::WriteDurably).await?);
+        let file = Rc::new(self.disk.open(&journal_path(taken), OpenMode::Write).await?);
         {
             let mut journal = self.journal.borrow_mut();
             let seq = FileSeq(journal.file_seq_next);
