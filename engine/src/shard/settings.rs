@@ -65,7 +65,7 @@ impl Default for EngineSettings {
             retention_delay_ms: 30_000,
             scrub_bytes_per_s: 16 << 20,
             scrub_interval_ms: 7 * 86_400_000,
-            cold_bytes_per_s_min: 16 << 20,
+            cold_bytes_per_s_min: 32 << 20,
             open_files_max: 4096,
         }
     }
