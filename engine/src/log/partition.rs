@@ -10,7 +10,7 @@ use super::early::{Early, go_on_above};
 use super::producers::{Claim, Producers, Verdict};
 use super::{Epochs, LogBounds, LogIdentity, LogSettings};
 use crate::batch::{CheckedBatch, HEADER_BYTES};
-use crate::io::aligned_up;
+use crate::io::{BLOCK_BYTES, aligned_up};
 use crate::journal::{FileSeq, LogState, Pins, RecoveredLog, SegmentState};
 use crate::segment::{Index, IndexEntry, Segment, Stage, Staging, Tail};
 use crate::units::{FilePos, LeaderEpoch, Offset, Timestamp};
@@ -518,6 +518,25 @@ impl PartitionLog {
         parts.into_iter().sum()
     }
 
+    /// What it adds at most to a commit that carries only what frees space: a run that is synced, and its state where that
+    /// is wanted.
+    pub(crate) fn freeing_bytes_max(&self) -> usize {
+        let of_run = |run: &Run| {
+            let segment = self.segment(run.base)?;
+            let batches = segment.tail.batches_from(segment.tail.planned_end());
+            let listed = batches.take_while(|batch| batch.end <= run.end).count();
+            Some(listed * (8 + HEADER_BYTES) + 8 + BLOCK_BYTES)
+        };
+        let run_bytes = self.run.as_ref().filter(|run| run.synced).and_then(of_run).unwrap_or(0);
+        let is_copied = self.copy_wanted && self.run.is_none();
+        let state_bytes = match self.state_wanted {
+            true if is_copied => self.state_bytes_max(),
+            true => self.state_bytes_max() - COPY_BYTES_MAX as usize,
+            false => 0,
+        };
+        run_bytes + state_bytes
+    }
+
     /// The log as a commit planned now knows it.
     pub(crate) fn state(&self) -> LogState {
         let end = self.planned_offset_end();
@@ -659,7 +678,7 @@ impl PartitionLog {
     }
 
     /// A large run was begun that no commit carries yet.
-    pub(super) fn has_run(&self) -> bool {
+    pub(crate) fn has_run(&self) -> bool {
         self.run.is_some()
     }
 

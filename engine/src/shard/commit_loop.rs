@@ -190,11 +190,12 @@ impl<D: Disk> Directory<D> {
         load
     }
 
-    /// What the queue's front adds to a commit at most, when no batches are carried.
+    /// What the queue's front adds to a commit at most, when no batches are carried: no bound of what it might at other
+    /// times, or logs that have nothing to carry would hold up for ever what frees space.
     fn next_bytes_max(&self) -> usize {
         match self.queue.borrow().front() {
             Some(Item::Control { payload, .. }) => payload.len(),
-            Some(Item::Log(log_id)) => self.log(*log_id).map_or(0, |log| log.borrow().state_bytes_max()),
+            Some(Item::Log(log_id)) => self.log(*log_id).map_or(0, |log| log.borrow().freeing_bytes_max()),
             Some(Item::Barrier(_)) | None => 0,
         }
     }

@@ -180,10 +180,25 @@ impl<D: Disk> Directory<D> {
             done.wait().await;
         }
         outcome.replace(Ok(()))?;
+        self.wait_for_runs(&logs).await;
         self.checkpoint(&logs, cut).await;
         self.free_files().await;
         self.release_memory();
         Ok(())
+    }
+
+    /// Without a free file, until the runs of these logs are carried. A run holds its log's oldest file, and no state can
+    /// tell of it before: checkpoints meanwhile would free nothing, and fill the room that is left for it.
+    async fn wait_for_runs(&self, logs: &[LogId]) {
+        let has_run = |log_id: &LogId| {
+            self.log(*log_id).is_some_and(|log| {
+                let log = log.borrow();
+                log.has_run() && !log.is_detached
+            })
+        };
+        while self.available() == 0 && self.keeper.stopped().is_none() && logs.iter().any(has_run) {
+            self.disk.sleep(LAP_PAUSE).await;
+        }
     }
 
     async fn lap_worker(self: &Rc<Self>, waiting: &RefCell<VecDeque<LogId>>, workers: u64) -> io::Result<()> {
