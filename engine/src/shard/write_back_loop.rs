@@ -455,7 +455,11 @@ impl<D: Disk> Directory<D> {
             while log.borrow().writing && self.keeper.stopped().is_none() {
                 self.disk.sleep(Duration::from_millis(1)).await;
             }
-            self.write_last_block(&log).await?;
+            // A lap under way must not seal the segment meanwhile: its memory would go.
+            log.borrow_mut().writing = true;
+            let outcome = self.write_last_block(&log).await;
+            log.borrow_mut().writing = false;
+            outcome?;
         }
         self.checkpoint(logs, None).await;
         Ok(())
@@ -478,8 +482,9 @@ impl<D: Disk> Directory<D> {
             (planned, log.settings.keeps_blocks)
         };
         let Some(planned) = planned else { return Ok(()) };
-        let file = self.segment_file(log, planned.base, true).await?;
-        if file.bytes().await? == planned.range.end.as_u64() {
+        // Not held on: if it is closed meanwhile, to make room for others, whoever opens it anew waits for its lock.
+        let file_bytes = self.segment_file(log, planned.base, true).await?.bytes().await?;
+        if file_bytes == planned.range.end.as_u64() {
             // An earlier stop has done it, and nothing came since. On a full disk ext4 refuses to write the block in which
             // a file was cut.
             return Ok(());
@@ -488,6 +493,7 @@ impl<D: Disk> Directory<D> {
         if keeps_blocks {
             return Ok(());
         }
+        let file = self.segment_file(log, planned.base, true).await?;
         file.cut(planned.range.end.as_u64()).await?;
         file.sync().await
     }
