@@ -12,6 +12,7 @@
 //! takes from its write to the moment somebody looks at its sync does, for the device as for the core. The rate never
 //! falls below a floor, so that who lags comes on whatever else happens.
 
+use super::pages::PAGE_BYTES;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ const MORE: f64 = 1.06;
 /// More than any core reads.
 const RATE_MAX: f64 = (8_u64 << 30) as f64;
 /// Bytes of one turn: a page. With more, readers would hold up appends, and each other, for long.
-pub(super) const TURN_BYTES: usize = 256 << 10;
+pub(super) const TURN_BYTES: usize = PAGE_BYTES as usize;
 /// How often a reader looks whether a window without reads is over.
 const PAUSE: Duration = Duration::from_millis(5);
 
