@@ -7,28 +7,13 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use thalweg_benches::batches::{NOW, rules};
 use thalweg_engine::batch::{
-    BatchBuilder, CheckRules, Codec, Origin, ProducerFields, TargetCompression, TimestampType, check,
+    BatchBuilder, CheckRules, Codec, ProducerFields, TargetCompression, TimestampType, check,
 };
 use thalweg_engine::units::Timestamp;
 
 const BOMB_BYTES: usize = 64 << 20;
-const NOW: i64 = 1_700_000_000_000;
-
-fn rules() -> CheckRules {
-    CheckRules {
-        batch_bytes_max: 2 << 20,
-        timestamp_type: TimestampType::Create,
-        timestamp_before_max_ms: i64::MAX,
-        timestamp_after_max_ms: 3_600_000,
-        compacted: false,
-        compression: TargetCompression::Producer,
-        unpacked_bytes_max: 64 << 20,
-        zstd_allowed: true,
-        origin: Origin::Client,
-        now: Timestamp(NOW),
-    }
-}
 
 /// Records of 1.2 kB that compress about as well as log lines do, until `plain_bytes` are full.
 fn batch(codec: Codec, plain_bytes: usize) -> Bytes {

@@ -5,6 +5,7 @@
 //! recovery and upkeep, have Kafka beside them instead. `batch_check` times one function, `integrity` what it costs to
 //! check what comes from disk. `rivals/run` has brokers do the same work side by side.
 
+pub mod batches;
 pub mod brokers;
 pub mod machine;
 pub mod numbers;

@@ -3,27 +3,10 @@
 use crate::meter::Meter;
 use bytes::Bytes;
 use std::hint::black_box;
-use thalweg_engine::batch::{
-    BatchBuilder, CheckRules, Codec, Origin, ProducerFields, TargetCompression, TimestampType, check,
-};
+pub(crate) use thalweg_benches::batches::NOW;
+use thalweg_benches::batches::rules;
+use thalweg_engine::batch::{BatchBuilder, Codec, ProducerFields, check};
 use thalweg_engine::units::Timestamp;
-
-pub(crate) const NOW: i64 = 1_700_000_000_000;
-
-fn rules() -> CheckRules {
-    CheckRules {
-        batch_bytes_max: 2 << 20,
-        timestamp_type: TimestampType::Create,
-        timestamp_before_max_ms: i64::MAX,
-        timestamp_after_max_ms: 3_600_000,
-        compacted: false,
-        compression: TargetCompression::Producer,
-        unpacked_bytes_max: 64 << 20,
-        zstd_allowed: true,
-        origin: Origin::Client,
-        now: Timestamp(NOW),
-    }
-}
 
 /// Values that compress about as well as log lines do.
 fn values(value_bytes: usize, count: usize) -> Vec<Vec<u8>> {
