@@ -466,6 +466,20 @@ mod tests {
         replay_files(&forger.files, &mut Replay::new(NOW));
     }
 
+    /// Found by fuzzing: no commit is a part of such a table, and how many steps it took was computed with an overflow.
+    #[test]
+    fn a_table_that_ends_before_it_begins_ends_nothing() {
+        let mut forger = Forger::new();
+        forger.files.push(vec![0; BLOCK_BYTES]);
+        let end = Entry { position: u64::MAX, ..Entry::control(EntryKind::TableEnd) };
+        forger.entries.push((end, Vec::new()));
+        forger.entries.push((Entry { position: 1, ..Entry::control(EntryKind::Older) }, encode_older(&[])));
+        forger.end_commit();
+        let mut replay = Replay::new(NOW);
+        let replayed = replay_files(&forger.files, &mut replay);
+        assert_eq!(replayed.ends.len(), 1);
+    }
+
     /// Memory was reserved for all that the state claimed.
     #[test]
     fn a_state_that_claims_a_tail_of_any_length_fences_its_log_and_takes_no_memory() {

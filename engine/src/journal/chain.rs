@@ -50,12 +50,14 @@ impl Span {
             let Some(first) = has(&[EntryKind::TableEnd]) else { return false };
             let range = first..=last.head.sequence;
             let parts = commits().filter(|commit| range.contains(&commit.head.sequence));
-            let (count, whole) = parts.fold((0, true), |(count, whole), commit| {
+            let (count, whole) = parts.fold((0_u64, true), |(count, whole), commit| {
                 (count + 1, whole && commit.entries.iter().all(|(_, payload)| payload.is_some()))
             });
             whole
                 && has(&[EntryKind::Older, EntryKind::OldDone]).is_some()
-                && last.head.sequence.checked_sub(first) == Some(count - 1)
+                && count
+                    .checked_sub(1)
+                    .is_some_and(|steps| last.head.sequence.checked_sub(first) == Some(steps))
         })
     }
 
