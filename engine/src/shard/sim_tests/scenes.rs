@@ -282,3 +282,28 @@ fn journals_of_earlier_starts_are_begun_anew_only_when_nobody_reads_them_any_mor
         });
     }
 }
+
+/// Found by seed 555633: while a large run held its log's oldest journal file, laps wrote checkpoints that could free
+/// nothing into the last room of the journal, until none was left for the run's own commit.
+#[test]
+fn laps_leave_room_in_the_journal_for_a_large_run_that_takes_long() {
+    let settings = EngineSettings { large_run_bytes: 64 << 10, ..settings() };
+    for seed in 0..40 {
+        let simulation = Simulation::new(seed);
+        let disk = SimDisk::new(&simulation, seed);
+        live((&simulation, &disk), &settings, End::Kill, async move |engine, disk| {
+            for log in [1, 2] {
+                create(&engine, log, LogSettings::default()).await;
+            }
+            append(&engine, 1, filled(1, 100)).await;
+            disk.set_faults(Faults { slow: 100_000, ..Faults::default() });
+            let large = stage(&engine, 1, filled(1, 200_000)).await;
+            disk.sleep(Duration::from_micros(200)).await;
+            disk.set_faults(Faults::default());
+            for _ in 0..600 {
+                append(&engine, 2, filled(2, 9_000)).await;
+            }
+            engine.durable(LOG, large.offset_end).await.unwrap();
+        });
+    }
+}
