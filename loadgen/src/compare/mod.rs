@@ -46,6 +46,9 @@ pub struct CompareFlags {
     /// Only this figure; may be repeated. Fewer figures need fewer pairs
     #[arg(long = "figure", value_name = "NAME")]
     pub figures: Vec<String>,
+    /// The part of this name, of runs that are made of several, as a `tail` is of `alone` and the one beside a backfill
+    #[arg(long, value_name = "NAME")]
+    pub part: Option<String>,
     /// Write the judgements as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -78,6 +81,22 @@ pub enum CompareError {
         path: PathBuf,
         /// The first failure.
         why: String,
+    },
+    /// A run is made of several, and which of them is to be judged was not said, or it has none of that name.
+    #[error("{}: say with --part which of its parts is to be compared: {}", path.display(), names.join(", "))]
+    Part {
+        /// The result.
+        path: PathBuf,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// A part was asked for of a run that has none.
+    #[error("{}: --part {part:?}: the run is not made of parts", path.display())]
+    NoParts {
+        /// The result.
+        path: PathBuf,
+        /// As given.
+        part: String,
     },
     /// A flag is out of range.
     #[error("--{flag} {value}: {wants}")]
@@ -148,6 +167,10 @@ pub fn compare_saved(
     base: &[Saved],
     with: &[Saved],
 ) -> Result<Comparison, CompareError> {
+    let picked = |results: &[Saved]| {
+        results.iter().map(|saved| pick(saved, flags.part.as_deref())).collect::<Result<Vec<_>, _>>()
+    };
+    let (base, with) = (&picked(base)?[..], &picked(with)?[..]);
     check(flags, base, with)?;
     let figures = wanted(flags, base, with)?;
     let error = flags.error_percent / 100.0;
@@ -176,6 +199,26 @@ pub fn compare_saved(
         judgements: judgements.collect(),
         notes,
     })
+}
+
+/// The run that is judged: the whole one, the part that was asked for, of a ladder its knee.
+fn pick(saved: &Saved, part: Option<&str>) -> Result<Saved, CompareError> {
+    let path = || saved.path.clone();
+    let parts = &saved.run.parts;
+    match part {
+        Some(part) if parts.is_empty() => Err(CompareError::NoParts { path: path(), part: part.to_owned() }),
+        None if parts.is_empty() => Ok(saved.clone()),
+        None if saved.run.ladder.is_some() => {
+            let mut runs = Saved::unfolded(std::slice::from_ref(saved));
+            Ok(runs.pop().unwrap_or_else(|| saved.clone()))
+        }
+        _ => {
+            let found = parts.iter().find(|found| Some(found.name.as_str()) == part);
+            let names = || parts.iter().map(|part| part.name.clone()).collect();
+            let found = found.ok_or_else(|| CompareError::Part { path: path(), names: names() })?;
+            Ok(Saved { run: saved.run.with(found), ..saved.clone() })
+        }
+    }
 }
 
 fn check(flags: &CompareFlags, base: &[Saved], with: &[Saved]) -> Result<(), CompareError> {

@@ -30,6 +30,7 @@ impl Scene {
             margin_percent: 5.0,
             error_percent: 5.0,
             figures: Vec::new(),
+            part: None,
             json: None,
         };
         let mut scene = Self { folder: tempfile::tempdir().unwrap(), flags };
@@ -136,6 +137,36 @@ fn what_cannot_be_compared_is_refused() {
     flags.margin_percent = 0.0;
     flags.base = vec![Path::new("/nowhere.json").to_owned()];
     assert!(matches!(compare(&flags), Err(CompareError::Saved(_))));
+}
+
+/// The first part is as fast on both sides, the second slower by half on the other.
+#[test]
+fn of_runs_that_are_made_of_several_the_part_that_is_asked_for_is_judged() {
+    let mut scene = Scene::new(8, near_one, near_one);
+    assert!(matches!(
+        compare(&CompareFlags { part: Some("alone".to_owned()), ..scene.flags.clone() }),
+        Err(CompareError::NoParts { .. })
+    ));
+    let paths = scene.flags.base.iter().zip(&scene.flags.with);
+    for (pair, path) in paths.flat_map(|(base, with)| [base, with]).enumerate() {
+        let slower = if pair % 2 == 0 { 1.0 } else { 1.5 };
+        let part = |name: &str, factor: f64| {
+            let mut part = run(2000.0 * near_one(pair) * factor, 10_000.0, pair);
+            part["name"] = name.into();
+            part
+        };
+        let parts = [part("alone", 1.0), part("beside a backfill", slower)];
+        let whole = serde_json::json!({"schema": SCHEMA, "start_unix_ms": pair, "parts": parts});
+        std::fs::write(path, whole.to_string()).unwrap();
+    }
+    let told = compare(&scene.flags).unwrap_err().to_string();
+    assert!(told.contains("base-0.json") && told.contains("alone, beside a backfill"), "{told}");
+    let mut of_part = |part: &str| {
+        scene.flags.part = Some(part.to_owned());
+        verdict(&scene.compare(), "latency_p99_us")
+    };
+    assert!(matches!(of_part("alone"), Verdict::Same { .. }));
+    assert!(matches!(of_part("beside a backfill"), Verdict::Worse));
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Saved {
 
 impl Run {
     /// A part as a run of its own, with the whole's machine and settings, and what was told of the whole.
-    fn with(&self, part: &Part) -> Self {
+    pub(crate) fn with(&self, part: &Part) -> Self {
         let told = |whole: &[String], part: &[String]| whole.iter().chain(part).cloned().collect();
         Self {
             start_unix_ms: self.start_unix_ms,
