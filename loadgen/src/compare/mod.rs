@@ -46,7 +46,7 @@ pub struct CompareFlags {
     /// Only this figure; may be repeated. Fewer figures need fewer pairs
     #[arg(long = "figure", value_name = "NAME")]
     pub figures: Vec<String>,
-    /// The part of this name, of runs that are made of several, as a `tail` is of `alone` and the one beside a backfill
+    /// The part of this name, of runs that are made of several, as a tail is of "without backfill" and "with backfill"
     #[arg(long, value_name = "NAME")]
     pub part: Option<String>,
     /// Write the judgements as JSON to this file

@@ -144,7 +144,7 @@ fn what_cannot_be_compared_is_refused() {
 fn of_runs_that_are_made_of_several_the_part_that_is_asked_for_is_judged() {
     let mut scene = Scene::new(8, near_one, near_one);
     assert!(matches!(
-        compare(&CompareFlags { part: Some("alone".to_owned()), ..scene.flags.clone() }),
+        compare(&CompareFlags { part: Some("without backfill".to_owned()), ..scene.flags.clone() }),
         Err(CompareError::NoParts { .. })
     ));
     let paths = scene.flags.base.iter().zip(&scene.flags.with);
@@ -155,18 +155,18 @@ fn of_runs_that_are_made_of_several_the_part_that_is_asked_for_is_judged() {
             part["name"] = name.into();
             part
         };
-        let parts = [part("alone", 1.0), part("beside a backfill", slower)];
+        let parts = [part("without backfill", 1.0), part("with backfill", slower)];
         let whole = serde_json::json!({"schema": SCHEMA, "start_unix_ms": pair, "parts": parts});
         std::fs::write(path, whole.to_string()).unwrap();
     }
     let told = compare(&scene.flags).unwrap_err().to_string();
-    assert!(told.contains("base-0.json") && told.contains("alone, beside a backfill"), "{told}");
+    assert!(told.contains("base-0.json") && told.contains("without backfill, with backfill"), "{told}");
     let mut of_part = |part: &str| {
         scene.flags.part = Some(part.to_owned());
         verdict(&scene.compare(), "latency_p99_us")
     };
-    assert!(matches!(of_part("alone"), Verdict::Same { .. }));
-    assert!(matches!(of_part("beside a backfill"), Verdict::Worse));
+    assert!(matches!(of_part("without backfill"), Verdict::Same { .. }));
+    assert!(matches!(of_part("with backfill"), Verdict::Worse));
 }
 
 #[test]
