@@ -4,8 +4,10 @@
 //! broker: a batch that could not leave when it was due keeps its intended time, and its latency counts from there.
 //! ```text
 //!  records  0        4        8        12        one producer of several, rate shared evenly
-//!  due      phase    +4/rate  +8/rate  +12/rate  a batch is due with its first record
+//!  due      phase    +4/rate  +8/rate  +12/rate  a batch is due with its first record, all of them being there
 //! ```
+//! With a linger records come one by one: a batch is due when as many as it holds are there or the first one has waited so
+//! long, and takes those that are there. Its intended time is that of its first record all the same: the waiting is in its latency.
 use std::time::Duration;
 
 const NANOS_PER_S: u128 = 1_000_000_000;
@@ -19,6 +21,8 @@ pub struct Schedule {
     records_taken: u64,
     records_left: u64,
     end: Option<Duration>,
+    batch_records: u32,
+    linger: Option<Duration>,
 }
 
 /// The whole run's offered load, before it is shared among its producers.
@@ -34,6 +38,9 @@ pub struct Load {
     pub producer_count: u32,
     /// About how many records a batch holds: spreads the producers' first batches over one interval.
     pub batch_records: u32,
+    /// How long a record waits for others, as long as fewer than `batch_records` are there; `None`: those of a batch come at
+    /// once. A closed loop has no use for it.
+    pub linger: Option<Duration>,
 }
 
 /// The next thing to do.
@@ -70,6 +77,8 @@ impl Schedule {
             records_taken: 0,
             records_left,
             end: load.end,
+            batch_records: load.batch_records.max(1),
+            linger: load.linger.filter(|_| load.rate_per_s > 0),
         }
     }
 
@@ -86,18 +95,47 @@ impl Schedule {
         let due = self.due();
         match self.rate {
             _ if self.end.is_some_and(|end| due.unwrap_or(elapsed) >= end) => Step::Done,
-            Some(_) => match due {
-                Some(due) if due > elapsed => Step::Wait(due),
-                Some(due) => Step::Due(due),
+            Some(_) => match due.zip(self.ready()) {
+                Some((_, ready)) if ready > elapsed => Step::Wait(ready),
+                Some((due, _)) => Step::Due(due),
                 None => Step::Done,
             },
             None => Step::Due(elapsed),
         }
     }
 
-    /// At most how many records the next batch may hold.
-    pub fn records_max(&self, wanted: u32) -> u32 {
+    /// When the next batch may leave: with its first record, or when it has lingered. `None` as [`Self::due`].
+    pub fn ready(&self) -> Option<Duration> {
+        let first = self.due()?;
+        let Some(linger) = self.linger else { return Some(first) };
+        let full = self.records_taken + u64::from(self.records_max_left(self.batch_records)) - 1;
+        let full = self.due_of(full).unwrap_or(Duration::MAX);
+        // What is there at the end does not wait for what will not come.
+        let latest = self.end.map_or(Duration::MAX, |end| end.max(first));
+        Some(full.min(first.saturating_add(linger)).min(latest))
+    }
+
+    /// At most how many records the next batch may hold, if it is made at `elapsed`.
+    pub fn records_max(&self, elapsed: Duration) -> u32 {
+        if self.linger.is_none() {
+            return self.records_max_left(u32::MAX);
+        }
+        let there = self.end.map_or(elapsed, |end| elapsed.min(end.saturating_sub(Duration::from_nanos(1))));
+        let there = self.come_by(there).saturating_sub(self.records_taken);
+        self.records_max_left(self.batch_records).min(u32::try_from(there).unwrap_or(u32::MAX)).max(1)
+    }
+
+    fn records_max_left(&self, wanted: u32) -> u32 {
         u32::try_from(self.records_left).map_or(wanted, |left| left.min(wanted))
+    }
+
+    /// How many records are due at `elapsed` or before.
+    fn come_by(&self, elapsed: Duration) -> u64 {
+        let (Some((rate, producers)), Some(span)) = (self.rate, elapsed.checked_sub(self.phase)) else {
+            return 0;
+        };
+        let count = ((span.as_nanos() + 1) * u128::from(rate)).div_ceil(u128::from(producers) * NANOS_PER_S);
+        u64::try_from(count).unwrap_or(u64::MAX)
     }
 
     /// A batch of `records` was made; the next is due that much later.
@@ -131,9 +169,13 @@ impl Schedule {
 
     /// When the next record is due; `None` in a closed loop or after some centuries.
     fn due(&self) -> Option<Duration> {
+        self.due_of(self.records_taken)
+    }
+
+    fn due_of(&self, record: u64) -> Option<Duration> {
         let (rate, producers) = self.rate?;
         // Computed from the start each time: no rounding error adds up.
-        let nanos = u128::from(self.records_taken) * u128::from(producers) * NANOS_PER_S / u128::from(rate);
+        let nanos = u128::from(record) * u128::from(producers) * NANOS_PER_S / u128::from(rate);
         Some(self.phase + Duration::from_nanos(u64::try_from(nanos).ok()?))
     }
 }
@@ -145,7 +187,14 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     fn load() -> Load {
-        Load { rate_per_s: 1000, record_count: None, end: None, producer_count: 1, batch_records: 10 }
+        Load {
+            rate_per_s: 1000,
+            record_count: None,
+            end: None,
+            producer_count: 1,
+            batch_records: 10,
+            linger: None,
+        }
     }
 
     #[test]
@@ -182,7 +231,7 @@ mod tests {
     #[test]
     fn counts_are_shared_to_the_last_record() {
         let load = Load { record_count: Some(10), producer_count: 4, rate_per_s: 0, ..load() };
-        let shares: Vec<_> = (0..4).map(|index| Schedule::new(&load, index).records_max(100)).collect();
+        let shares: Vec<_> = (0..4).map(|index| Schedule::new(&load, index).records_max(MS(0))).collect();
         assert_eq!(shares, [3, 3, 2, 2]);
         let mut schedule = Schedule::new(&load, 3);
         schedule.take(2);
@@ -204,6 +253,52 @@ mod tests {
             schedule.take(10);
         }
         assert_eq!(schedule.next(MS(500)), Step::Done);
+    }
+
+    #[test]
+    fn a_batch_that_lingers_leaves_when_it_is_full_or_its_first_record_has_waited_long_enough() {
+        let lingering = |ms| Schedule::new(&Load { linger: Some(MS(ms)), ..load() }, 0);
+        // A record a millisecond, ten to a batch: full after nine.
+        for (linger_ms, ready_ms, records) in [(0, 0, 1), (5, 5, 6), (9, 9, 10), (50, 9, 10)] {
+            let mut schedule = lingering(linger_ms);
+            assert_eq!(schedule.ready(), Some(MS(ready_ms)));
+            if ready_ms > 0 {
+                assert_eq!(schedule.next(MS(ready_ms - 1)), Step::Wait(MS(ready_ms)));
+            }
+            assert_eq!(
+                schedule.next(MS(ready_ms)),
+                Step::Due(MS(0)),
+                "its latency counts from its first record"
+            );
+            assert_eq!(schedule.records_max(MS(ready_ms)), records);
+            schedule.take(records);
+            assert_eq!(schedule.ready(), Some(MS(u64::from(records) + ready_ms)));
+        }
+        // Behind a broker that stalls it fills up, as a client's does.
+        assert_eq!(lingering(0).records_max(MS(3)), 4);
+        assert_eq!(lingering(0).records_max(MS(500)), 10);
+    }
+
+    #[test]
+    fn what_lingers_at_the_end_leaves_there() {
+        let mut schedule = Schedule::new(&Load { linger: Some(MS(500)), end: Some(MS(13)), ..load() }, 0);
+        schedule.take(10);
+        assert_eq!(schedule.next(MS(12)), Step::Wait(MS(13)));
+        assert_eq!((schedule.next(MS(14)), schedule.records_max(MS(14))), (Step::Due(MS(10)), 3));
+        schedule.take(3);
+        assert_eq!((schedule.next(MS(14)), schedule.close(MS(14))), (Step::Done, 0));
+    }
+
+    /// Found by thinking: times are rounded down to nanoseconds, and a record that has come must be counted at its own time.
+    #[test]
+    fn a_record_is_there_at_its_time_and_not_a_nanosecond_before() {
+        let schedule =
+            Schedule::new(&Load { rate_per_s: 7, producer_count: 3, linger: Some(MS(1)), ..load() }, 2);
+        for record in 0..2000 {
+            let due = schedule.due_of(record).unwrap();
+            assert_eq!(schedule.come_by(due), record + 1);
+            assert_eq!(schedule.come_by(due - Duration::from_nanos(1)), record);
+        }
     }
 
     #[test]

@@ -167,8 +167,11 @@ pub fn compare_saved(
     base: &[Saved],
     with: &[Saved],
 ) -> Result<Comparison, CompareError> {
-    let picked = |results: &[Saved]| {
-        results.iter().map(|saved| pick(saved, flags.part.as_deref())).collect::<Result<Vec<_>, _>>()
+    let part = flags.part.as_deref();
+    let picked = |results: &[Saved]| -> Result<Vec<Saved>, CompareError> {
+        let runs: Vec<Vec<Saved>> =
+            results.iter().map(|saved| pick(saved, part)).collect::<Result<_, _>>()?;
+        Ok(runs.concat())
     };
     let (base, with) = (&picked(base)?[..], &picked(with)?[..]);
     check(flags, base, with)?;
@@ -201,22 +204,25 @@ pub fn compare_saved(
     })
 }
 
-/// The run that is judged: the whole one, the part that was asked for, of a ladder its knee.
-fn pick(saved: &Saved, part: Option<&str>) -> Result<Saved, CompareError> {
+/// The runs that are judged: the whole one, the parts of the name that was asked for, of a ladder its knee.
+fn pick(saved: &Saved, part: Option<&str>) -> Result<Vec<Saved>, CompareError> {
     let path = || saved.path.clone();
     let parts = &saved.run.parts;
     match part {
         Some(part) if parts.is_empty() => Err(CompareError::NoParts { path: path(), part: part.to_owned() }),
-        None if parts.is_empty() => Ok(saved.clone()),
-        None if saved.run.ladder.is_some() => {
-            let mut runs = Saved::unfolded(std::slice::from_ref(saved));
-            Ok(runs.pop().unwrap_or_else(|| saved.clone()))
-        }
+        None if parts.is_empty() => Ok(vec![saved.clone()]),
+        None if saved.run.ladder.is_some() => Ok(Saved::unfolded(std::slice::from_ref(saved))),
         _ => {
-            let found = parts.iter().find(|found| Some(found.name.as_str()) == part);
-            let names = || parts.iter().map(|part| part.name.clone()).collect();
-            let found = found.ok_or_else(|| CompareError::Part { path: path(), names: names() })?;
-            Ok(Saved { run: saved.run.with(found), ..saved.clone() })
+            let named = parts.iter().filter(|found| Some(found.name.as_str()) == part);
+            let runs: Vec<Saved> =
+                named.map(|found| Saved { run: saved.run.with(found), ..saved.clone() }).collect();
+            if !runs.is_empty() {
+                return Ok(runs);
+            }
+            let mut names: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
+            names.sort_unstable();
+            names.dedup();
+            Err(CompareError::Part { path: path(), names })
         }
     }
 }

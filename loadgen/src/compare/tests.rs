@@ -160,7 +160,7 @@ fn of_runs_that_are_made_of_several_the_part_that_is_asked_for_is_judged() {
         std::fs::write(path, whole.to_string()).unwrap();
     }
     let told = compare(&scene.flags).unwrap_err().to_string();
-    assert!(told.contains("base-0.json") && told.contains("without backfill, with backfill"), "{told}");
+    assert!(told.contains("base-0.json") && told.contains("with backfill, without backfill"), "{told}");
     let mut of_part = |part: &str| {
         scene.flags.part = Some(part.to_owned());
         verdict(&scene.compare(), "latency_p99_us")

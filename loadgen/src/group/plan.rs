@@ -168,6 +168,7 @@ fn workers(
         end: Some(plan.end.saturating_sub(plan.commit_start)),
         producer_count: thread_count,
         batch_records: 1,
+        linger: None,
     };
     let mut workers = Vec::new();
     for thread in 0..thread_count {

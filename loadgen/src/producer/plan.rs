@@ -118,6 +118,7 @@ pub fn prepare(
             end: plan.end,
             producer_count: produce.connection_count,
             batch_records: source.records_mean(),
+            linger: produce.linger_ms.map(|ms| Duration::from_secs_f64(ms / 1e3)),
         };
         let lanes = partitions.into_iter().map(|partition| lane(produce, partition)).collect();
         worker.senders.push(Sender::new(index, link, lanes, Schedule::new(&load, index), source, identity));
@@ -158,7 +159,7 @@ fn plan(
 
 /// The plan of closing and opening connections: its records are connections.
 fn reopening(rate_per_s: u64, end: Option<Duration>, producer_count: u32) -> Load {
-    Load { rate_per_s, record_count: None, end, producer_count, batch_records: 1 }
+    Load { rate_per_s, record_count: None, end, producer_count, batch_records: 1, linger: None }
 }
 
 fn lane(produce: &Produce, partition: i32) -> Lane {

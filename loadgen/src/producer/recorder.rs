@@ -152,10 +152,10 @@ impl Recorder {
         }
     }
 
-    /// A batch of a plan leaves at `sent`; it was meant to at `intended`, and could not before `free_since`.
-    pub fn on_sent(&mut self, intended: Duration, free_since: Duration, sent: Duration) {
-        if intended >= self.warm_up {
-            self.own_waits.record(sent.saturating_sub(intended.max(free_since)));
+    /// A batch of a plan leaves at `sent`; it was ready at `ready`, and could not before `free_since`.
+    pub fn on_sent(&mut self, ready: Duration, free_since: Duration, sent: Duration) {
+        if ready >= self.warm_up {
+            self.own_waits.record(sent.saturating_sub(ready.max(free_since)));
         }
     }
 

@@ -50,6 +50,7 @@ pub(super) fn tail(
             rate_records_per_s: 0,
             batch_bytes: produce.batch_bytes.max(FILL_BATCH_BYTES),
             batch_record_count: u32::MAX,
+            linger_ms: None,
             reopens_per_s: 0,
             verifiable: false,
             acked: None,

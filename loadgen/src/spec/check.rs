@@ -20,6 +20,7 @@ const THREADS_MAX: u32 = 64;
 const READERS_MAX: u32 = 1_000;
 const BATCH_BYTES_MAX: usize = 100 << 20;
 const RECORDS_MAX: u32 = 10_000_000;
+const LINGER_MS_MAX: f64 = 60_000.0;
 const SECONDS_MAX: f64 = 30.0 * 86_400.0;
 /// Kafka's largest batch unless a topic says otherwise (`max.message.bytes`): the bound when only a count is given.
 const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
@@ -57,6 +58,7 @@ pub struct Produce {
     pub in_flight_count: u32,
     pub batch_bytes: usize,
     pub batch_record_count: u32,
+    pub linger_ms: Option<f64>,
     pub profile: Profile,
     pub record_bytes: usize,
     pub random_percent: u8,
@@ -182,6 +184,10 @@ impl Produce {
                 flags.batch_record_count.unwrap_or(RECORDS_MAX),
                 1..=RECORDS_MAX,
             )?,
+            linger_ms: flags
+                .linger_ms
+                .map(|ms| within("--linger-ms", ms, 0.0..=LINGER_MS_MAX))
+                .transpose()?,
             profile: flags.profile.unwrap_or_default(),
             record_bytes: within("--record-bytes", flags.record_bytes.unwrap_or(1_000), 0..=BATCH_BYTES_MAX)?,
             random_percent: within("--random-percent", flags.random_percent.unwrap_or(50), 0..=100)?,
@@ -203,6 +209,18 @@ impl Produce {
             acked: flags.acked,
             seed: flags.seed.unwrap_or_else(drawn),
         })
+    }
+
+    /// The same, if records come at times: only then can a batch wait for more of them.
+    pub(super) fn paced(self) -> Result<Self, SpecError> {
+        match self.linger_ms {
+            Some(linger_ms) if self.rate_records_per_s == 0 => Err(invalid(
+                "--linger-ms",
+                linger_ms,
+                "needs --rate: as fast as answers come, no batch waits",
+            )),
+            _ => Ok(self),
+        }
     }
 
     /// Records are made before the run and sent again and again: they carry no tags and need no key from a whole space.

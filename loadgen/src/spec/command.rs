@@ -96,7 +96,7 @@ impl Spec {
                 let file = Workload::load(common.workload.as_deref(), "produce")?;
                 Ok(Self::Produce {
                     common: Common::check(common.over(file.common))?,
-                    produce: Produce::check(produce.over(file.produce))?,
+                    produce: Produce::check(produce.over(file.produce))?.paced()?,
                 })
             }
             Command::Consume { common, consume } => {
@@ -110,13 +110,13 @@ impl Spec {
                 let file = Workload::load(common.workload.as_deref(), "roundtrip")?;
                 Ok(Self::Roundtrip {
                     common: Common::check(common.over(file.common))?,
-                    produce: Produce::check(produce.over(file.produce))?.tagged()?,
+                    produce: Produce::check(produce.over(file.produce))?.paced()?.tagged()?,
                     roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
                 })
             }
             Command::Group { common, produce, group } => {
                 let file = Workload::load(common.workload.as_deref(), "group")?;
-                let produce = Produce::check(produce.over(file.produce))?;
+                let produce = Produce::check(produce.over(file.produce))?.paced()?;
                 Ok(Self::Group {
                     common: Common::check(common.over(file.common))?,
                     group: Group::check(group.over(file.group), &produce)?,
@@ -143,7 +143,7 @@ impl Spec {
             }
             Command::Backlog { common, produce, backlog } => {
                 let file = Workload::load(common.workload.as_deref(), "backlog")?;
-                let produce = Produce::check(produce.over(file.produce))?;
+                let produce = Produce::check(produce.over(file.produce))?.paced()?;
                 Ok(Self::Backlog {
                     common: Common::check(common.over(file.common))?,
                     backlog: Backlog::check(&backlog.over(file.backlog), &produce)?,
@@ -152,7 +152,7 @@ impl Spec {
             }
             Command::Tail { common, produce, roundtrip, backlog, tail } => {
                 let file = Workload::load(common.workload.as_deref(), "tail")?;
-                let produce = Produce::check(produce.over(file.produce))?.tagged()?;
+                let produce = Produce::check(produce.over(file.produce))?.paced()?.tagged()?;
                 Ok(Self::Tail {
                     common: Common::check(common.over(file.common))?,
                     roundtrip: Roundtrip::check(&roundtrip.over(file.roundtrip))?,
@@ -164,7 +164,7 @@ impl Spec {
             Command::Crash { common, produce, crash } => {
                 let file = Workload::load(common.workload.as_deref(), "crash")?;
                 let common = Common::check(common.over(file.common))?;
-                let mut produce = Produce::check(produce.over(file.produce))?;
+                let mut produce = Produce::check(produce.over(file.produce))?.paced()?;
                 let crash = Crash::check(crash.over(file.crash), &mut produce, &common)?;
                 Ok(Self::Crash { common, produce, crash })
             }

@@ -226,6 +226,10 @@ pub struct ProduceFlags {
     /// Most records of a batch [default: as many as the bytes hold]
     #[arg(long = "batch-records", value_name = "COUNT")]
     pub batch_record_count: Option<u32>,
+    /// With --rate: records come one by one, and a batch leaves when it is full or its first record has waited so long,
+    /// milliseconds [default: the records of a batch come together]
+    #[arg(long, value_name = "MS")]
+    pub linger_ms: Option<f64>,
     /// What the records say [default: filler]
     #[arg(long)]
     pub profile: Option<Profile>,
@@ -295,6 +299,7 @@ overlay_keys!(ProduceFlags {
     in_flight_count,
     batch_bytes,
     batch_record_count,
+    linger_ms,
     profile,
     record_bytes,
     random_percent,

@@ -51,6 +51,8 @@ fn contradictions_are_named() {
         ("consume --topic t --partitions 3-1", "--partitions"),
         ("consume --topic t --repeat", "--repeat"),
         ("consume --topic t --repeat --time 5 --verify", "--repeat"),
+        ("produce --topic t --linger-ms 5", "--linger-ms"),
+        ("produce --topic t --linger-ms 90000 --rate 5", "--linger-ms"),
         ("produce --topic t --key-spread zipf", "--key-spread"),
         ("produce --topic t --key-count 300 --key-bytes 2", "--key-bytes"),
         ("ladder --topic t", "--rates"),

@@ -299,13 +299,14 @@ impl Sender {
                 break;
             };
             self.lane_cursor = lane + 1;
+            let ready = self.schedule.ready().unwrap_or(intended);
             let batch = self.make(lane, context, intended)?;
             self.schedule.take(batch.body.record_count());
             self.lanes[lane].push(batch);
             let sent = context.elapsed();
             self.send_next(lane, context, sent);
             if self.schedule.is_open() {
-                context.recorder.on_sent(intended, self.free_since, sent);
+                context.recorder.on_sent(ready, self.free_since, sent);
             }
             if sent > flushed + FLUSH_PAUSE {
                 flushed = sent;
@@ -329,7 +330,7 @@ impl Sender {
             intended_nanos: intended.as_nanos() as u64,
             sent_nanos: now.as_nanos() as u64,
         });
-        let body = self.source.next(self.schedule.records_max(u32::MAX), tag)?;
+        let body = self.source.next(self.schedule.records_max(now), tag)?;
         let (producer_id, producer_epoch) = self.identity;
         // Kafka's sequences wrap after 2^31 - 1.
         let base_sequence = if producer_id < 0 { -1 } else { (sequence & 0x7fff_ffff) as i32 };
