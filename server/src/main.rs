@@ -1,5 +1,7 @@
 //! The broker's process: arguments, ground, recovery, one executor per core, and the reverse.
 
+mod rings;
+
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -338,6 +340,7 @@ async fn lead(shard: &Rc<Shard>, plan: &Arc<Plan>) -> Result<(), String> {
         open_http(shard, plan, bound)?;
     }
     plan.parts.health.ready.store(true, Ordering::SeqCst);
+    rings::tell();
     let names: Vec<String> = config
         .listeners_parsed
         .iter()

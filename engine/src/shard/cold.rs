@@ -11,6 +11,10 @@
 //! count of bytes or processor time tells, since an executor that has less to do does it in smaller batches; what a commit
 //! takes from its write to the moment somebody looks at its sync does, for the device as for the core. The rate never
 //! falls below a floor, so that who lags comes on whatever else happens.
+//!
+//! The rate follows seconds. What holds up appends for some milliseconds, as segments that roll at once do, it comes too late
+//! for: while a commit takes far longer than without reads, readers get no more than the floor, and what piled up is worked off
+//! as if they were not there.
 
 use super::pages::PAGE_BYTES;
 use std::cell::RefCell;
@@ -30,6 +34,8 @@ const WINDOWS: u32 = 15;
 /// stricter rule would leave readers nothing.
 const SLOW_FACTOR: f64 = 1.3;
 const SLOW_S_MIN: f64 = 500e-6;
+/// One commit that takes so many times what it takes without reads, and `SLOW_S_MIN` longer, is a stall.
+const STALL_FACTOR: f64 = 2.0;
 /// Weight of a new window in what commits take, without reads and with them.
 const QUIET_WEIGHT: f64 = 0.3;
 const LOADED_WEIGHT: f64 = 0.4;
@@ -42,6 +48,8 @@ const RATE_MAX: f64 = (8_u64 << 30) as f64;
 pub(super) const TURN_BYTES: usize = PAGE_BYTES as usize;
 /// How often a reader looks whether a window without reads is over.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How often a reader looks whether a stall is over.
+const STALL_PAUSE: Duration = Duration::from_millis(1);
 
 /// The share that all directories of one shard have in common.
 pub(crate) struct ColdShare {
@@ -54,6 +62,11 @@ struct State {
     /// From then on the next bytes may be read.
     free_at: Option<Instant>,
     appended_at: Option<Instant>,
+    /// When a turn was given last.
+    turned_at: Option<Instant>,
+    /// Since when a commit is under way, and what the last one took.
+    commit_since: Option<Instant>,
+    commit_took: Duration,
     /// Seconds that a commit takes, without such reads and with them.
     quiet_s: Option<f64>,
     loaded_s: Option<f64>,
@@ -99,6 +112,9 @@ impl ColdShare {
             bytes_per_s: floor_bytes_per_s,
             free_at: None,
             appended_at: None,
+            turned_at: None,
+            commit_since: None,
+            commit_took: Duration::ZERO,
             quiet_s: None,
             loaded_s: None,
             window: None,
@@ -111,9 +127,16 @@ impl ColdShare {
         self.state.borrow_mut().appended_at = Some(now);
     }
 
-    /// A commit was written and synced.
+    /// A commit is written.
+    pub(crate) fn committing(&self, now: Instant) {
+        self.state.borrow_mut().commit_since = Some(now);
+    }
+
+    /// It was written and synced.
     pub(crate) fn committed(&self, took: Duration) {
-        if let Some(window) = &mut self.state.borrow_mut().window {
+        let state = &mut *self.state.borrow_mut();
+        (state.commit_since, state.commit_took) = (None, took);
+        if let Some(window) = &mut state.window {
             window.commits += 1;
             window.commits_took += took;
         }
@@ -133,6 +156,10 @@ impl ColdShare {
         if state.window.as_ref().is_some_and(|window| window.number == 0) {
             return Turn::Later(PAUSE);
         }
+        if state.is_stalled(now, self.floor_bytes_per_s) {
+            return Turn::Later(STALL_PAUSE);
+        }
+        state.turned_at = Some(now);
         let at = state.free_at.map_or(now, |free_at| free_at.max(now));
         // Whoever comes meanwhile has the turn after; the rest is counted when it is known.
         state.free_at = Some(at + state.time_of(TURN_BYTES));
@@ -159,6 +186,18 @@ impl ColdShare {
 impl State {
     fn time_of(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 / self.bytes_per_s.max(1.0))
+    }
+
+    /// Whether readers had their floor, and commits take far too long.
+    fn is_stalled(&self, now: Instant, floor: f64) -> bool {
+        let had_floor = self
+            .turned_at
+            .is_some_and(|at| now.saturating_duration_since(at).as_secs_f64() < TURN_BYTES as f64 / floor);
+        let under_way =
+            self.commit_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let longest_s = under_way.max(self.commit_took).as_secs_f64();
+        let is_long = |quiet_s: f64| longest_s > (quiet_s * STALL_FACTOR).max(quiet_s + SLOW_S_MIN);
+        had_floor && self.quiet_s.is_some_and(is_long)
     }
 
     /// Ends the window and begins the next.
@@ -287,6 +326,26 @@ mod tests {
         scene.run(5_000 * MS, |_| MS);
         scene.run(10_000 * MS, |_| 5 * MS);
         assert!(scene.share.bytes_per_s() > 20 * FLOOR, "{}", scene.share.bytes_per_s());
+    }
+
+    #[test]
+    fn while_a_commit_stalls_readers_get_the_floor_and_no_more() {
+        let mut scene = Scene::new();
+        scene.run(10_000 * MS, |_| MS);
+        let (share, floor_turn) = (&scene.share, Duration::from_secs_f64(TURN_BYTES as f64 / FLOOR as f64));
+        share.committing(scene.now);
+        let turns = (0..200).filter(|ms| {
+            let now = scene.now + 3 * MS + *ms * MS;
+            share.appended(now);
+            matches!(share.turn(now), Turn::After(_))
+        });
+        let turns = turns.count() as f64;
+        let most = (200.0 * MS.as_secs_f64() / floor_turn.as_secs_f64()).ceil();
+        assert!(turns > 0.0 && turns <= most + 1.0, "{turns} turns of at most {most}");
+        share.committed(MS);
+        let now = scene.now + 210 * MS;
+        share.appended(now);
+        assert!((0..5).all(|_| matches!(share.turn(now), Turn::After(_))), "it is over");
     }
 
     #[test]

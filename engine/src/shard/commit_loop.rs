@@ -256,6 +256,7 @@ impl<D: Disk> Directory<D> {
         let mut blocks = file.buffer(bytes);
         encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
         let start = self.disk.now();
+        self.cold.committing(start);
         file.write(position, blocks).await?;
         file.sync().await?;
         if let Some(reason) = self.keeper.stopped() {
