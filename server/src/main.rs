@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use thalweg_engine::io::{DmaDisk, give_back_all_freed, give_back_freed};
+use thalweg_engine::io::{DmaDisk, give_back_all_freed, give_back_freed, keep_freed_for};
 use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover_without};
 use thalweg_engine::units::Timestamp;
 use thalweg_server::api::groups::Groups;
@@ -42,7 +42,11 @@ static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::I
 /// Time that started requests get to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long memory that is free stays with the broker: longer than from one lap of write-back to the next.
+const MEMORY_KEPT: Duration = Duration::from_secs(30);
+
 fn main() -> ExitCode {
+    keep_freed_for(MEMORY_KEPT);
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

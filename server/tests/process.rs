@@ -38,7 +38,11 @@ fn nothing_interrupts_a_core_for_what_completes_where_the_kernel_can_do_without(
     let log = Broker::start(directory.path(), &[]).log();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let numbers: Vec<u32> = release.split(['.', '-']).map_while(|part| part.parse().ok()).take(2).collect();
-    let told = if numbers >= vec![5, 19] { "rings that interrupt nobody" } else { "the kernel interrupts the broker" };
+    let told = if numbers >= vec![5, 19] {
+        "rings that interrupt nobody"
+    } else {
+        "the kernel interrupts the broker"
+    };
     assert!(log.contains(told), "{release}: {log}");
 }
 

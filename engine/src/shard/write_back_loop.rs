@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
+/// Bytes of one write while write-back goes at its rate: a commit waits at the device for what was handed to it before.
+const PACED_BYTES: u64 = 256 << 10;
 /// Pause after a lap that freed nothing.
 const LAP_PAUSE: Duration = Duration::from_millis(1);
 /// How often sealed segments and expired producers are looked for.
@@ -270,7 +272,8 @@ impl<D: Disk> Directory<D> {
         let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();
         let failed: Rc<RefCell<Option<io::Error>>> = Rc::default();
         while at < end {
-            let piece_end = end.min(at + IO_BYTES_MAX as u64);
+            let piece_bytes = if share > 0 && !self.is_pressed() { PACED_BYTES } else { IO_BYTES_MAX as u64 };
+            let piece_end = end.min(at + piece_bytes);
             let mut blocks = file.buffer((aligned_up(piece_end) - at) as usize);
             Self::fill_blocks(log, planned, at, piece_end, blocks.as_mut());
             let done = Rc::new(Done::default());
