@@ -56,16 +56,16 @@ pub(crate) fn tell() {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_syscall(
     number: c_long,
-    a: c_long,
-    b: c_long,
-    c: c_long,
-    d: c_long,
-    e: c_long,
-    f: c_long,
+    first: c_long,
+    second: c_long,
+    third: c_long,
+    fourth: c_long,
+    fifth: c_long,
+    sixth: c_long,
 ) -> c_long {
     // SAFETY: handed on as it came.
-    let call = || unsafe { __real_syscall(number, a, b, c, d, e, f) };
-    let params = b as *mut Params;
+    let call = || unsafe { __real_syscall(number, first, second, third, fourth, fifth, sixth) };
+    let params = second as *mut Params;
     if number != libc::SYS_io_uring_setup || params.is_null() {
         return call();
     }
