@@ -1,9 +1,12 @@
 //! Hot pages of segment files, bounded in bytes; one long scan passes through without emptying it.
 //!
 //! ```text
-//! miss -> probation (first in, first out) --asked for again--> protected (least recently used leaves)
+//! miss -> probation --read again--> protected          in both the one leaves that was looked at longest ago
 //! ```
-//! A page read once leaves from probation; only a page asked for twice displaces what others use. Owned by one shard.
+//! A reader that goes through a log looks at each page several times, each time further on: that is one reading. A page that
+//! nobody reads again leaves from probation, which fills no more than its part even where there is room: memory that is
+//! touched for the first time costs more than the copy of a page that its reader has gone through is worth. Only what is read
+//! again displaces what others use. Owned by one shard.
 //! A page remembers which of its bytes were checked since the device gave them, so that each is checked once.
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Part of the budget that pages seen once may fill, in percent.
+/// Part of the budget that pages read once may fill, in percent; ahead of their reader they may fill all of it.
 const PROBATION_PERCENT: usize = 25;
 
 /// Names a page: the segment's number in this process, and the page's number in the file.
@@ -74,6 +77,8 @@ struct Slot {
     page: Page,
     protected: bool,
     order: u64,
+    /// Where in the page somebody began to read, at most; `None`: nobody has yet.
+    read_from: Option<usize>,
 }
 
 /// Pages by key.
@@ -104,19 +109,23 @@ impl PageCache {
         self.probation_bytes + self.protected_bytes
     }
 
-    /// The page, if it holds at least `bytes_min`; a second look protects it.
-    pub(crate) fn find(&mut self, key: PageKey, bytes_min: usize) -> Option<Page> {
+    /// The page, if it holds at least `bytes_min`, for a reader that begins at `from` in it. Who begins where somebody did
+    /// before, or ahead of that, reads it again: that protects it.
+    pub(crate) fn find(&mut self, key: PageKey, bytes_min: usize, from: usize) -> Option<Page> {
         let slot = self.pages.get_mut(&key).filter(|slot| slot.page.bytes.len() >= bytes_min)?;
         self.clock += 1;
         let list = if slot.protected { &mut self.protected } else { &mut self.probation };
         list.remove(&slot.order);
-        if !slot.protected {
+        let is_again = slot.read_from.is_some_and(|before| from <= before);
+        slot.read_from = slot.read_from.max(Some(from));
+        if is_again && !slot.protected {
             slot.protected = true;
             self.probation_bytes -= slot.page.bytes.len();
             self.protected_bytes += slot.page.bytes.len();
         }
         slot.order = self.clock;
-        self.protected.insert(self.clock, key);
+        let list = if slot.protected { &mut self.protected } else { &mut self.probation };
+        list.insert(self.clock, key);
         let found = slot.page.clone();
         self.shrink();
         Some(found)
@@ -133,7 +142,7 @@ impl PageCache {
         self.clock += 1;
         self.probation_bytes += page.bytes.len();
         self.probation.insert(self.clock, key);
-        self.pages.insert(key, Slot { page, protected: false, order: self.clock });
+        self.pages.insert(key, Slot { page, protected: false, order: self.clock, read_from: None });
         self.shrink();
     }
 
@@ -151,6 +160,14 @@ impl PageCache {
 
     fn shrink(&mut self) {
         let probation_max = self.bytes_max * PROBATION_PERCENT / 100;
+        let read_once = |cache: &Self| {
+            let key = *cache.probation.values().next()?;
+            let is_read = cache.pages.get(&key).is_some_and(|slot| slot.read_from.is_some());
+            (cache.probation_bytes > probation_max && is_read).then_some(key)
+        };
+        while let Some(key) = read_once(self) {
+            self.forget(key);
+        }
         while self.bytes() > self.bytes_max {
             let scan_first = self.probation_bytes > probation_max || self.protected.is_empty();
             let list = if scan_first { &self.probation } else { &self.protected };
@@ -179,7 +196,7 @@ mod tests {
         let mut cache = PageCache::new(100 * PAGE);
         for number in 0..50 {
             cache.insert(key(number), page(1, PAGE));
-            assert!(cache.find(key(number), PAGE).is_some());
+            assert!((0..2).all(|_| cache.find(key(number), PAGE, 0).is_some()));
         }
         for number in 1000..100_000 {
             cache.insert(key(number), page(2, PAGE));
@@ -188,31 +205,58 @@ mod tests {
         assert!((0..50).all(|page| cache.holds(key(page), PAGE)));
     }
 
+    /// Each page comes ahead of its reader, who looks at it in four steps: none of them is a second reading.
+    #[test]
+    fn who_goes_through_a_log_once_leaves_no_more_than_the_part_of_such_pages() {
+        let mut cache = PageCache::new(100 * PAGE);
+        for number in 0..1000 {
+            (number..number + 4).for_each(|ahead| {
+                if !cache.holds(key(ahead), PAGE) {
+                    cache.insert(key(ahead), page(1, PAGE));
+                }
+            });
+            for from in [0, 250, 500, 750] {
+                assert!(cache.find(key(number), PAGE, from).is_some());
+            }
+            assert!(cache.bytes() <= 30 * PAGE, "{} B", cache.bytes());
+        }
+        assert_eq!(cache.protected_bytes, 0);
+        // Somebody who follows close behind reads them again.
+        assert!(cache.find(key(990), PAGE, 0).is_some() && cache.protected_bytes == PAGE);
+    }
+
+    #[test]
+    fn what_nobody_has_read_yet_may_fill_the_budget() {
+        let mut cache = PageCache::new(100 * PAGE);
+        (0..100).for_each(|number| cache.insert(key(number), page(1, PAGE)));
+        assert!((0..100).all(|number| cache.holds(key(number), PAGE)));
+    }
+
     #[test]
     fn a_longer_reading_takes_the_place_of_a_shorter_one() {
         let mut cache = PageCache::new(100 * PAGE);
         cache.insert(key(1), page(1, 10));
-        assert!(cache.find(key(1), 11).is_none());
+        assert!(cache.find(key(1), 11, 0).is_none());
         cache.insert(key(1), page(1, 20));
         assert_eq!(cache.bytes(), 20);
-        assert!(cache.find(key(1), 20).is_some());
+        assert!(cache.find(key(1), 20, 0).is_some());
     }
     #[test]
     fn what_was_checked_of_a_page_is_known_as_long_as_its_bytes_are_the_same() {
         let mut cache = PageCache::new(100 * PAGE);
         cache.insert(key(1), page(1, 100));
-        let found = cache.find(key(1), 100).unwrap();
+        let found = cache.find(key(1), 100, 0).unwrap();
         assert!(!found.checked.covers(&(0..1)));
         for range in [0..10, 30..40, 10..20] {
             found.checked.add(range);
         }
-        let again = cache.find(key(1), 100).unwrap();
+        let again = cache.find(key(1), 100, 0).unwrap();
         assert!(again.checked.covers(&(0..20)) && again.checked.covers(&(30..40)));
         assert!(!again.checked.covers(&(0..21)) && !again.checked.covers(&(19..31)));
         found.checked.add(20..30);
         assert!(again.checked.covers(&(0..40)), "what touches is one stretch");
         cache.insert(key(1), page(1, 200));
-        assert!(!cache.find(key(1), 200).unwrap().checked.covers(&(0..1)), "the device was asked anew");
+        assert!(!cache.find(key(1), 200, 0).unwrap().checked.covers(&(0..1)), "the device was asked anew");
     }
 
     #[test]

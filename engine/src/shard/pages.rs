@@ -119,17 +119,18 @@ impl<D: Disk> Directory<D> {
         Ok(Page::unchecked(found.slice(..length)))
     }
 
-    /// The page, with all the data that a reader may want of it.
+    /// The page, with all the data that a reader may want of it who begins at `from` in it.
     pub(super) async fn page(
         self: &Rc<Self>,
         log: &SharedLog,
         base: Offset,
         page: u64,
+        from: usize,
     ) -> Result<Page, Trouble> {
         for _ in 0..3 {
             let (key, bytes) = Self::page_extent(&log.borrow(), base, page).ok_or(Trouble::Gone)?;
             let wanted = data_bytes(&log.borrow(), base, page, bytes);
-            if let Some(found) = self.cache.borrow_mut().find(key, wanted) {
+            if let Some(found) = self.cache.borrow_mut().find(key, wanted, from) {
                 EngineStats::add(&self.stats.cache_hits_total, 1);
                 return Ok(found);
             }
@@ -138,7 +139,10 @@ impl<D: Disk> Directory<D> {
             read.done.wait().await;
             let outcome = read.outcome.borrow().clone();
             match outcome {
-                Some(Ok(found)) if found.bytes.len() >= wanted => return Ok(found),
+                Some(Ok(found)) if found.bytes.len() >= wanted => {
+                    self.cache.borrow_mut().find(key, wanted, from); // which notes where it was read
+                    return Ok(found);
+                }
                 Some(Err(_)) if log.borrow().segment(base).is_none() => return Err(Trouble::Gone),
                 Some(Err(kind)) => return Err(Trouble::Io(kind.into())),
                 Some(Ok(_)) | None => {}

@@ -413,8 +413,8 @@ impl<D: Disk> Directory<D> {
                 in_memory
             };
             if !in_memory {
-                let page = self.page(log, cursor.base, at.as_u64() / PAGE_BYTES).await?;
                 let skip = (at.as_u64() % PAGE_BYTES) as usize;
+                let page = self.page(log, cursor.base, at.as_u64() / PAGE_BYTES, skip).await?;
                 if page.bytes.len() <= skip {
                     return Err(cursor.corrupt("the file is shorter than what was written to it"));
                 }
