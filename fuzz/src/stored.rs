@@ -147,9 +147,9 @@ impl Stored {
             disk.put(path, bytes).expect("the disk is new");
         }
         let inner = disk.clone();
-        let files = files.to_vec();
+        let claims: BTreeMap<i64, i64> =
+            self.batches.keys().map(|base| (*base, self.claimed_bytes(files, *base))).collect();
         let answers = simulation.run(async move {
-            let files = &files[..];
             let engine = start(&inner).await?;
             let mut answers = 0;
             let end = BATCHES * RECORDS_A_BATCH;
@@ -165,7 +165,8 @@ impl Stored {
                 let found = engine.read(LOG, read).await;
                 assert!(inner.steps() - before < STEPS_MAX, "a read goes on and on");
                 answers += u64::from(found.is_ok());
-                let is_called_long = self.claimed_bytes(files, offset.as_i64()) > read.bytes_max as i64;
+                let claim = claims.range(..=offset.as_i64()).next_back().map_or(0, |(_, bytes)| *bytes);
+                let is_called_long = claim > read.bytes_max as i64;
                 self.judge(&read, found, change, is_called_long);
                 if step % 8 == 0 {
                     let time = timestamp(offset.as_i64());
@@ -185,9 +186,8 @@ impl Stored {
         answers.flatten().unwrap_or(0)
     }
 
-    /// How long the batch that holds this offset calls itself in its changed file.
-    fn claimed_bytes(&self, files: &[(PathBuf, Vec<u8>)], offset: i64) -> i64 {
-        let base = *self.batches.range(..=offset).next_back().expect("offset 0 is there").0;
+    /// How long the batch that begins at this offset calls itself in its changed file.
+    fn claimed_bytes(&self, files: &[(PathBuf, Vec<u8>)], base: i64) -> i64 {
         let segments = files.iter().filter_map(|(path, bytes)| {
             let is_segment = path.extension().is_some_and(|extension| extension == "log");
             let first: i64 = path.file_stem()?.to_str()?.parse().ok()?;

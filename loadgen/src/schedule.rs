@@ -95,9 +95,11 @@ impl Schedule {
         let due = self.due();
         match self.rate {
             _ if self.end.is_some_and(|end| due.unwrap_or(elapsed) >= end) => Step::Done,
-            Some(_) => match due.zip(self.ready()) {
-                Some((_, ready)) if ready > elapsed => Step::Wait(ready),
-                Some((due, _)) => Step::Due(due),
+            Some(_) => match due {
+                Some(due) => match self.ready_after(due) {
+                    ready if ready > elapsed => Step::Wait(ready),
+                    _ => Step::Due(due),
+                },
                 None => Step::Done,
             },
             None => Step::Due(elapsed),
@@ -106,13 +108,16 @@ impl Schedule {
 
     /// When the next batch may leave: with its first record, or when it has lingered. `None` as [`Self::due`].
     pub fn ready(&self) -> Option<Duration> {
-        let first = self.due()?;
-        let Some(linger) = self.linger else { return Some(first) };
+        self.due().map(|first| self.ready_after(first))
+    }
+
+    fn ready_after(&self, first: Duration) -> Duration {
+        let Some(linger) = self.linger else { return first };
         let full = self.records_taken + u64::from(self.records_max_left(self.batch_records)) - 1;
         let full = self.due_of(full).unwrap_or(Duration::MAX);
         // What is there at the end does not wait for what will not come.
         let latest = self.end.map_or(Duration::MAX, |end| end.max(first));
-        Some(full.min(first.saturating_add(linger)).min(latest))
+        full.min(first.saturating_add(linger)).min(latest)
     }
 
     /// At most how many records the next batch may hold, if it is made at `elapsed`.

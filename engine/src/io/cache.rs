@@ -109,8 +109,8 @@ impl PageCache {
         self.probation_bytes + self.protected_bytes
     }
 
-    /// The page, if it holds at least `bytes_min`, for a reader that begins at `from` in it. Who begins where somebody did
-    /// before, or ahead of that, reads it again: that protects it.
+    /// The page, if it holds at least `bytes_min`, for a reader that begins at `from` in it. Who begins where somebody
+    /// has begun, or further in front, reads it again: that protects it.
     pub(crate) fn find(&mut self, key: PageKey, bytes_min: usize, from: usize) -> Option<Page> {
         let slot = self.pages.get_mut(&key).filter(|slot| slot.page.bytes.len() >= bytes_min)?;
         self.clock += 1;
