@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use thalweg_engine::io::{DmaDisk, give_back_all_freed, give_back_freed, keep_freed_for};
+use thalweg_engine::io::{DmaDisk, give_back_all_freed, give_back_freed, keep_freed_for, small_pages_only};
 use thalweg_engine::shard::{Engine, EngineSettings, Recovered, Share, recover_without};
 use thalweg_engine::units::Timestamp;
 use thalweg_server::api::groups::Groups;
@@ -92,6 +92,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let loaded = load(&arguments.source(environment())).map_err(|error| error.to_string())?;
     let log = start_log(&loaded.config)?;
     loaded.tell();
+    if let Err(error) = small_pages_only() {
+        tracing::warn!(%error, "memory may come in huge pages, and each first use of one delays answers");
+    }
     let has_file = loaded.config.thalweg_log_file.is_some();
     let outcome = serve(loaded.config, log, start);
     if let (Err(message), true) = (&outcome, has_file) {

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the allocator's own call has no safe name")]
 
 use std::ffi::c_long;
+use std::io;
 use std::time::Duration;
 
 /// `mi_option_purge_delay` of mimalloc.h, which the bindings do not name: how long what is free stays with the process,
@@ -18,6 +19,19 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 pub fn keep_freed_for(time: Duration) {
     // SAFETY: sets a number, in whatever thread, also where another allocator is in use.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, time.as_millis() as c_long) }
+}
+
+/// Has this process take its memory in pages of 4 KiB, also where the system would join them to huge ones.
+///
+/// A huge page is cleared whole by the first write to it, and nothing else runs on that core meanwhile: measured in a
+/// virtual machine whose host takes back free memory, 4.5 ms for each two megabytes against 1 to 14 us for each 4 KiB.
+/// Partitions that grow together come to new memory together, so the stalls add up to hundreds of milliseconds. What
+/// huge pages give in return could not be seen in the throughput (PERF.md).
+///
+/// # Errors
+/// When the kernel does not know the request, as before Linux 3.15.
+pub fn small_pages_only() -> io::Result<()> {
+    Ok(rustix::thread::disable_transparent_huge_pages(true)?)
 }
 
 /// Has the allocator look at what this thread made and others freed, and give back what has been free for its time
@@ -41,6 +55,12 @@ fn collect(all: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_page_of_the_process_is_huge_any_more() {
+        small_pages_only().unwrap();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
+    }
 
     /// The option is known by its number: its value before says that it is still that one.
     #[test]

@@ -15,7 +15,7 @@ pub mod sim;
 pub use block::{Chunk, SPARE_CHUNK_BYTES, SPARE_PAGE_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{Checked, Page, PageCache, PageKey};
 pub use dma::DmaDisk;
-pub use heap::{give_back_all_freed, give_back_freed, keep_freed_for};
+pub use heap::{give_back_all_freed, give_back_freed, keep_freed_for, small_pages_only};
 pub use probe::probe_io_uring;
 pub use rouse::Rouser;
 
