@@ -57,8 +57,14 @@ impl LogState {
         }
     }
 
+    /// About as many as `encode` writes, rather more.
+    fn bytes_about(&self) -> usize {
+        let segments: usize = self.segments.iter().map(|segment| 64 + 24 * segment.milestones.len()).sum();
+        64 + self.identity.topic.len() + self.epochs.bytes_max() + self.producers.bytes_max() + segments
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Put::default();
+        let mut out = Put(Vec::with_capacity(self.bytes_about()));
         let topic = self.identity.topic.as_bytes();
         out.u8(VERSION).bytes(&self.identity.topic_id).i32(self.identity.partition);
         out.u16(topic.len() as u16).bytes(topic);

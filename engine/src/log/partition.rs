@@ -385,12 +385,10 @@ impl PartitionLog {
 
     /// Where the records end that a commit, written or under way, carries.
     pub(super) fn planned_offset_end(&self) -> Offset {
-        for segment in &self.segments {
-            if let Some(batch) = segment.tail.batches_from(segment.tail.planned_end()).next() {
-                return batch.base;
-            }
-        }
-        self.bounds.log_end
+        let waiting = |segment: &&Segment| segment.tail.planned_end() < segment.tail.staged_end();
+        let first = self.segments.iter().find(waiting);
+        let batch = first.and_then(|segment| segment.tail.batches_from(segment.tail.planned_end()).next());
+        batch.map_or(self.bounds.log_end, |batch| batch.base)
     }
 
     /// Bytes that wait for a commit.

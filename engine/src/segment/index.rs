@@ -65,13 +65,15 @@ impl Index {
 
     /// Entries below `end`, about `MILESTONE_BYTES` apart.
     pub(crate) fn milestones(&self, end: FilePos) -> Vec<IndexEntry> {
-        let mut next = MILESTONE_BYTES;
         let mut found = Vec::new();
-        for entry in self.entries.iter().take_while(|entry| entry.position < end) {
-            if entry.position.as_u64() >= next {
-                found.push(*entry);
-                next = entry.position.as_u64() + MILESTONE_BYTES;
-            }
+        let mut next = FilePos::new(MILESTONE_BYTES);
+        // By halving: there are thousands of entries, and every state of the log asks for the few.
+        let at = |position| self.entries.partition_point(|entry| entry.position < position);
+        while next < end
+            && let Some(entry) = self.entries.get(at(next)).filter(|entry| entry.position < end)
+        {
+            found.push(*entry);
+            next = entry.position.advance(MILESTONE_BYTES);
         }
         found
     }
@@ -193,6 +195,24 @@ mod tests {
         let floor = index.floor_time(Timestamp(5000)).map(|entry| entry.position);
         assert_eq!(floor, Some(FilePos::new(45_000)), "records before it are at most 4500");
         assert_eq!(index.floor_time(Timestamp(0)), None);
+    }
+
+    #[test]
+    fn milestones_lie_apart_and_below_the_end_that_is_asked_for() {
+        let mut index = Index::default();
+        assert_eq!(index.milestones(FilePos::new(u64::MAX)), []);
+        (1..6000).for_each(|batch| index.note(entry(batch * 5000), 4096));
+        let of_end =
+            |end| index.milestones(FilePos::new(end)).iter().map(|entry| entry.position.as_u64()).collect();
+        let found: Vec<u64> = of_end(u64::MAX);
+        assert_eq!(found.len(), 3);
+        for (at, position) in found.iter().enumerate() {
+            let before = at.checked_sub(1).map_or(0, |before| found[before]);
+            assert!((MILESTONE_BYTES..MILESTONE_BYTES + 10_000).contains(&(position - before)), "{found:?}");
+        }
+        assert_eq!(of_end(found[1] + 1), found[..2]);
+        assert_eq!(of_end(found[1]), found[..1]);
+        assert_eq!(of_end(MILESTONE_BYTES), [0_u64; 0]);
     }
 
     #[test]

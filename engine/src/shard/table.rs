@@ -118,7 +118,8 @@ impl<D: Disk> Directory<D> {
         let older_entry = Entry { position: self.shard_count, ..Entry::control(kind) };
         let end = [(table_end, Vec::new()), (older_entry, older.clone()), (older_entry, older)];
         let mut commits = Vec::new();
-        let (mut carried, mut payload_bytes) = (Vec::new(), 0);
+        let entries_about = logs.len() + gone.len() + end.len();
+        let (mut carried, mut payload_bytes) = (Vec::with_capacity(entries_about), 0);
         for (entry, payload) in states.chain(gone).chain(end) {
             if payload_bytes + payload.len() > self.settings.commit_bytes_max
                 || carried.len() >= self.settings.commit_entries_max
