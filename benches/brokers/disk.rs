@@ -81,6 +81,31 @@ pub fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Name of a folder that is set aside, before its number.
+const ASIDE: &str = "aside-";
+
+/// Takes a folder of thousands of files out of the way, to be removed once all is measured. ext4 leaves the inodes of
+/// removed files alone for minutes and looks past each of them whenever a file is made: who made 10 000 partitions right
+/// after as many were removed took 20 s instead of 4.
+pub fn set_aside(path: &Path) -> io::Result<()> {
+    let mut aside = (0..).map(|number: u32| path.with_file_name(format!("{ASIDE}{number}")));
+    match aside.find(|aside| !aside.exists()) {
+        Some(aside) => fs::rename(path, aside),
+        None => remove(path),
+    }
+}
+
+/// Removes what was set aside in `directory`.
+pub fn remove_aside(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Drops from the page cache what is clean of all files below the folders in `directory` whose names begin with `prefix`.
 pub fn forget_files(directory: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {

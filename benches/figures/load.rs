@@ -16,7 +16,7 @@ const LISTENS_WITHIN: Duration = Duration::from_millis(500);
 /// Where the binaries are and where their files go.
 #[derive(Clone, Debug)]
 pub(crate) struct Bench {
-    /// Folder of `thalweg`, `thalweg-loadgen`, `raw_stream` and `raw_journal`.
+    /// Folder of `thalweg`, `thalweg-loadgen` and the raw loops.
     pub(crate) binaries: PathBuf,
     /// Folder on the file system that is measured.
     pub(crate) directory: PathBuf,
@@ -73,11 +73,28 @@ impl Bench {
 
     /// The load generator on CPU 1, to its end.
     pub(crate) fn produce(&self, port: u16, arguments: &[&str]) -> io::Result<Produced> {
-        let mut command = self.producer(port, arguments);
-        Produced::of(&output_of(command.args(["--json", "-"]))?)
+        Produced::of(&self.produce_result(port, arguments)?)
     }
 
-    /// The same; `look` is called ten times a second meanwhile.
+    /// The same, with all that the load generator says.
+    pub(crate) fn produce_result(&self, port: u16, arguments: &[&str]) -> io::Result<Value> {
+        let mut command = self.producer(port, arguments);
+        let value = output_of(command.args(["--json", "-"]))?;
+        told_no_failure(&value)?;
+        Ok(value)
+    }
+
+    /// A run of `thalweg-loadgen consume` on CPU 1 to its end, and its result.
+    pub(crate) fn consume(&self, port: u16, arguments: &[&str]) -> io::Result<Value> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "1"]).arg(self.binaries.join("thalweg-loadgen")).arg("consume");
+        command.args(["--brokers", &format!("127.0.0.1:{port}")]).args(arguments).stdin(Stdio::null());
+        let value = output_of(command.args(["--json", "-"]))?;
+        told_no_failure(&value)?;
+        Ok(value)
+    }
+
+    /// The same as `produce`; `look` is called ten times a second meanwhile.
     pub(crate) fn produce_watched(
         &self,
         port: u16,

@@ -7,9 +7,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report of a bench is what it prints")]
 
 mod cases;
+mod fetch;
 mod groups;
 mod load;
 mod recovery;
+mod shards;
 mod table;
 mod upkeep;
 
@@ -30,6 +32,8 @@ enum Case {
     Stream,
     Batches,
     Lonely,
+    Fetch,
+    Shards,
     Starts,
     Groups,
     Recovery,
@@ -156,6 +160,12 @@ fn main() -> io::Result<()> {
     }
     if wanted(Case::Lonely) {
         cases::lonely(&bench, broker, port, rounds, &mut table)?;
+    }
+    if wanted(Case::Fetch) {
+        fetch::fetch(&bench, broker, port, rounds, &mut table)?;
+    }
+    if wanted(Case::Shards) {
+        shards::shards(&bench, broker, port, rounds, &mut table)?;
     }
     if wanted(Case::Starts) {
         cases::starts(&bench, &programs, port, rounds, &mut table)?;

@@ -200,6 +200,7 @@ impl Course {
                 self.write(&self.sections(&done))?;
             }
         }
+        self.stage.end()?;
         eprintln!("{} runs in {:.1} min", steps.len(), since.elapsed().as_secs_f64() / 60.0);
         Ok(done)
     }

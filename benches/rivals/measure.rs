@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use thalweg_benches::brokers::cpus::{Cpus, pinned};
-use thalweg_benches::brokers::disk::{forget, has_room, remove};
+use thalweg_benches::brokers::disk::{forget, has_room, remove, remove_aside, set_aside};
 use thalweg_benches::brokers::probe::{self, Asked, EARLIEST, LATEST};
 use thalweg_benches::brokers::process::Broker;
 
@@ -31,6 +31,8 @@ const FILL_RECORD_BYTES: f64 = 1024.0;
 const FILL_ROOM: f64 = 1.6;
 /// Partitions take room before anything is in them.
 const PARTITION_ROOM_BYTES: u64 = 192 << 10;
+/// With so many the next run would notice that they were removed.
+const PARTITIONS_MANY: usize = 500;
 /// A run that takes so much longer than its windows hangs. Kafka makes and opens thousands of partitions in minutes.
 const RUN_OVER: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -43,7 +45,7 @@ pub(crate) struct Stage {
     pub(crate) loadgen: PathBuf,
     /// Folder of the workload files.
     pub(crate) loads: PathBuf,
-    /// Folder for data; emptied before and after each run.
+    /// Folder for data; out of the way before and after each run.
     pub(crate) directory: PathBuf,
     pub(crate) cpus: Cpus,
     pub(crate) port: u16,
@@ -83,6 +85,9 @@ impl Stage {
         let fill_bytes = if task.workload.fill { self.sizes.fill_gb * 1e9 * FILL_ROOM } else { 0.0 };
         let room_bytes = fill_bytes as u64 + partitions as u64 * PARTITION_ROOM_BYTES;
         fs::create_dir_all(&self.directory)?;
+        if has_room(&self.directory, &task.workload.name, room_bytes).is_err() {
+            remove_aside(&self.directory)?;
+        }
         has_room(&self.directory, &task.workload.name, room_bytes)?;
         let directory = self.directory.join("broker");
         remove(&directory)?;
@@ -96,8 +101,17 @@ impl Stage {
                 Outcome::cannot(format!("{error}{last}"))
             }
         };
-        remove(&directory)?;
+        if partitions < PARTITIONS_MANY {
+            remove(&directory)?
+        } else {
+            set_aside(&directory)?
+        }
         Ok(outcome)
+    }
+
+    /// Once all is measured.
+    pub(crate) fn end(&self) -> io::Result<()> {
+        if self.directory.exists() { remove_aside(&self.directory) } else { Ok(()) }
     }
 
     fn measured(&self, task: Task<'_>, directory: &Path) -> io::Result<Outcome> {
@@ -184,7 +198,8 @@ impl Stage {
         filled: Filled,
     ) -> io::Result<Outcome> {
         let (kind, name) = kind(&self.loads, load)?;
-        let Sizes { warm_up_s, time_s, .. } = self.sizes;
+        let warm_up_s = self.sizes.warm_up_s + task.workload.warm_up_more_s;
+        let time_s = self.sizes.time_s;
         let mut command = self.generator(&name);
         command.arg("--workload").arg(self.loads.join(load)).args(&task.workload.flags);
         command.args(["--broker-pid", &broker.pid().to_string()]).arg("--data-dir").arg(&self.directory);

@@ -43,6 +43,9 @@ pub(crate) struct Workload {
     pub(crate) rate: Option<Rate>,
     #[serde(default)]
     pub(crate) fill: bool,
+    /// Seconds of warm-up on top of the profile's, for what takes longer until it is as it stays.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) warm_up_more_s: f64,
     #[serde(skip_serializing)]
     rounds_max: Option<usize>,
     #[serde(default, skip_serializing)]
@@ -52,6 +55,11 @@ pub(crate) struct Workload {
     windows: Option<usize>,
     #[serde(default, skip_serializing)]
     without: Vec<Without>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// Records a second, offered to every broker alike.
@@ -164,7 +172,7 @@ impl Workload {
         let filled = if self.fill { sizes.fill_gb * pace.gb_s + pace.again_s } else { 0.0 };
         let is_tail = self.load.as_deref() == Some("tail.toml");
         let windows = self.windows.unwrap_or(if is_tail { 2 } else { 1 }) as f64;
-        let measured = windows * (sizes.warm_up_s + sizes.time_s);
+        let measured = windows * (sizes.warm_up_s + self.warm_up_more_s + sizes.time_s);
         pace.start_s + filled + measured + self.partitions as f64 * pace.partition_s
     }
 }
