@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The figures of PERF.md: builds, runs raw loops and broker in turn on this machine, writes target/figures/figures.{md,json}.
 #
-#   benches/figures.sh                          the quick profile: 3 rounds, 5 s a run, about 6 minutes
+#   benches/figures.sh                          the quick profile: 3 rounds, 5 s a run, about 10 minutes
 #   benches/figures.sh --full                   5 rounds, 30 s a run after 10 s of warm-up, about an hour
-#   benches/figures.sh --only stream            one kind only: stream, batches, lonely, starts; may be given several times
+#   benches/figures.sh --only stream            one kind only: stream, batches, lonely, fetch, shards, starts; may be
+#                                               given several times
 #   benches/figures.sh --only groups --rounds 1 --kafka fetch
 #                                               groups beside Kafka's, six minutes a round; runs only if it is named
 #   benches/figures.sh --only recovery [--partitions N] [--data-gb GB]... [--rest-s S] [--idle-s S]
@@ -22,7 +23,8 @@
 # FIGURES_DIR (target/figures) says where data and table go: the file system under it is the one that is measured.
 # FIGURES_PROFILE (dist) is cargo's profile. The broker and the raw loops have CPU 0 (the threads of the broker for blocking
 # calls are not pinned, but in groups, recovery and upkeep), senders CPU 1; a machine of two cores must do nothing else
-# meanwhile. recovery drops the machine's page cache, if it may. Both refuse to start without room for their data. Needs
+# meanwhile. recovery drops the machine's page cache, if it may. These and fetch, which needs 6 GB, refuse to start
+# without room for their data. Needs
 # cargo, taskset, setpriv, chrt, and for Kafka java and mvn. Ports 19640 and 19641, unless --port says otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."

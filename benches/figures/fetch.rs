@@ -1,6 +1,6 @@
 //! What a reader gets, from memory and from disk, beside loops that only move the bytes.
 
-use crate::disk::{forget, remove};
+use crate::disk::{forget, has_room, remove};
 use crate::load::Bench;
 use crate::process::{Broker, Program};
 use crate::table::{Row, Table};
@@ -45,6 +45,8 @@ pub(crate) fn fetch(
     table: &mut Table,
 ) -> io::Result<()> {
     for source in SOURCES {
+        // Its data, and a journal; the raw loop's file is gone by then.
+        has_room(&bench.directory, &format!("fetch from {}", source.name), source.bytes * 2)?;
         let mut all = Rounds::default();
         for round in 0..rounds {
             let bytes = source.bytes.to_string();

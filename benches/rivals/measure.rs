@@ -101,11 +101,8 @@ impl Stage {
                 Outcome::cannot(format!("{error}{last}"))
             }
         };
-        if partitions < PARTITIONS_MANY {
-            remove(&directory)?
-        } else {
-            set_aside(&directory)?
-        }
+        let out_of_the_way = if partitions < PARTITIONS_MANY { remove } else { set_aside };
+        out_of_the_way(&directory)?;
         Ok(outcome)
     }
 
