@@ -23,9 +23,9 @@
 # FIGURES_DIR (target/figures) says where data and table go: the file system under it is the one that is measured.
 # FIGURES_PROFILE (dist) is cargo's profile. The broker and the raw loops have CPU 0 (the threads of the broker for blocking
 # calls are not pinned, but in groups, recovery and upkeep), senders CPU 1; a machine of two cores must do nothing else
-# meanwhile. recovery drops the machine's page cache, if it may. These and fetch, which needs 6 GB, refuse to start
-# without room for their data. Needs
-# cargo, taskset, setpriv, chrt, and for Kafka java and mvn. Ports 19640 and 19641, unless --port says otherwise.
+# meanwhile. recovery and fetch drop the machine's page cache, if they may. They and upkeep refuse to start without room
+# for their data. Needs cargo, taskset, setpriv, chrt, and for Kafka java and mvn. Ports 19640 and 19641, unless --port
+# says otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=${FIGURES_PROFILE:-dist}
