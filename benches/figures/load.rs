@@ -38,8 +38,7 @@ pub(crate) struct Produced {
 }
 
 impl Produced {
-    fn of(value: &Value) -> io::Result<Self> {
-        told_no_failure(value)?;
+    fn of(value: &Value) -> Self {
         let latency = &value["produce"]["latency"];
         let rates = &value["produce"]["rates"];
         let us = |name: &str| {
@@ -50,7 +49,7 @@ impl Produced {
                 .unwrap_or(f64::NAN)
         };
         let rate = |name: &str| rates[name].as_f64().unwrap_or(f64::NAN);
-        Ok(Self {
+        Self {
             mb_per_s: rate("mb_per_s"),
             records_per_s: rate("records_per_s"),
             batches_per_s: rate("batches_per_s"),
@@ -58,7 +57,7 @@ impl Produced {
             p99_us: us("p99"),
             p999_us: us("p99.9"),
             max_us: latency["max_us"].as_f64().unwrap_or(f64::NAN),
-        })
+        }
     }
 }
 
@@ -73,15 +72,12 @@ impl Bench {
 
     /// The load generator on CPU 1, to its end.
     pub(crate) fn produce(&self, port: u16, arguments: &[&str]) -> io::Result<Produced> {
-        Produced::of(&self.produce_result(port, arguments)?)
+        Ok(Produced::of(&self.produce_result(port, arguments)?))
     }
 
     /// The same, with all that the load generator says.
     pub(crate) fn produce_result(&self, port: u16, arguments: &[&str]) -> io::Result<Value> {
-        let mut command = self.producer(port, arguments);
-        let value = output_of(command.args(["--json", "-"]))?;
-        told_no_failure(&value)?;
-        Ok(value)
+        result_of(&mut self.producer(port, arguments))
     }
 
     /// A run of `thalweg-loadgen consume` on CPU 1 to its end, and its result.
@@ -89,9 +85,7 @@ impl Bench {
         let mut command = Command::new("taskset");
         command.args(["-c", "1"]).arg(self.binaries.join("thalweg-loadgen")).arg("consume");
         command.args(["--brokers", &format!("127.0.0.1:{port}")]).args(arguments).stdin(Stdio::null());
-        let value = output_of(command.args(["--json", "-"]))?;
-        told_no_failure(&value)?;
-        Ok(value)
+        result_of(&mut command)
     }
 
     /// The same as `produce`; `look` is called ten times a second meanwhile.
@@ -103,7 +97,7 @@ impl Bench {
     ) -> io::Result<Produced> {
         let mut command = self.producer(port, arguments);
         command.stdout(Stdio::null());
-        Produced::of(&self.watched(command, "produce.json", |_| look())?)
+        Ok(Produced::of(&self.watched(command, "produce.json", |_| look())?))
     }
 
     /// The load generator in the background; the caller ends it.
@@ -197,6 +191,13 @@ fn told_no_failure(value: &Value) -> io::Result<()> {
         Some(failure) => Err(io::Error::other(format!("the load generator: {failure}"))),
         None => Ok(()),
     }
+}
+
+/// Runs the load generator to its end, and its result.
+fn result_of(command: &mut Command) -> io::Result<Value> {
+    let value = output_of(command.args(["--json", "-"]))?;
+    told_no_failure(&value)?;
+    Ok(value)
 }
 
 fn output_of(command: &mut Command) -> io::Result<Value> {
