@@ -64,7 +64,14 @@ impl LogState {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Put(Vec::with_capacity(self.bytes_about()));
+        let mut bytes = Vec::with_capacity(self.bytes_about());
+        self.encode_into(&mut bytes);
+        bytes
+    }
+
+    /// Appends it to bytes.
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) {
+        let mut out = Put(std::mem::take(bytes));
         let topic = self.identity.topic.as_bytes();
         out.u8(VERSION).bytes(&self.identity.topic_id).i32(self.identity.partition);
         out.u16(topic.len() as u16).bytes(topic);
@@ -81,7 +88,7 @@ impl LogState {
                 out.i64(entry.offset.as_i64()).u64(entry.position.as_u64()).i64(entry.max_timestamp_before.0);
             }
         }
-        out.0
+        *bytes = out.0;
     }
 
     /// `None` for bytes that `encode` did not write.

@@ -95,7 +95,7 @@ impl<D: Disk> Directory<D> {
                 }
             }
             if self.memory.bytes.get() > self.settings.tail_memory_bytes {
-                self.release_memory();
+                while self.release_memory() {}
             }
             if self.memory.bytes.get() > self.settings.tail_memory_bytes {
                 self.queue_early();

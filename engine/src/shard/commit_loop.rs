@@ -3,14 +3,16 @@
 //! One commit is in flight; while it is at the device the next one fills by itself. A commit is never raced, timed
 //! out or dropped: the outcome of a cancelled write is unknown.
 
-use super::directory::{Directory, Item, SharedLog};
+use super::directory::{Current, Directory, Item, SharedLog};
 use super::signal::{Done, Signal};
+use super::states::States;
 use super::stats::EngineStats;
 use crate::io::{Disk, DiskFile};
 use crate::journal::{COMMIT_BYTES_MAX, Entry, EntryKind, FileSeq, Planned, commit_bytes, encode_commit};
 use crate::log::{Part, PartitionLog, Urgency, WriteBack};
 use crate::units::{LogId, Offset};
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,9 @@ use std::time::{Duration, Instant};
 const RUNS_MAX: usize = 4;
 /// A journal that was idle this long writes one empty commit: witness that the last one was synced.
 const WITNESS_DELAY: Duration = Duration::from_millis(200);
+/// The next file's table is encoded ahead when only this part of a file is left: late, since what changes meanwhile is
+/// encoded again.
+const AHEAD_PART: u64 = 16;
 /// How often a journal without space looks whether another shard freed some.
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -34,6 +39,11 @@ pub(super) enum Source {
         part: Part,
     },
     Owned(Vec<u8>),
+    /// The state of a log, one of many.
+    State {
+        states: Rc<States>,
+        range: Range<usize>,
+    },
 }
 
 /// How much of the current journal file a commit may take.
@@ -180,7 +190,7 @@ impl<D: Disk> Directory<D> {
             match item {
                 Item::Control { entry, payload, done } => {
                     load.payload_bytes += payload.len();
-                    load.carried.push(Carried { entry, source: Source::Owned(payload) });
+                    load.carried.push(Carried::control(entry, payload));
                     load.dones.push(done);
                 }
                 Item::Barrier(done) => load.dones.push(done),
@@ -281,11 +291,15 @@ impl<D: Disk> Directory<D> {
     /// Begins the next journal file when the current one might not hold the next commit.
     async fn make_room(self: &Rc<Self>) -> io::Result<Room> {
         let worst = self.commit_bytes_worst();
-        let rest = {
+        let (rest, bytes) = {
             let journal = self.journal.borrow();
-            journal.current.as_ref().map_or(0, |current| current.bytes.saturating_sub(current.position))
+            let rest_of = |current: &Current<D>| current.bytes.saturating_sub(current.position);
+            journal.current.as_ref().map_or((0, 0), |current| (rest_of(current), current.bytes))
         };
         if rest >= worst {
+            if rest < worst + bytes / AHEAD_PART {
+                self.encode_ahead();
+            }
             return Ok(Room::Whole);
         }
         if self.available() > 0 && self.begin_file().await? {
@@ -304,8 +318,7 @@ impl<D: Disk> Directory<D> {
 
     /// The mark of a clean stop, the journal's last entry.
     pub(crate) async fn write_clean_stop(&self) -> io::Result<()> {
-        let carried =
-            Carried { entry: Entry::control(EntryKind::CleanStop), source: Source::Owned(Vec::new()) };
+        let carried = Carried::control(Entry::control(EntryKind::CleanStop), Vec::new());
         self.write(&[carried], 0).await.map(|_| ())
     }
 
@@ -347,9 +360,14 @@ impl<D: Disk> Directory<D> {
 }
 
 impl Carried {
+    pub(super) fn control(entry: Entry, payload: Vec<u8>) -> Self {
+        Self { entry, source: Source::Owned(payload) }
+    }
+
     pub(super) fn payload_bytes(&self) -> usize {
         match &self.source {
             Source::Owned(bytes) => bytes.len(),
+            Source::State { range, .. } => range.len(),
             Source::Log { part, .. } => part_bytes(part),
         }
     }
@@ -357,6 +375,7 @@ impl Carried {
     fn fill(&self, target: &mut [u8]) {
         match &self.source {
             Source::Owned(bytes) => target.copy_from_slice(bytes),
+            Source::State { states, range } => target.copy_from_slice(&states.bytes[range.clone()]),
             Source::Log { log, part } => fill_part(&log.borrow(), part, target),
         }
     }

@@ -8,6 +8,7 @@ use super::roster::KnownRoom;
 use super::scrub::Scrub;
 use super::settings::EngineSettings;
 use super::signal::{Done, Gate, Signal};
+use super::states::{OwnedLog, StatesAhead};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
 use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
@@ -24,8 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A log and its owner's grip on it.
-pub(crate) type SharedLog = Rc<RefCell<PartitionLog>>;
+/// A log that tasks of its owner hold on to.
+pub(crate) type SharedLog = Rc<OwnedLog>;
 
 /// What waits for the next commit, in order.
 pub(crate) enum Item {
@@ -117,6 +118,12 @@ pub(crate) struct OpenFiles<D: Disk> {
     files_max: usize,
 }
 
+/// Logs whose memory is let go of at once, in less than 50 us.
+const RELEASED_AT_ONCE: usize = 64;
+/// Logs that are looked at between two tasks that wait, in less than 50 us.
+const LOOKED_AT_ONCE: usize = 128;
+/// Pause between two pieces of work on many logs.
+const STEP_BACK: Duration = Duration::from_micros(50);
 /// Pause between looks whether the last tasks are done.
 const TASK_PAUSE: Duration = Duration::from_millis(1);
 /// Pause of a task that waits for another one's open.
@@ -149,6 +156,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) shard_count: u64,
     pub(crate) logs: RefCell<FxHashMap<LogId, SharedLog>>,
+    pub(crate) states_ahead: StatesAhead,
     pub(crate) queue: RefCell<VecDeque<Item>>,
     /// Logs that can wait, each with when it must be in the queue.
     pub(crate) timetable: Timetable,
@@ -157,6 +165,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) lap_wanted: Rc<Signal>,
     pub(crate) space_freed: Signal,
     pub(crate) closing: Cell<bool>,
+    /// Laps wait until there is more of each log.
+    pub(crate) gathers: Cell<bool>,
     pub(crate) runs: Cell<usize>,
     /// Held by tasks with a file open that neither loop waits for.
     pub(crate) tasks: Rc<()>,
@@ -473,9 +483,24 @@ impl<D: Disk> Directory<D> {
         self.settings.tail_memory_bytes / 4
     }
 
-    /// Bytes of all tails that are in no segment yet.
-    pub(crate) fn dirty_bytes(&self) -> u64 {
-        self.logs.borrow().values().map(|log| log.borrow().dirty_bytes()).sum()
+    /// Looks at every log that is there all the time, a few at a time: with thousands of them all at once would keep
+    /// producers waiting for milliseconds.
+    pub(crate) async fn look_at_logs(&self, mut look: impl FnMut(LogId, &PartitionLog)) {
+        let log_ids: Vec<LogId> = self.logs.borrow().keys().copied().collect();
+        for at_once in log_ids.chunks(LOOKED_AT_ONCE) {
+            for log_id in at_once {
+                if let Some(log) = self.log(*log_id) {
+                    look(*log_id, &log.borrow());
+                }
+            }
+            self.step_back().await;
+        }
+    }
+
+    /// Between two pieces of work on many logs: until what completed meanwhile was seen. Yielding is not enough, since the
+    /// executor looks at its rings only when nothing is runnable, or after a whole turn.
+    pub(crate) async fn step_back(&self) {
+        self.disk.sleep(STEP_BACK).await;
     }
 
     /// Bytes of this log came to its segment: their memory may be let go.
@@ -485,11 +510,14 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    /// Lets go of written-back memory above what is kept for readers: as much as came in, not more, since giving a lot
-    /// of memory back at once takes long.
-    pub(crate) fn release_memory(&self) {
-        while self.memory.bytes.get() > self.memory_kept_max() {
-            let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return };
+    /// Lets go of written-back memory above what is kept for readers: as much as came in, not more, and of a few logs at
+    /// once, since giving a lot of memory back takes long. Whether there may be more.
+    pub(crate) fn release_memory(&self) -> bool {
+        for _ in 0..RELEASED_AT_ONCE {
+            if self.memory.bytes.get() <= self.memory_kept_max() {
+                return false;
+            }
+            let Some(log_id) = self.releasable.borrow_mut().pop_front() else { return false };
             let Some(log) = self.log(log_id) else { continue };
             let mut log = log.borrow_mut();
             log.releasable = false;
@@ -502,6 +530,7 @@ impl<D: Disk> Directory<D> {
                 self.count_memory(0, freed);
             }
         }
+        true
     }
 }
 

@@ -14,7 +14,6 @@ use crate::journal::{Entry, EntryKind, LogState, RecoveredLog};
 use crate::log::{LogBounds, LogIdentity, LogSettings, PartitionLog};
 use crate::segment::Segment;
 use crate::units::{LeaderEpoch, LogId, Offset, Timestamp};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -149,7 +148,7 @@ impl<D: Disk> Engine<D> {
         let recovered = RecoveredLog { state, open: Vec::new(), fault: None, pieces: Vec::new() };
         let mut log = PartitionLog::new(recovered, settings, || directory.segment_number());
         directory.note_mode(&mut log);
-        directory.logs.borrow_mut().insert(log_id, Rc::new(RefCell::new(log)));
+        directory.logs.borrow_mut().insert(log_id, directory.states_ahead.own(log));
         let entry = Entry { log_id, ..Entry::control(EntryKind::Create) };
         let committed = directory.commit_control(entry, payload).await;
         self.count_logs();

@@ -24,6 +24,7 @@ mod scrub;
 mod settings;
 mod signal;
 mod start;
+mod states;
 mod stats;
 mod table;
 mod upkeep;

@@ -10,6 +10,7 @@ use super::roster::{Roster, found_twice};
 use super::scrub::{Scrub, ScrubPace};
 use super::settings::EngineSettings;
 use super::signal::{Done, Signal};
+use super::states::StatesAhead;
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
 use crate::io::{Disk, PageCache, is_full, keep_spare_chunks};
@@ -239,6 +240,8 @@ impl<D: Disk> Engine<D> {
                 keeper: own.keeper,
                 shard_count: share.shard_count as u64,
                 logs: RefCell::default(),
+                states_ahead: StatesAhead::default(),
+                gathers: Cell::new(false),
                 queue: RefCell::default(),
                 timetable: Timetable::default(),
                 commit_wanted: Signal::default(),
@@ -382,7 +385,7 @@ fn adopt<D: Disk>(directory: &Rc<Directory<D>>, recovered: Vec<RecoveredLog>) {
                 log.pins.add(FileSeq(0), log.segments[at].base, tail.staged_end());
             }
         }
-        logs.insert(log_id, Rc::new(RefCell::new(log)));
+        logs.insert(log_id, directory.states_ahead.own(log));
     }
     directory.producers.set(producers);
     *directory.logs.borrow_mut() = logs;

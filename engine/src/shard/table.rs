@@ -89,24 +89,26 @@ impl<D: Disk> Directory<D> {
     /// The commits of a table, each with its length: the states of all logs, then the entries that make it count; `again`
     /// says that it follows once more.
     fn table(&self, again: bool) -> Vec<(Vec<Carried>, usize)> {
-        // A log that recovery fenced is not in the table: the rescue says what is known of it.
-        let logs = self.logs.borrow();
+        let states = Rc::new(self.take_states());
         let mut journal = self.journal.borrow_mut();
         let of_table = |kind| Entry { position: journal.head.sequence, ..Entry::control(kind) };
         let state = of_table(EntryKind::TableState);
         let oldest = journal.used.front().map_or(0, |used| used.first as i64);
         let table_end =
             Entry { segment_base: oldest, offset_end: again.into(), ..of_table(EntryKind::TableEnd) };
-        let states = logs.values().filter(|log| !log.borrow().is_detached).map(|log| {
-            let log = log.borrow();
-            (Entry { log_id: log.identity.log_id, ..state }, log.state().encode())
+        let of_logs = states.logs.iter().flatten().map(|(log_id, range)| {
+            let source = Source::State { states: Rc::clone(&states), range: range.clone() };
+            Carried { entry: Entry { log_id: *log_id, ..state }, source }
         });
         let needs_old = self.keeper.needs_old();
         journal
             .deleted
             .retain(|deleted| deleted.is_rescued || deleted.has_directory || (deleted.is_older && needs_old));
         let gone = journal.deleted.iter().map(|deleted| {
-            (Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) }, Vec::new())
+            Carried::control(
+                Entry { log_id: deleted.log_id, ..Entry::control(EntryKind::Delete) },
+                Vec::new(),
+            )
         });
         // Which earlier journals still count stands at the head of every file, since the first file goes one day.
         let (kind, older) = if journal.needs_old {
@@ -116,20 +118,22 @@ impl<D: Disk> Directory<D> {
         };
         // Twice: who cannot read it does not know which journals count.
         let older_entry = Entry { position: self.shard_count, ..Entry::control(kind) };
-        let end = [(table_end, Vec::new()), (older_entry, older.clone()), (older_entry, older)];
+        let end = [(table_end, Vec::new()), (older_entry, older.clone()), (older_entry, older)]
+            .map(|(entry, payload)| Carried::control(entry, payload));
         let mut commits = Vec::new();
-        let entries_about = logs.len() + gone.len() + end.len();
+        let entries_about = states.logs.len() + gone.len() + end.len();
         let (mut carried, mut payload_bytes) = (Vec::with_capacity(entries_about), 0);
-        for (entry, payload) in states.chain(gone).chain(end) {
-            if payload_bytes + payload.len() > self.settings.commit_bytes_max
+        for next in of_logs.chain(gone).chain(end) {
+            let next_bytes = next.payload_bytes();
+            if payload_bytes + next_bytes > self.settings.commit_bytes_max
                 || carried.len() >= self.settings.commit_entries_max
             {
                 let bytes = commit_bytes(carried.len(), payload_bytes);
                 commits.push((std::mem::take(&mut carried), bytes));
                 payload_bytes = 0;
             }
-            payload_bytes += payload.len();
-            carried.push(Carried { entry, source: Source::Owned(payload) });
+            payload_bytes += next_bytes;
+            carried.push(next);
         }
         let bytes = commit_bytes(carried.len(), payload_bytes);
         commits.push((carried, bytes));

@@ -25,6 +25,9 @@ const WORKERS: usize = 4;
 const PACED_BYTES: u64 = 256 << 10;
 /// Logs whose states a lap hands to the next commit at once: with what is left of their tails less than 300 KiB.
 const CHECKPOINTED_AT_ONCE: usize = 64;
+/// Where there is less of each log than this on average, laps begin later and find more: a write and a sync of a few
+/// KiB for each of thousands of logs cost a core half of its time.
+const GATHERED_BYTES: u64 = 32 << 10;
 /// Pause after a lap that freed nothing.
 const LAP_PAUSE: Duration = Duration::from_millis(1);
 /// How often sealed segments and expired producers are looked for.
@@ -106,10 +109,12 @@ impl<D: Disk> Directory<D> {
     /// `false` when the last lap freed nothing.
     async fn lap_if_needed(self: &Rc<Self>) -> io::Result<bool> {
         loop {
-            let short = self.available() <= self.settings.journal_files_max / 2;
+            let (dirty_bytes, dirty_logs) = self.look_at_dirty().await;
+            self.gathers.set(dirty_bytes < dirty_logs * GATHERED_BYTES);
+            let short =
+                self.available() <= self.settings.journal_files_max / if self.gathers.get() { 4 } else { 2 };
             let dirty_max = self.settings.tail_memory_bytes as u64 / 2;
-            let dirty =
-                self.dirty_bytes() > dirty_max || self.memory.bytes.get() > self.settings.tail_memory_bytes;
+            let dirty = self.memory.bytes.get() > self.settings.tail_memory_bytes || dirty_bytes > dirty_max;
             let (cut, may_free) = {
                 let journal = self.journal.borrow();
                 let may_free = journal.needs_old || journal.used.len() > self.files_kept();
@@ -123,9 +128,12 @@ impl<D: Disk> Directory<D> {
                 (cut, may_free)
             };
             // Early enough: what no log needs any more can go as soon as another file is begun.
-            let mut logs = cut.map(|cut| self.logs_pinning(cut)).unwrap_or_default();
+            let mut logs = match cut {
+                Some(cut) => self.logs_pinning(cut).await,
+                None => Vec::new(),
+            };
             if logs.is_empty() && (cut.is_none() || !may_free) {
-                logs = self.logs_to_seal();
+                logs = self.logs_to_seal().await;
                 if logs.is_empty() {
                     return Ok(true);
                 }
@@ -139,25 +147,36 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Logs with bytes in files up to `cut` that are in no segment yet, the oldest first.
-    fn logs_pinning(&self, cut: FileSeq) -> Vec<LogId> {
-        let logs = self.logs.borrow();
-        let mut pinning: Vec<(FileSeq, LogId)> = logs
-            .iter()
-            .filter_map(|(log_id, log)| {
-                Some((log.borrow().pins.oldest().filter(|seq| *seq <= cut)?, *log_id))
-            })
-            .collect();
+    async fn logs_pinning(&self, cut: FileSeq) -> Vec<LogId> {
+        let mut pinning: Vec<(FileSeq, LogId)> = Vec::new();
+        self.look_at_logs(|log_id, log| {
+            pinning.extend(log.pins.oldest().filter(|seq| *seq <= cut).map(|seq| (seq, log_id)));
+        })
+        .await;
         pinning.sort_unstable();
         pinning.into_iter().map(|(_, log_id)| log_id).collect()
     }
 
-    fn logs_to_seal(&self) -> Vec<LogId> {
-        let logs = self.logs.borrow();
-        let sealing = logs.iter().filter(|(_, log)| {
-            let log = log.borrow();
-            !log.is_detached && log.segments.iter().any(|segment| segment.stage == Stage::Sealing)
-        });
-        sealing.map(|(log_id, _)| *log_id).collect()
+    async fn logs_to_seal(&self) -> Vec<LogId> {
+        let mut sealing = Vec::new();
+        self.look_at_logs(|log_id, log| {
+            let has_sealing = || log.segments.iter().any(|segment| segment.stage == Stage::Sealing);
+            sealing.extend((!log.is_detached && has_sealing()).then_some(log_id));
+        })
+        .await;
+        sealing
+    }
+
+    /// Bytes of all tails that are in no segment yet, and how many logs have some.
+    async fn look_at_dirty(&self) -> (u64, u64) {
+        let (mut bytes, mut logs) = (0, 0);
+        self.look_at_logs(|_, log| {
+            let of_log = log.dirty_bytes();
+            bytes += of_log;
+            logs += u64::from(of_log > 0);
+        })
+        .await;
+        (bytes, logs)
     }
 
     /// Writes these logs back, checkpoints them, and frees the journal files that nobody needs then.
@@ -187,7 +206,9 @@ impl<D: Disk> Directory<D> {
         self.wait_for_runs(&logs).await;
         self.checkpoint(&logs, cut).await;
         self.free_files().await;
-        self.release_memory();
+        while self.release_memory() {
+            self.step_back().await;
+        }
         Ok(())
     }
 
@@ -247,7 +268,8 @@ impl<D: Disk> Directory<D> {
 
     /// The journal's space gets short: what frees it must not wait.
     fn is_pressed(&self) -> bool {
-        self.closing.get() || self.available() <= self.settings.journal_files_max / 4
+        let pressed_at = if self.gathers.get() { 0 } else { self.settings.journal_files_max / 4 };
+        self.closing.get() || self.available() <= pressed_at
     }
 
     async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, workers: u64) -> io::Result<()> {
@@ -398,7 +420,9 @@ impl<D: Disk> Directory<D> {
 
     /// Gives back the journal files that no log needs.
     async fn free_files(self: &Rc<Self>) {
-        let oldest = self.logs.borrow().values().filter_map(|log| log.borrow().pins.oldest()).min();
+        // A log that was looked at may get bytes into a file that is begun meanwhile, or into the current one.
+        let mut oldest = self.journal.borrow().used.back().map(|used| used.seq);
+        self.look_at_logs(|_, log| oldest = oldest.into_iter().chain(log.pins.oldest()).min()).await;
         if self.journal.borrow().needs_old && oldest.is_none_or(|oldest| oldest > FileSeq(0)) {
             // Durable before a file of an earlier start is used again: a later recovery must not read what is left.
             let rescues = {

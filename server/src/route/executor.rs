@@ -1,6 +1,7 @@
 //! One executor on one core: the settings that were found to matter.
 
 use super::Pulse;
+use super::slice::take_turns_after;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::future::Future;
 use std::time::Duration;
@@ -16,6 +17,8 @@ const RING_ENTRIES: usize = 4096;
 pub const LOCKED_BYTES: usize = 3 * IO_MEMORY_BYTES;
 /// How long a task queue runs before others get their turn. Far below it, an executor was seen to sleep on runnable tasks.
 const TURN: Duration = Duration::from_millis(1);
+/// How long an executor keeps its core while its ring's workers want it.
+const SLICE: Duration = Duration::from_micros(100);
 /// Threads for calls that block, apart from the executor's core.
 const BLOCKING_THREADS: usize = 2;
 
@@ -33,6 +36,9 @@ pub fn run_core<T>(
     spin: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, String> {
+    if let Err(error) = take_turns_after(SLICE) {
+        tracing::info!(%error, "syncs wait longer while a core is busy");
+    }
     let make = || {
         LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
             .name(name)

@@ -8,6 +8,7 @@ mod mesh;
 mod placement;
 mod pulse;
 mod reply;
+mod slice;
 #[cfg(test)]
 mod tests;
 
