@@ -13,12 +13,14 @@ use thalweg_benches::numbers::ratios;
 
 const TOPIC: &str = "figures";
 /// What fits into the tails' memory, and what is larger than every cache.
-const SOURCES: [Source; 2] = [
-    Source { name: "memory", bytes: 256 << 20, is_restarted: false },
-    Source { name: "disk", bytes: 3 << 30, is_restarted: true },
+const SOURCES: [Source; 3] = [
+    Source { name: "memory", bytes: 256 << 20, is_restarted: false, readers: "1" },
+    Source { name: "disk", bytes: 3 << 30, is_restarted: true, readers: "1" },
+    // One reader waits for each answer before it asks again; as many as the raw loop has reads under way do not.
+    Source { name: "disk", bytes: 3 << 30, is_restarted: true, readers: "4" },
 ];
 /// As much at once as a partition gives for a reader that is far behind.
-const READ: [&str; 6] = ["--connections", "1", "--fetch-bytes", "8388608", "--partition-bytes", "8388608"];
+const READ: [&str; 4] = ["--fetch-bytes", "8388608", "--partition-bytes", "8388608"];
 
 /// Where the bytes are that are read.
 struct Source {
@@ -26,6 +28,8 @@ struct Source {
     bytes: u64,
     /// Between filling and reading, so that nothing is in memory.
     is_restarted: bool,
+    /// Each of a partition of its own.
+    readers: &'static str,
 }
 
 #[derive(Default)]
@@ -36,7 +40,7 @@ struct Rounds {
     broker_by_cpu: Vec<f64>,
 }
 
-/// One reader, one partition, beside `raw_fetch`.
+/// Readers of a partition each, beside `raw_fetch`.
 pub(crate) fn fetch(
     bench: &Bench,
     program: &Program,
@@ -61,8 +65,8 @@ pub(crate) fn fetch(
             all.broker.push(rate("mb_per_s"));
             all.broker_by_cpu.push(rate("batch_bytes") / 1e6 / (cpu("cpu_user_s") + cpu("cpu_system_s")));
             eprintln!(
-                "fetch from {}, round {round}: raw {:.0} MB/s, broker {:.0} MB/s",
-                source.name, all.raw[round], all.broker[round]
+                "fetch from {} by {}, round {round}: raw {:.0} MB/s, broker {:.0} MB/s",
+                source.name, source.readers, all.raw[round], all.broker[round]
             );
         }
         let (share, by_cpu) = (ratios(&all.broker, &all.raw), ratios(&all.broker_by_cpu, &all.raw_by_cpu));
@@ -74,7 +78,9 @@ pub(crate) fn fetch(
             Row::new("broker, for each second of its processor time", "MB", all.broker_by_cpu),
             Row::new("broker / raw, by processor time", "", by_cpu),
         ];
-        table.push(&format!("Fetch from {}: one reader, one partition, one core", source.name), rows);
+        let title =
+            format!("Fetch from {}: readers of a partition each: {}, one core", source.name, source.readers);
+        table.push(&title, rows);
     }
     Ok(())
 }
@@ -84,7 +90,7 @@ fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> 
     let mut broker = started(program, &directory, port)?;
     let count = (source.bytes / 1000).to_string();
     let fill = ["--batch-bytes", "65536", "--record-bytes", "999", "--connections", "1", "--in-flight", "5"];
-    let topic = ["--topic", TOPIC, "--partitions", "1", "--count", &count];
+    let topic = ["--topic", TOPIC, "--partitions", source.readers, "--count", &count];
     bench.produce(port, &[topic.as_slice(), &fill].concat())?;
     if source.is_restarted {
         broker.stop()?;
@@ -95,6 +101,7 @@ fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> 
     let (pid, time) = (broker.pid().to_string(), (bench.time_s + bench.warm_up_s).to_string());
     let warm_up = bench.warm_up_s.to_string();
     let mut arguments = vec!["--topic", TOPIC, "--repeat", "--time", &time, "--warm-up", &warm_up];
+    arguments.extend(["--connections", source.readers]);
     arguments.extend(["--broker-pid", &pid].iter().chain(&READ));
     let read = bench.consume(port, &arguments)?;
     broker.kill()?;
