@@ -9,6 +9,7 @@ pub mod batches;
 pub mod brokers;
 pub mod machine;
 pub mod numbers;
+pub mod raw;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;

@@ -8,8 +8,7 @@
 //! in turn with the broker.
 
 use clap::Parser;
-use glommio::io::{DmaBuffer, DmaFile, OpenOptions, PollableFd};
-use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+use glommio::io::{DmaBuffer, DmaFile, PollableFd};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use serde::Serialize;
@@ -17,10 +16,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use thalweg_benches::raw::{LoopArguments, Turn, Window};
 use thalweg_benches::{on_cpu, report};
 
 /// One write: the largest that the broker makes, too.
@@ -36,18 +35,8 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(10);
 /// Receives a stream, checksums it, writes it directly with a sync each 10 ms; prints megabytes a second as JSON.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where the file is made; it is removed at the end.
-    #[arg(long)]
-    directory: PathBuf,
-    /// Seconds of sending.
-    #[arg(long, default_value_t = 10.0)]
-    time_s: f64,
-    /// Seconds at the start that do not count.
-    #[arg(long, default_value_t = 1.0)]
-    warm_up_s: f64,
-    /// CPU of the loop.
-    #[arg(long, default_value_t = 0)]
-    cpu: usize,
+    #[command(flatten)]
+    common: LoopArguments,
     /// CPU of the sender.
     #[arg(long, default_value_t = 1)]
     sender_cpu: usize,
@@ -71,12 +60,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let sender = send(&arguments, TcpStream::connect(listener.local_addr()?)?);
     let (socket, _) = listener.accept()?;
-    let executor = LocalExecutorBuilder::new(Placement::Fixed(arguments.cpu))
-        .io_memory(16 << 20)
-        .preempt_timer(Duration::from_millis(10))
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-        .make()?;
-    let figures = executor.run(receive(&arguments, socket))?;
+    let executor = arguments.common.executor()?;
+    let receiving =
+        arguments.common.with_file("raw_stream", async |file| receive(&arguments, file, socket).await);
+    let figures = executor.run(receiving)?;
     sender.join().map_err(|_| io::Error::other("the sender panicked"))??;
     report(&figures);
     Ok(())
@@ -85,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Sends batches until the time is over, then closes.
 fn send(arguments: &Arguments, mut socket: TcpStream) -> JoinHandle<io::Result<()>> {
     let (bytes, cpu) = (arguments.batch_bytes, arguments.sender_cpu);
-    let time = Duration::from_secs_f64(arguments.time_s);
+    let time = Duration::from_secs_f64(arguments.common.warm_up_s + arguments.common.time_s);
     std::thread::spawn(move || {
         on_cpu(cpu)?;
         socket.set_nodelay(true)?;
@@ -100,7 +87,7 @@ fn send(arguments: &Arguments, mut socket: TcpStream) -> JoinHandle<io::Result<(
 
 /// The file being written, and what is under way to it.
 struct Output {
-    file: DmaFile,
+    file: Rc<DmaFile>,
     at: Cell<u64>,
     reserved: Cell<u64>,
     in_flight: RefCell<VecDeque<glommio::Task<io::Result<()>>>>,
@@ -108,10 +95,7 @@ struct Output {
     is_over: Cell<bool>,
 }
 
-async fn receive(arguments: &Arguments, socket: TcpStream) -> io::Result<Figures> {
-    let path = arguments.directory.join(format!("raw_stream.{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create_new(true).dma_open(&path).await?;
+async fn receive(arguments: &Arguments, file: Rc<DmaFile>, socket: TcpStream) -> io::Result<Figures> {
     let output = Rc::new(Output {
         file,
         at: Cell::new(0),
@@ -124,23 +108,16 @@ async fn receive(arguments: &Arguments, socket: TcpStream) -> io::Result<Figures
     let outcome = drain(arguments, socket, &output).await;
     output.is_over.set(true);
     syncing.await?;
-    std::fs::remove_file(&path)?;
-    let (bytes, window, crc) = outcome?;
-    let window_s = window.as_secs_f64();
+    let (bytes, window_s, crc) = outcome?;
     Ok(Figures { mb_per_s: bytes as f64 / 1e6 / window_s, bytes, window_s, syncs: output.syncs.get(), crc })
 }
 
-/// Receives to the end of the stream; the bytes and the time after the warm-up, and the checksum of all.
-async fn drain(
-    arguments: &Arguments,
-    socket: TcpStream,
-    output: &Rc<Output>,
-) -> io::Result<(u64, Duration, u32)> {
+/// Receives to the end of the stream; the bytes and the seconds after the warm-up, and the checksum of all.
+async fn drain(arguments: &Arguments, socket: TcpStream, output: &Rc<Output>) -> io::Result<(u64, f64, u32)> {
     socket.set_nonblocking(true)?;
     let socket = PollableFd::new(socket)?;
-    let warm_up = Duration::from_secs_f64(arguments.warm_up_s);
-    let (mut start, mut total, mut before, mut crc) = (Instant::now(), 0_u64, 0_u64, 0_u32);
-    let mut is_warm = false;
+    let mut window = Window::new(&arguments.common);
+    let (mut total, mut before, mut crc) = (0_u64, 0_u64, 0_u32);
     loop {
         let mut piece = output.file.alloc_dma_buffer(PIECE_BYTES);
         let filled = fill(&socket, piece.as_bytes_mut()).await?;
@@ -150,13 +127,13 @@ async fn drain(
         crc = crc32c::crc32c_append(crc, piece.as_bytes());
         output.write(piece).await?;
         total += PIECE_BYTES as u64;
-        if !is_warm && start.elapsed() >= warm_up {
-            (is_warm, start, before) = (true, Instant::now(), total);
+        if window.turn() == Turn::Begins {
+            before = total;
         }
         glommio::yield_if_needed().await;
     }
     output.finish().await?;
-    Ok((total - before, start.elapsed(), crc))
+    Ok((total - before, window.seconds(), crc))
 }
 
 /// Fills the target; less only at the end of the stream.

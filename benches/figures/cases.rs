@@ -1,7 +1,7 @@
 //! The three kinds of figures: one fat stream, many small batches, starts and memory. Raw and broker in turn.
 
 use crate::disk::remove;
-use crate::load::{Bench, Produced};
+use crate::load::{Bench, Produced, SETTLE, at_rest};
 use crate::process::{Broker, Program};
 use crate::table::{Row, Table};
 use std::io;
@@ -10,8 +10,6 @@ use thalweg_benches::numbers::ratios;
 
 /// Partitions of the small batches' cases.
 const PARTITION_COUNTS: [usize; 3] = [1, 64, 1000];
-/// Time for a fresh broker to come to rest.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// One connection, five batches of 1 000 000 B in flight, one partition, beside `raw_stream`.
 pub(crate) fn stream(
@@ -171,9 +169,7 @@ fn with_fresh(
     flags: &[&str],
 ) -> io::Result<(Produced, f64)> {
     let directory = bench.fresh("broker")?;
-    let mut broker = program.start(&directory, port)?;
-    broker.ready()?;
-    std::thread::sleep(SETTLE);
+    let broker = at_rest(program.start(&directory, port))?;
     let time = (bench.time_s + bench.warm_up_s).to_string();
     let (partitions, warm_up) = (partition_count.to_string(), bench.warm_up_s.to_string());
     let mut arguments = vec!["--topic", "figures", "--partitions", &partitions, "--time", &time];

@@ -1,14 +1,12 @@
 //! What a reader gets, from memory and from disk, beside loops that only move the bytes.
 
 use crate::disk::{forget, has_room, remove};
-use crate::load::Bench;
-use crate::process::{Broker, Program};
+use crate::load::{Bench, at_rest};
+use crate::process::Program;
 use crate::table::{Row, Table};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
-use std::time::Duration;
 use thalweg_benches::numbers::ratios;
 
 const TOPIC: &str = "figures";
@@ -87,7 +85,7 @@ pub(crate) fn fetch(
 
 fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> io::Result<Value> {
     let directory = bench.fresh("broker")?;
-    let mut broker = started(program, &directory, port)?;
+    let mut broker = at_rest(program.start(&directory, port))?;
     let count = (source.bytes / 1000).to_string();
     let fill = ["--batch-bytes", "65536", "--record-bytes", "999", "--connections", "1", "--in-flight", "5"];
     let topic = ["--topic", TOPIC, "--partitions", source.readers, "--count", &count];
@@ -95,7 +93,7 @@ fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> 
     if source.is_restarted {
         broker.stop()?;
         forget(&directory, &BTreeSet::new())?;
-        broker = started(program, &directory, port)?;
+        broker = at_rest(program.start(&directory, port))?;
     }
     broker.serves(TOPIC)?;
     let (pid, time) = (broker.pid().to_string(), (bench.time_s + bench.warm_up_s).to_string());
@@ -107,11 +105,4 @@ fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> 
     broker.kill()?;
     remove(&directory)?;
     Ok(read)
-}
-
-fn started(program: &Program, directory: &Path, port: u16) -> io::Result<Broker> {
-    let mut broker = program.start(directory, port)?;
-    broker.ready()?;
-    std::thread::sleep(Duration::from_secs(1));
-    Ok(broker)
 }

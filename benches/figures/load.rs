@@ -1,6 +1,7 @@
 //! The raw loops and the load generator as processes: run, wait, read the JSON they print.
 
 use crate::disk::remove;
+use crate::process::Broker;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io;
@@ -12,6 +13,17 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The load generator takes signals from this age on.
 const LISTENS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Time for a broker that was started to come to rest.
+pub(crate) const SETTLE: Duration = Duration::from_secs(1);
+
+/// A broker that was started, once it has come to rest.
+pub(crate) fn at_rest(started: io::Result<Broker>) -> io::Result<Broker> {
+    let mut broker = started?;
+    broker.ready()?;
+    std::thread::sleep(SETTLE);
+    Ok(broker)
+}
 
 /// Where the binaries are and where their files go.
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! What a second shard costs where one would do: processor time of the same load, far below saturation.
 
 use crate::disk::remove;
-use crate::load::Bench;
+use crate::load::{Bench, at_rest};
 use crate::process::Program;
 use crate::table::{Row, Table};
 use serde_json::Value;
 use std::io;
-use std::time::Duration;
 use thalweg_benches::numbers::ratios;
 
 /// Offered, records of 1 KiB a second.
@@ -58,9 +57,7 @@ pub(crate) fn shards(
 
 fn cpu_s_per_gb(bench: &Bench, program: &Program, port: u16, cpus: &[usize]) -> io::Result<f64> {
     let directory = bench.fresh("broker")?;
-    let mut broker = program.start_pinned(&directory, port, cpus, &[])?;
-    broker.ready()?;
-    std::thread::sleep(Duration::from_secs(1));
+    let broker = at_rest(program.start_pinned(&directory, port, cpus, &[]))?;
     let (time, warm_up) = ((bench.time_s + bench.warm_up_s).to_string(), bench.warm_up_s.to_string());
     let pid = broker.pid().to_string();
     let mut arguments = vec!["--time", &time, "--warm-up", &warm_up, "--broker-pid", &pid];

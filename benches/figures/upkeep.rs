@@ -8,7 +8,7 @@
 //! the second. The topics of both parts roll equally often, so what differs is the upkeep alone.
 
 use crate::disk::{forget, forget_files, has_room, remove};
-use crate::load::{Bench, Produced};
+use crate::load::{Bench, Produced, at_rest};
 use crate::probe::{self, Asked, EARLIEST};
 use crate::process::{Broker, FIRST_CPU, Program};
 use crate::table::{Row, Table};
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use thalweg_benches::numbers::ratios;
 
 /// The load: many connections that each send small batches, as in the figures of the same name.
@@ -43,8 +43,6 @@ const SCRUBBED_BYTES: &str = "thalweg_scrub_bytes_total";
 const LAPS: &str = "thalweg_laps_total";
 /// p99 with upkeep is at most so many times the one without.
 const RATIO_MAX: f64 = 1.5;
-/// Time for a broker that was started to come to rest.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// What runs beside the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -209,10 +207,7 @@ impl Stage<'_> {
     }
 
     fn start(&self, settings: &[(&str, &str)]) -> io::Result<Broker> {
-        let mut broker = self.program.start_pinned(self.directory, self.port, &FIRST_CPU, settings)?;
-        broker.ready()?;
-        std::thread::sleep(SETTLE);
-        Ok(broker)
+        at_rest(self.program.start_pinned(self.directory, self.port, &FIRST_CPU, settings))
     }
 
     /// The load on a topic of its own, closed, for so long after the warm-up.

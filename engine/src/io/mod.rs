@@ -11,6 +11,7 @@ mod probe;
 mod rouse;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod slice;
 
 pub use block::{Chunk, SPARE_CHUNK_BYTES, SPARE_PAGE_BYTES, aligned_down, aligned_up, keep_spare_chunks};
 pub(crate) use cache::{Checked, Page, PageCache, PageKey};
@@ -18,6 +19,7 @@ pub use dma::DmaDisk;
 pub use heap::{give_back_all_freed, give_back_freed, keep_freed_for, small_pages_only};
 pub use probe::probe_io_uring;
 pub use rouse::Rouser;
+pub use slice::take_turns_after;
 
 use std::future::Future;
 use std::io;

@@ -121,7 +121,7 @@ pub(crate) struct OpenFiles<D: Disk> {
 /// Logs whose memory is let go of at once, in less than 50 us.
 const RELEASED_AT_ONCE: usize = 64;
 /// Logs that are looked at between two tasks that wait, in less than 50 us.
-const LOOKED_AT_ONCE: usize = 128;
+pub(super) const LOOKED_AT_ONCE: usize = 128;
 /// Pause between two pieces of work on many logs.
 const STEP_BACK: Duration = Duration::from_micros(50);
 /// Pause between looks whether the last tasks are done.

@@ -7,7 +7,7 @@
 //! Readers of a segment that goes keep what they have, and then learn that their offset is out of range.
 
 use super::api::ReadError;
-use super::directory::{Directory, SharedLog};
+use super::directory::{Directory, LOOKED_AT_ONCE, SharedLog};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, Names};
@@ -128,12 +128,16 @@ impl<D: Disk> Directory<D> {
     /// Cuts what has expired off all logs; says whether something must be sealed first.
     async fn retain(self: &Rc<Self>) -> bool {
         let now = Timestamp(self.disk.wall_ms() as i64);
-        let logs: Vec<SharedLog> = self.logs.borrow().values().cloned().collect();
+        let log_ids: Vec<LogId> = self.logs.borrow().keys().copied().collect();
         let (mut unsealed, mut gone) = (false, Vec::new());
-        for log in logs {
+        for (at, log_id) in log_ids.into_iter().enumerate() {
+            if at % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
+                self.step_back().await;
+            }
             if self.is_ending() {
                 return false;
             }
+            let Some(log) = self.log(log_id) else { continue };
             let expired = {
                 let mut log = log.borrow_mut();
                 if log.is_detached || log.fault.is_some() {
@@ -150,8 +154,8 @@ impl<D: Disk> Directory<D> {
             }
             if let Some(start) = expired.start {
                 gone.extend(self.cut(&log, start));
+                self.step_back().await;
             }
-            self.disk.yield_now().await;
         }
         if unsealed {
             self.lap_wanted.set();

@@ -1,11 +1,10 @@
 //! One executor on one core: the settings that were found to matter.
 
 use super::Pulse;
-use super::slice::take_turns_after;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::future::Future;
 use std::time::Duration;
-use thalweg_engine::io::Rouser;
+use thalweg_engine::io::{Rouser, take_turns_after};
 
 /// Memory for the device's reads and writes that is registered with the rings; what is over it is allocated.
 const IO_MEMORY_BYTES: usize = 16 << 20;

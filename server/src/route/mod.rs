@@ -8,7 +8,6 @@ mod mesh;
 mod placement;
 mod pulse;
 mod reply;
-mod slice;
 #[cfg(test)]
 mod tests;
 

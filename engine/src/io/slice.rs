@@ -5,6 +5,7 @@
 //! a thread may ask for a shorter slice, which its ring's workers inherit: they are short, and get the core that early.
 #![expect(unsafe_code, reason = "no crate in use has these calls")]
 
+use std::io;
 use std::time::Duration;
 
 /// Has this thread, and the workers of rings that it makes from now on, take turns after so long (the kernel allows 0.1 to
@@ -12,7 +13,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// What the system said.
-pub(super) fn take_turns_after(slice: Duration) -> std::io::Result<()> {
+pub fn take_turns_after(slice: Duration) -> io::Result<()> {
     // SAFETY: all of its fields are numbers.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     let bytes = size_of::<libc::sched_attr>();
@@ -20,7 +21,7 @@ pub(super) fn take_turns_after(slice: Duration) -> std::io::Result<()> {
     // SAFETY: the kernel writes at most so many bytes; 0 is the calling thread.
     let outcome = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, bytes, 0, 0, 0) };
     if outcome != 0 {
-        return Err(std::io::Error::last_os_error());
+        return Err(io::Error::last_os_error());
     }
     if attributes.sched_policy != libc::SCHED_OTHER as u32 {
         return Ok(());
@@ -28,5 +29,5 @@ pub(super) fn take_turns_after(slice: Duration) -> std::io::Result<()> {
     attributes.sched_runtime = slice.as_nanos() as u64;
     // SAFETY: the kernel reads as many bytes as `size` says.
     let outcome = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0, 0, 0, 0) };
-    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
