@@ -33,10 +33,12 @@ pub(crate) struct OwnedLog {
 }
 
 impl OwnedLog {
+    #[inline]
     pub(crate) fn borrow(&self) -> Ref<'_, PartitionLog> {
         self.log.borrow()
     }
 
+    #[inline]
     pub(crate) fn borrow_mut(&self) -> RefMut<'_, PartitionLog> {
         if let Some(place) = self.encoded.take() {
             self.changed.borrow_mut().push(place);
