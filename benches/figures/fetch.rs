@@ -1,7 +1,7 @@
 //! What a reader gets, from memory and from disk, beside loops that only move the bytes.
 
 use crate::disk::{forget, has_room, remove};
-use crate::load::{Bench, at_rest};
+use crate::load::{Bench, at_rest, broker_cpu_s};
 use crate::process::Program;
 use crate::table::{Row, Table};
 use serde_json::Value;
@@ -58,10 +58,8 @@ pub(crate) fn fetch(
             all.raw_by_cpu.push(value("mb_per_cpu_s"));
             let read = from_broker(bench, program, port, &source)?;
             let rate = |name: &str| read["consume"]["rates"][name].as_f64().unwrap_or(f64::NAN);
-            let used = &read["resources"]["brokers"][0];
-            let cpu = |name: &str| used[name].as_f64().unwrap_or(f64::NAN);
             all.broker.push(rate("mb_per_s"));
-            all.broker_by_cpu.push(rate("batch_bytes") / 1e6 / (cpu("cpu_user_s") + cpu("cpu_system_s")));
+            all.broker_by_cpu.push(rate("batch_bytes") / 1e6 / broker_cpu_s(&read));
             eprintln!(
                 "fetch from {} by {}, round {round}: raw {:.0} MB/s, broker {:.0} MB/s",
                 source.name, source.readers, all.raw[round], all.broker[round]

@@ -205,6 +205,12 @@ fn told_no_failure(value: &Value) -> io::Result<()> {
     }
 }
 
+/// Processor time of the broker in the seconds that a result counts; not a number where it was not watched.
+pub(crate) fn broker_cpu_s(result: &Value) -> f64 {
+    let used = &result["resources"]["brokers"][0];
+    ["cpu_user_s", "cpu_system_s"].map(|name| used[name].as_f64().unwrap_or(f64::NAN)).iter().sum()
+}
+
 /// Runs the load generator to its end, and its result.
 fn result_of(command: &mut Command) -> io::Result<Value> {
     let value = output_of(command.args(["--json", "-"]))?;

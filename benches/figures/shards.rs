@@ -1,7 +1,7 @@
 //! What a second shard costs where one would do: processor time of the same load, far below saturation.
 
 use crate::disk::remove;
-use crate::load::{Bench, at_rest};
+use crate::load::{Bench, at_rest, broker_cpu_s};
 use crate::process::Program;
 use crate::table::{Row, Table};
 use serde_json::Value;
@@ -63,11 +63,9 @@ fn cpu_s_per_gb(bench: &Bench, program: &Program, port: u16, cpus: &[usize]) -> 
     let mut arguments = vec!["--time", &time, "--warm-up", &warm_up, "--broker-pid", &pid];
     arguments.extend(LOAD);
     let sent: Value = bench.produce_result(port, &arguments)?;
-    let used = &sent["resources"]["brokers"][0];
     let value = |part: &Value| part.as_f64().unwrap_or(f64::NAN);
-    let cpu_s = value(&used["cpu_user_s"]) + value(&used["cpu_system_s"]);
     let bytes = value(&sent["produce"]["rates"]["mb_per_s"]) * 1e6 * value(&sent["resources"]["window_s"]);
     broker.kill()?;
     remove(&directory)?;
-    Ok(cpu_s / (bytes / 1e9))
+    Ok(broker_cpu_s(&sent) / (bytes / 1e9))
 }
