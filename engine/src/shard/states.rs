@@ -109,17 +109,20 @@ impl<D: Disk> Directory<D> {
         States { rest: self.logs.borrow().keys().copied().collect(), ..States::default() }
     }
 
-    /// Whether there are more to encode; none once they were used.
+    /// Whether there may be more to encode; none once they were used.
     fn encode_some(&self) -> bool {
         let mut states = self.states_ahead.states.borrow_mut();
         let Some(states) = states.as_mut() else { return false };
-        for _ in 0..ENCODED_AT_ONCE {
-            let Some(log_id) = states.rest.pop() else { return false };
-            if let Some(log) = self.log(log_id) {
-                self.states_ahead.encode(states, &log);
-            }
+        (0..ENCODED_AT_ONCE).all(|_| self.encode_next(states))
+    }
+
+    /// `false` when none is left.
+    fn encode_next(&self, states: &mut States) -> bool {
+        let Some(log_id) = states.rest.pop() else { return false };
+        if let Some(log) = self.log(log_id) {
+            self.states_ahead.encode(states, &log);
         }
-        !states.rest.is_empty()
+        true
     }
 
     /// The states of all logs, as a commit planned now knows them.
@@ -131,11 +134,7 @@ impl<D: Disk> Directory<D> {
         for place in changed.iter().filter(|place| place.generation == generation) {
             states.rest.extend(states.logs[place.at].take().map(|(log_id, _)| log_id));
         }
-        while let Some(log_id) = states.rest.pop() {
-            if let Some(log) = self.log(log_id) {
-                self.states_ahead.encode(&mut states, &log);
-            }
-        }
+        while self.encode_next(&mut states) {}
         states
     }
 }
