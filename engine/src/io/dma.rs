@@ -1,7 +1,6 @@
 //! `Disk` on glommio: direct I/O for data, the blocking pool for names.
 
 use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
-use bytes::Bytes;
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -274,16 +273,10 @@ impl DiskFile for DmaDiskFile {
         Ok(())
     }
 
-    async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
+    async fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk) -> io::Result<usize> {
         debug_assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.file.read_at_aligned(at, bytes).await.map_err(io_error)?;
-        let count = found.len().min(bytes);
-        if count == 0 {
-            return Ok(Bytes::new());
-        }
-        let mut memory = Chunk::with_capacity(bytes);
-        memory.fill(found.get(..count).unwrap_or_default());
-        Ok(memory.share(0..count))
+        Ok(memory.fill(found.get(..bytes).unwrap_or(&found)))
     }
 
     async fn sync(&self) -> io::Result<()> {

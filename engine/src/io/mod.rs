@@ -119,8 +119,18 @@ pub trait DiskFile: 'static {
     fn buffer(&self, bytes: usize) -> Self::Buffer;
     /// Writes all of `blocks` at `at`. Starts when first polled.
     fn write(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>>;
+    /// Reads up to `bytes` at `at` into memory that has room for them, behind what it holds; returns how many it read, fewer
+    /// only at the end of the file.
+    fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk)
+    -> impl Future<Output = io::Result<usize>>;
     /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
-    fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>>;
+    fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>> {
+        async move {
+            let mut memory = Chunk::with_capacity(bytes);
+            let count = self.read_into(at, bytes, &mut memory).await?;
+            Ok(memory.share(0..count))
+        }
+    }
     /// fdatasync: covers the writes that completed before it began.
     fn sync(&self) -> impl Future<Output = io::Result<()>>;
     /// Reserves blocks up to `end`; the file is that long afterwards.

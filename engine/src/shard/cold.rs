@@ -15,8 +15,12 @@
 //! The rate follows seconds. What holds up appends for some milliseconds, as segments that roll at once do, it comes too late
 //! for: while a commit takes far longer than without reads, readers get no more than the floor, and what piled up is worked off
 //! as if they were not there.
+//!
+//! A rate says nothing of the one commit that happens to come behind a read. So reads beside appends are small, one at a time at
+//! the device, and begin while no commit is under way: its sync would wait for them.
 
-use super::pages::PAGE_BYTES;
+use super::signal::{Done, Gate, Pass};
+use crate::io::Disk;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -29,11 +33,11 @@ const COMMITS_MIN: u32 = 8;
 const WINDOW_MAX: Duration = Duration::from_millis(500);
 /// Windows with reads for each without.
 const WINDOWS: u32 = 15;
-/// Commits that take so many times what they take without reads, and this much longer, are slowed by them. Half a
-/// millisecond is what one page costs that is read, checked and sent: where a commit takes less, as on an idle core, a
+/// Commits that take so many times what they take without reads, and this much longer, are slowed by them. A tenth of a
+/// millisecond is what one turn costs that is read, checked and sent: where a commit takes as little, as on an idle core, a
 /// stricter rule would leave readers nothing.
 const SLOW_FACTOR: f64 = 1.3;
-const SLOW_S_MIN: f64 = 500e-6;
+const SLOW_S_MIN: f64 = 100e-6;
 /// One commit that takes so many times what it takes without reads, and `SLOW_S_MIN` longer, is a stall.
 const STALL_FACTOR: f64 = 2.0;
 /// Weight of a new window in what commits take, without reads and with them.
@@ -44,8 +48,9 @@ const LESS: f64 = 0.75;
 const MORE: f64 = 1.06;
 /// More than any core reads.
 const RATE_MAX: f64 = (8_u64 << 30) as f64;
-/// Bytes of one turn: a page. With more, readers would hold up appends, and each other, for long.
-pub(super) const TURN_BYTES: usize = PAGE_BYTES as usize;
+/// Bytes of one turn, and of one request to the device beside appends. With more, readers would hold up appends, and each
+/// other, for long: 256 KiB take the device and the core 130 us each.
+pub(super) const TURN_BYTES: usize = 64 << 10;
 /// How often a reader looks whether a window without reads is over.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often a reader looks whether a stall is over.
@@ -55,6 +60,7 @@ const STALL_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct ColdShare {
     floor_bytes_per_s: f64,
     state: RefCell<State>,
+    device: Rc<Gate>,
 }
 
 struct State {
@@ -64,8 +70,8 @@ struct State {
     appended_at: Option<Instant>,
     /// When a turn was given last.
     turned_at: Option<Instant>,
-    /// Since when a commit is under way, and what the last one took.
-    commit_since: Option<Instant>,
+    /// The commit that is under way, and what the last one took.
+    commit: Option<(Instant, Rc<Done>)>,
     commit_took: Duration,
     /// Seconds that a commit takes, without such reads and with them.
     quiet_s: Option<f64>,
@@ -93,6 +99,35 @@ pub(super) enum Turn {
     Later(Duration),
 }
 
+/// A commit that is under way: until it ended, or was given up.
+pub(crate) struct Commit {
+    share: Rc<ColdShare>,
+    done: Rc<Done>,
+}
+
+impl Commit {
+    /// It was written and synced.
+    pub(crate) fn ended(self, took: Duration) {
+        let state = &mut *self.share.state.borrow_mut();
+        state.commit_took = took;
+        if let Some(window) = &mut state.window {
+            window.commits += 1;
+            window.commits_took += took;
+        }
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        let commit = &mut self.share.state.borrow_mut().commit;
+        // With several directories another one's may have begun since.
+        if commit.as_ref().is_some_and(|(_, done)| Rc::ptr_eq(done, &self.done)) {
+            *commit = None;
+        }
+        self.done.set();
+    }
+}
+
 impl Window {
     fn begin(since: Instant, number: u32) -> Self {
         Self { since, number, bytes: 0, commits: 0, commits_took: Duration::ZERO }
@@ -113,13 +148,13 @@ impl ColdShare {
             free_at: None,
             appended_at: None,
             turned_at: None,
-            commit_since: None,
+            commit: None,
             commit_took: Duration::ZERO,
             quiet_s: None,
             loaded_s: None,
             window: None,
         };
-        Rc::new(Self { floor_bytes_per_s, state: RefCell::new(state) })
+        Rc::new(Self { floor_bytes_per_s, state: RefCell::new(state), device: Rc::default() })
     }
 
     /// Something was appended.
@@ -127,25 +162,33 @@ impl ColdShare {
         self.state.borrow_mut().appended_at = Some(now);
     }
 
-    /// A commit is written.
-    pub(crate) fn committing(&self, now: Instant) {
-        self.state.borrow_mut().commit_since = Some(now);
+    /// A commit is written, for as long as what comes back lives.
+    pub(crate) fn committing(self: &Rc<Self>, now: Instant) -> Commit {
+        let done = Rc::new(Done::default());
+        self.state.borrow_mut().commit = Some((now, Rc::clone(&done)));
+        Commit { share: Rc::clone(self), done }
     }
 
-    /// It was written and synced.
-    pub(crate) fn committed(&self, took: Duration) {
-        let state = &mut *self.state.borrow_mut();
-        (state.commit_since, state.commit_took) = (None, took);
-        if let Some(window) = &mut state.window {
-            window.commits += 1;
-            window.commits_took += took;
+    /// The place of a reader that wants `TURN_BYTES` from the device beside appends, once no other reader is there and no
+    /// commit under way; `None` when nothing bounds it. Its request would stand before the commit's sync. The commit is not
+    /// waited for longer than the floor allows.
+    pub(super) async fn enter(&self, disk: &impl Disk) -> Option<Pass> {
+        if self.state.borrow().is_free(disk.now()) {
+            return None;
         }
+        let pass = self.device.enter().await;
+        let commit = self.state.borrow().commit.as_ref().map(|(_, done)| Rc::clone(done));
+        if let Some(commit) = commit {
+            let longest = Duration::from_secs_f64(TURN_BYTES as f64 / self.floor_bytes_per_s);
+            futures_lite::future::or(commit.wait(), disk.sleep(longest)).await;
+        }
+        Some(pass)
     }
 
     /// The turn of a reader that comes, or comes again, now.
     pub(super) fn turn(&self, now: Instant) -> Turn {
         let state = &mut *self.state.borrow_mut();
-        if state.appended_at.is_none_or(|at| now.saturating_duration_since(at) >= APPENDS_LAST) {
+        if state.is_free(now) {
             (state.window, state.free_at) = (None, None);
             return Turn::Free;
         }
@@ -184,6 +227,11 @@ impl ColdShare {
 }
 
 impl State {
+    /// Whether there are no appends that readers would be in the way of.
+    fn is_free(&self, now: Instant) -> bool {
+        self.appended_at.is_none_or(|at| now.saturating_duration_since(at) >= APPENDS_LAST)
+    }
+
     fn time_of(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 / self.bytes_per_s.max(1.0))
     }
@@ -193,8 +241,8 @@ impl State {
         let had_floor = self
             .turned_at
             .is_some_and(|at| now.saturating_duration_since(at).as_secs_f64() < TURN_BYTES as f64 / floor);
-        let under_way =
-            self.commit_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let since = self.commit.as_ref().map(|(since, _)| *since);
+        let under_way = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let longest_s = under_way.max(self.commit_took).as_secs_f64();
         let is_long = |quiet_s: f64| longest_s > (quiet_s * STALL_FACTOR).max(quiet_s + SLOW_S_MIN);
         had_floor && self.quiet_s.is_some_and(is_long)
@@ -238,6 +286,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::sim::{SimDisk, Simulation};
+    use std::cell::Cell;
 
     const FLOOR: u64 = 16 << 20;
     const MS: Duration = Duration::from_millis(1);
@@ -261,22 +311,23 @@ mod tests {
             while self.now < end {
                 self.share.appended(self.now);
                 while at <= self.now {
-                    match self.share.turn(self.now) {
+                    match self.share.turn(at) {
                         Turn::Free => panic!("appends are under way"),
                         Turn::Later(wait) => {
                             self.paused += 1;
-                            at = self.now + wait;
+                            at += wait;
                         }
                         Turn::After(wait) => {
                             self.share.read(TURN_BYTES);
                             bytes += TURN_BYTES as u64;
-                            at = self.now + wait;
+                            at += wait;
                         }
                     }
                 }
                 let is_quiet =
                     self.share.state.borrow().window.as_ref().is_some_and(|window| window.number == 0);
-                self.share.committed(takes(if is_quiet { 0.0 } else { self.share.bytes_per_s() as f64 }));
+                let takes = takes(if is_quiet { 0.0 } else { self.share.bytes_per_s() as f64 });
+                self.share.committing(self.now).ended(takes);
                 self.now += 2 * MS;
             }
             bytes
@@ -333,7 +384,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.run(10_000 * MS, |_| MS);
         let (share, floor_turn) = (&scene.share, Duration::from_secs_f64(TURN_BYTES as f64 / FLOOR as f64));
-        share.committing(scene.now);
+        let commit = share.committing(scene.now);
         let turns = (0..200).filter(|ms| {
             let now = scene.now + 3 * MS + *ms * MS;
             share.appended(now);
@@ -342,10 +393,54 @@ mod tests {
         let turns = turns.count() as f64;
         let most = (200.0 * MS.as_secs_f64() / floor_turn.as_secs_f64()).ceil();
         assert!(turns > 0.0 && turns <= most + 1.0, "{turns} turns of at most {most}");
-        share.committed(MS);
+        commit.ended(MS);
         let now = scene.now + 210 * MS;
         share.appended(now);
         assert!((0..5).all(|_| matches!(share.turn(now), Turn::After(_))), "it is over");
+    }
+
+    #[test]
+    fn beside_appends_one_reader_is_at_the_device_and_begins_once_no_commit_is_under_way() {
+        let simulation = Simulation::new(1);
+        let disk = SimDisk::new(&simulation, 1);
+        let share = ColdShare::new(FLOOR);
+        let longest = Duration::from_secs_f64(TURN_BYTES as f64 / FLOOR as f64);
+        simulation.run(async move {
+            assert!(share.enter(&disk).await.is_none(), "nobody appends");
+            share.appended(disk.now());
+            let start = disk.now();
+            let first = share.enter(&disk).await;
+            assert!(first.is_some() && disk.now() == start);
+            let second = share.enter(&disk);
+            let waited = futures_lite::future::or(async { second.await.is_some() }, async {
+                disk.sleep(MS).await;
+                false
+            });
+            assert!(!waited.await, "the first is still there");
+            drop(first);
+
+            let commit = share.committing(disk.now());
+            let (reader, clock) = (Rc::clone(&share), disk.clone());
+            let came = Rc::new(Cell::new(None));
+            let seen = Rc::clone(&came);
+            disk.spawn(false, async move {
+                let pass = reader.enter(&clock).await;
+                seen.set(Some(clock.now()));
+                drop(pass);
+            });
+            disk.sleep(longest / 2).await;
+            assert!(came.get().is_none(), "a commit is under way");
+            commit.ended(longest / 2);
+            disk.sleep(MS / 10).await;
+            assert!(came.get().is_some(), "it ended");
+
+            let start = disk.now();
+            let stuck = share.committing(start);
+            share.appended(start);
+            drop(share.enter(&disk).await);
+            assert_eq!(disk.now() - start, longest, "no longer than the floor allows");
+            drop(stuck);
+        });
     }
 
     #[test]

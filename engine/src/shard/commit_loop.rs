@@ -266,7 +266,7 @@ impl<D: Disk> Directory<D> {
         let mut blocks = file.buffer(bytes);
         encode_commit(blocks.as_mut(), head, &planned, |number, target| carried[number].fill(target));
         let start = self.disk.now();
-        self.cold.committing(start);
+        let under_way = self.cold.committing(start);
         file.write(position, blocks).await?;
         file.sync().await?;
         if let Some(reason) = self.keeper.stopped() {
@@ -275,7 +275,7 @@ impl<D: Disk> Directory<D> {
             return Err(io::Error::other(reason));
         }
         let took = self.disk.now() - start;
-        self.cold.committed(took);
+        under_way.ended(took);
         self.stats.device_latency.record(took);
         EngineStats::add(&self.stats.commits_total, 1);
         EngineStats::add(&self.stats.commit_bytes_total, bytes as u64);

@@ -1,10 +1,13 @@
 //! Pages of segment files: out of the cache, or from the device, several at once and ahead of their readers.
 
+use super::cold::TURN_BYTES;
 use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, Page, PageKey, SPARE_PAGE_BYTES, aligned_down, aligned_up};
+use crate::io::{
+    BLOCK_BYTES, Chunk, Disk, DiskFile, Page, PageKey, SPARE_PAGE_BYTES, aligned_down, aligned_up,
+};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
 use crate::units::{FilePos, Offset};
@@ -111,12 +114,23 @@ impl<D: Disk> Directory<D> {
         Some(read)
     }
 
+    /// Beside appends in pieces, one at a time for the whole shard: a commit that comes finds no more than one before it, at
+    /// the device and in the copy out of the device's memory.
     async fn read_page(&self, log: &SharedLog, base: Offset, page: u64, bytes: usize) -> io::Result<Page> {
         let file = self.segment_file(log, base, false).await?;
-        let found = file.read(page * PAGE_BYTES, bytes.next_multiple_of(BLOCK_BYTES)).await?;
-        EngineStats::add(&self.stats.read_bytes_total, found.len() as u64);
-        let length = found.len().min(bytes);
-        Ok(Page::unchecked(found.slice(..length)))
+        let wanted = bytes.next_multiple_of(BLOCK_BYTES);
+        let mut memory = Chunk::with_capacity(wanted);
+        while memory.filled() < wanted {
+            let at = page * PAGE_BYTES + memory.filled() as u64;
+            let left = wanted - memory.filled();
+            let pass = self.cold.enter(&self.disk).await;
+            let count = if pass.is_some() { left.min(TURN_BYTES) } else { left };
+            if file.read_into(at, count, &mut memory).await? < count {
+                break;
+            }
+        }
+        EngineStats::add(&self.stats.read_bytes_total, memory.filled() as u64);
+        Ok(Page::unchecked(memory.share(0..memory.filled().min(bytes))))
     }
 
     /// The page, with all the data that a reader may want of it who begins at `from` in it.

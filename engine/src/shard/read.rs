@@ -215,8 +215,9 @@ impl<D: Disk> Directory<D> {
             }
         }
         let Some(first) = first else { return Ok(Vec::new()) };
-        if cursor.from_disk * 2 >= PAGE_BYTES {
-            let page_count = if bounded { 1 } else { PAGES_AHEAD };
+        let (turn_bytes, page_count) =
+            if bounded { (TURN_BYTES as u64, 1) } else { (PAGE_BYTES, PAGES_AHEAD) };
+        if cursor.from_disk * 2 >= turn_bytes {
             self.fetch_ahead(log, base, cursor.gathered.end(), page_count);
         }
         Ok(trim(&cursor.gathered, first..end))

@@ -17,8 +17,7 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
-use bytes::Bytes;
+use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -448,7 +447,7 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
+    async fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk) -> io::Result<usize> {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
         let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
         let mut found = found.await?;
@@ -458,7 +457,7 @@ impl DiskFile for SimFile {
             *byte ^= 8;
             self.disk.0.garbled.set(garbled - 1);
         }
-        Ok(Bytes::from(found))
+        Ok(memory.fill(&found))
     }
 
     async fn sync(&self) -> io::Result<()> {
