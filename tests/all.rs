@@ -28,6 +28,7 @@ mod many_partitions;
 mod matrix;
 mod metadata;
 mod metrics;
+mod moves;
 mod produce_acks;
 mod reports;
 mod request_costs;

@@ -287,7 +287,7 @@ async fn live(id: ShardId, share: Share, plan: Arc<Plan>) -> Result<(), String> 
     plan.metrics.lock().unwrap_or_else(PoisonError::into_inner).push((id.0, Arc::clone(&shard.metrics)));
     let (router, own) = (shard.router.clone(), Rc::clone(&shard));
     shard.router.spawn("the mesh", async move { router.run(&own).await });
-    shard.router.spawn("the sweeper", Connections::sweep(Rc::clone(&shard)));
+    shard.router.spawn("the sweeper", Connections::sweep(Rc::clone(&shard), Arc::clone(&plan.parts.doors)));
     if id.0 == 0 {
         lead(&shard, &plan).await?;
     }

@@ -97,6 +97,7 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
             }
         }
     }
+    context.reach.touch(parts.keys().copied());
     if !parts.is_empty() {
         read_until_enough(shard, parts, limits, &mut data).await;
     }
@@ -109,7 +110,12 @@ pub(super) async fn fetch(shard: &Rc<Shard>, context: &RequestContext, request: 
         finished
     };
     match finished {
-        Ok(session_id) => answer(shard, context, session_id, plan.asked, data, &keep),
+        Ok(session_id) => {
+            if session_id != 0 {
+                context.reach.bind();
+            }
+            answer(shard, context, session_id, plan.asked, data, &keep)
+        }
         Err(error) => fail(shard, context, error),
     }
 }

@@ -17,7 +17,7 @@ mod refusal;
 pub mod topics;
 mod versions;
 
-use crate::net::Class;
+use crate::net::{Class, Reach};
 use crate::shard::Shard;
 use crate::wire::produce::NodeEndpoint;
 use crate::wire::{Answer, ApiKey, Decode, ErrorCode, Reader, RequestHeader};
@@ -38,6 +38,8 @@ pub struct RequestContext {
     pub received: Instant,
     /// Its connection: different for every connection of the broker's life.
     pub connection_id: u64,
+    /// Is told which cores the connection's requests lie with.
+    pub reach: Rc<Reach>,
 }
 
 /// What came of a request.

@@ -141,6 +141,7 @@ async fn store(
     response: &mut ProduceResponse,
 ) {
     let parts = split(shard, context, topics, response);
+    context.reach.touch(parts.keys().copied());
     // All owners are asked before the first is waited for.
     let asked = parts.into_iter().map(|(owner, parts)| {
         let places: Vec<Place> = parts.iter().map(|part| part.place).collect();

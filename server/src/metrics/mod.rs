@@ -116,6 +116,8 @@ pub struct ShardMetrics {
     pub connections: AtomicI64,
     /// Connections taken since the start.
     pub connections_total: AtomicU64,
+    /// Connections that moved here from another core.
+    pub connections_moved: AtomicU64,
     /// Connections refused for a limit.
     pub connections_refused: AtomicU64,
     /// Connections closed for something wrong.
@@ -159,6 +161,7 @@ impl ShardMetrics {
             socket_writes: AtomicU64::new(0),
             connections: AtomicI64::new(0),
             connections_total: AtomicU64::new(0),
+            connections_moved: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
             connections_failed: AtomicU64::new(0),
             panics: AtomicU64::new(0),

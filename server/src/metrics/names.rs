@@ -66,6 +66,7 @@ metric_table! {
     Counter "thalweg_socket_writes_total" "Writes of sockets that took bytes.", |shard, out| out.value(&[], shard.socket_writes.load(Relaxed));
     Gauge "thalweg_connections" "Connections open.", |shard, out| out.value(&[], shard.connections.load(Relaxed));
     Counter "thalweg_connections_total" "Connections taken.", |shard, out| out.value(&[], shard.connections_total.load(Relaxed));
+    Counter "thalweg_connections_moved_total" "Connections that moved between cores, to what they ask for or away from a busy one.", |shard, out| out.value(&[], shard.connections_moved.load(Relaxed));
     Counter "thalweg_connections_refused_total" "Connections refused for a limit.", |shard, out| out.value(&[], shard.connections_refused.load(Relaxed));
     Counter "thalweg_connections_failed_total" "Connections closed for something their client did wrong.", |shard, out| out.value(&[], shard.connections_failed.load(Relaxed));
     Counter "thalweg_connections_closed_total" "Connections that ended, by reason.", |shard, out| closed(shard, out);

@@ -12,11 +12,13 @@
 use super::budget::Charge;
 use super::connections::{CloseReason, Connections};
 use super::frame::Frames;
+use super::moves::Reach;
 use super::pipeline::{Class, Pipeline};
 use super::send::Outbox;
 use super::socket::{Received, Socket};
 use crate::api::{self, Handled, RequestContext};
 use crate::metrics::add;
+use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::wire::{ApiKey, Reader, RequestHeader};
 use bytes::Bytes;
@@ -24,7 +26,8 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 use glommio::io::PollState;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, TcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -46,11 +49,32 @@ pub(super) struct Arrival {
     pub(super) address: IpAddr,
 }
 
+/// How a shard is done with a connection.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It is closed.
+    Closed(CloseReason),
+    /// It goes on elsewhere.
+    Moves {
+        /// There.
+        target: ShardId,
+        /// What was read of its next requests.
+        rest: Vec<u8>,
+    },
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        Self::Closed(reason)
+    }
+}
+
 /// One connection. Owned by its task; the sweeper of its shard looks at it.
 pub(super) struct Connection {
     pub(super) arrival: Arrival,
     socket: Socket,
     frame_bytes_max: usize,
+    reach: Rc<Reach>,
     pipeline: RefCell<Pipeline>,
     running: RefCell<FuturesOrdered<Running>>,
     outbox: RefCell<Outbox>,
@@ -70,12 +94,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(arrival: Arrival, socket: Socket, frame_bytes_max: usize) -> Rc<Self> {
+    pub(super) fn new(arrival: Arrival, socket: Socket, frame_bytes_max: usize, reach: Reach) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
             arrival,
             socket,
             frame_bytes_max,
+            reach: Rc::new(reach),
             pipeline: RefCell::default(),
             running: RefCell::default(),
             outbox: RefCell::default(),
@@ -114,30 +139,38 @@ impl Connection {
         !self.outbox.borrow().is_empty()
     }
 
-    /// Serves until the end; says why it ended.
-    pub(super) async fn serve(self: &Rc<Self>, shard: &Rc<Shard>) -> CloseReason {
-        let mut reading = pin!(self.read(shard));
-        let mut read_end = None;
+    /// Its socket, for the shard that it moves to.
+    ///
+    /// # Errors
+    /// As `Socket::share`.
+    pub(super) fn socket(&self) -> io::Result<TcpStream> {
+        self.socket.share()
+    }
+
+    /// Serves until the end, beginning with what another shard has read of it; says how it ended.
+    pub(super) async fn serve(self: &Rc<Self>, shard: &Rc<Shard>, begun: Vec<u8>) -> End {
+        let mut reading = pin!(self.read(shard, begun));
+        let mut read_end: Option<End> = None;
         let mut sending = PollState::new();
-        let reason = poll_fn(|context| {
+        let end = poll_fn(|context| {
             self.note_waker(context.waker());
             if let Some(reason) = self.close.borrow_mut().take() {
-                return Poll::Ready(reason);
+                return Poll::Ready(reason.into());
             }
             loop {
                 if read_end.is_none() {
-                    if let Poll::Ready(reason) = reading.as_mut().poll(context) {
-                        read_end = Some(reason);
+                    if let Poll::Ready(end) = reading.as_mut().poll(context) {
+                        read_end = Some(end);
                     }
                 }
                 if let Err(reason) = self.poll_answers(shard, context, &mut sending) {
-                    return Poll::Ready(reason);
+                    return Poll::Ready(reason.into());
                 }
-                if let Some(reason) = read_end.take_if(|reason| self.is_over(reason)) {
-                    return Poll::Ready(reason);
+                if let Some(end) = read_end.take_if(|end| self.is_over(end)) {
+                    return Poll::Ready(end);
                 }
                 if shard.connections.is_stopping() && self.has_only_a_wait() {
-                    return Poll::Ready(CloseReason::Stopping);
+                    return Poll::Ready(CloseReason::Stopping.into());
                 }
                 // An answer may have let the next request start: then the reader is not asleep.
                 let may_start = self.waits_for.get().is_some_and(|class| self.may_start(class));
@@ -149,7 +182,7 @@ impl Connection {
         .await;
         shard.connections.budget().leave(self.arrival.id);
         self.outlive(shard);
-        reason
+        end
     }
 
     fn note_waker(&self, waker: &Waker) {
@@ -160,12 +193,12 @@ impl Connection {
     }
 
     /// Whether nothing is left to do after the reader ended.
-    fn is_over(&self, reason: &CloseReason) -> bool {
-        match reason {
+    fn is_over(&self, end: &End) -> bool {
+        match end {
             // The client is gone: what it sent is still carried out, what it wanted to know is of no use.
-            CloseReason::Ended => self.is_idle() || self.is_fetching.get(),
-            CloseReason::Stopping => self.is_idle(),
-            _ => true,
+            End::Closed(CloseReason::Ended) => self.is_idle() || self.is_fetching.get(),
+            End::Closed(CloseReason::Stopping) | End::Moves { .. } => self.is_idle(),
+            End::Closed(_) => true,
         }
     }
 
@@ -194,29 +227,37 @@ impl Connection {
         });
     }
 
-    async fn read(self: &Rc<Self>, shard: &Rc<Shard>) -> CloseReason {
+    async fn read(self: &Rc<Self>, shard: &Rc<Shard>, begun: Vec<u8>) -> End {
         let mut inlet = Inlet::new(self, shard);
+        inlet.resume(begun).await;
         loop {
             let (frame, charge) = match inlet.next().await {
                 Ok(frame) => frame,
-                Err(reason) => return reason,
+                Err(reason) => return reason.into(),
             };
             let received = Instant::now();
             add(&shard.metrics.request_bytes, frame.len() as u64 + 4);
             let mut body = Reader::new(frame);
             let header = match RequestHeader::read(&mut body) {
                 Ok(header) => header,
-                Err(error) => return CloseReason::Malformed(error.to_string()),
+                Err(error) => return CloseReason::Malformed(error.to_string()).into(),
             };
             let class = api::class(&header);
             self.wait_for(class).await;
             if shard.connections.is_stopping() {
-                return CloseReason::Stopping;
+                return CloseReason::Stopping.into();
             }
             let Arrival { id, listener, address } = self.arrival;
+            let may_move = matches!(header.api_key, ApiKey::Produce | ApiKey::Fetch);
+            let reach = Rc::clone(&self.reach);
             let context =
-                RequestContext { header, listener, client_host: address, received, connection_id: id };
+                RequestContext { header, listener, client_host: address, received, connection_id: id, reach };
             self.start(shard, class, context, body, charge);
+            if let Some(rest) = inlet.rest().filter(|_| may_move) {
+                if let Some(target) = self.reach.target() {
+                    return End::Moves { target, rest: rest.to_vec() };
+                }
+            }
             shard.router.yield_if_needed().await;
         }
     }
@@ -316,6 +357,20 @@ impl<'a> Inlet<'a> {
         let frames = Frames::new(connection.frame_bytes_max);
         let connections = &shard.connections;
         Self { connection, shard, connections, frames, shared: None, own: None, is_drained: true }
+    }
+
+    /// Goes on with what another shard has read.
+    async fn resume(&mut self, begun: Vec<u8>) {
+        if begun.is_empty() {
+            return;
+        }
+        self.shared = Some(Rc::new(self.connections.budget().small(begun.len()).await));
+        self.frames = Frames::resume(self.connection.frame_bytes_max, &begun);
+    }
+
+    /// What was read of the frames that come next, for another shard.
+    fn rest(&self) -> Option<&[u8]> {
+        self.frames.rest()
     }
 
     /// The next frame, with the memory it holds.

@@ -1,11 +1,12 @@
 //! The connections of one shard: what they may hold, when they are closed for silence, how they end when the broker stops.
 
 use super::budget::Budget;
-use super::connection::{Arrival, Connection};
-use super::listener::Place;
+use super::connection::{Arrival, Connection, End};
+use super::listener::{Doors, Place};
+use super::moves::Reach;
 use super::socket::Socket;
 use crate::metrics::{Closed, add};
-use crate::route::ShardId;
+use crate::route::{Account, ShardId};
 use crate::shard::Shard;
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
@@ -14,6 +15,7 @@ use std::future::{Future, poll_fn};
 use std::net::TcpStream;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -131,8 +133,15 @@ impl Connections {
         late.iter().for_each(|connection| connection.close(CloseReason::Stopping));
     }
 
-    /// Serves a socket that was handed to this shard, as a task of its own.
-    pub(super) fn adopt(&self, shard: &Rc<Shard>, stream: TcpStream, arrival: Arrival, place: Place) {
+    /// Serves a socket that was handed to this shard, as a task of its own; `begun` was read of it elsewhere.
+    pub(super) fn adopt(
+        &self,
+        shard: &Rc<Shard>,
+        stream: TcpStream,
+        arrival: Arrival,
+        mut place: Place,
+        begun: Vec<u8>,
+    ) {
         let (shard, connections) = (Rc::clone(shard), self.clone());
         let task = async move {
             let frame_bytes_max = shard.config.socket_request_max_bytes as usize;
@@ -143,15 +152,27 @@ impl Connections {
                     return;
                 }
             };
-            let connection = Connection::new(arrival, socket, frame_bytes_max);
+            let reach = Reach::new(Arc::clone(place.doors()), shard.id);
+            let connection = Connection::new(arrival, socket, frame_bytes_max, reach);
             connections.0.open.borrow_mut().insert(arrival.id, Rc::clone(&connection));
             shard.metrics.connections.fetch_add(1, Ordering::Relaxed);
-            add(&shard.metrics.connections_total, 1);
-            let served = AssertUnwindSafe(connection.serve(&shard)).catch_unwind().await;
+            let served = AssertUnwindSafe(connection.serve(&shard, begun)).catch_unwind().await;
             connections.0.open.borrow_mut().remove(&arrival.id);
             shard.metrics.connections.fetch_sub(1, Ordering::Relaxed);
             match served {
-                Ok(reason) => note(&shard, arrival, &reason),
+                Ok(End::Closed(reason)) => note(&shard, arrival, &reason),
+                Ok(End::Moves { target, rest }) => match connection.socket() {
+                    Ok(stream) => {
+                        place.move_to(target);
+                        // A shard that has stopped drops socket and place.
+                        shard.router.tell(target, move |shard: Rc<Shard>| async move {
+                            add(&shard.metrics.connections_moved, 1);
+                            shard.connections.clone().adopt(&shard, stream, arrival, place, rest);
+                        });
+                        return;
+                    }
+                    Err(error) => note(&shard, arrival, &CloseReason::broken(error)),
+                },
                 Err(_) => {
                     shard.router.count_panic();
                     shard.metrics.closed(Closed::Panicked);
@@ -165,11 +186,13 @@ impl Connections {
     }
 
     /// Closes who is silent, until the broker stops. Spawned once per shard.
-    pub async fn sweep(shard: Rc<Shard>) {
+    pub async fn sweep(shard: Rc<Shard>, doors: Arc<Doors>) {
         let idle_ms = shard.config.connections_max_idle_ms;
         let idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
+        let mut work = Work::begin();
         while !shard.connections.is_stopping() {
             shard.router.sleep(SWEEP_INTERVAL).await;
+            doors.worked(shard.id, work.permille());
             shard.metrics.group_memory.store(shard.groups.budget().bytes() as i64, Ordering::Relaxed);
             if shard.id == ShardId(0) {
                 // Counted for all cores together.
@@ -190,6 +213,33 @@ impl Connections {
                 }
             }
         }
+    }
+}
+
+/// How much of the time this thread works, or would if it had its CPU for itself.
+struct Work {
+    account: Option<Account>,
+    since: Instant,
+    before: Duration,
+}
+
+impl Work {
+    fn begin() -> Self {
+        let account = Account::of_this_thread();
+        let before = account.as_ref().and_then(Self::so_far).unwrap_or_default();
+        Self { account, since: Instant::now(), before }
+    }
+
+    fn so_far(account: &Account) -> Option<Duration> {
+        account.read().map(|entry| entry.ran + entry.waited)
+    }
+
+    /// Thousandths of the time since the last call. A core of which nothing is known counts as full: nobody moves there.
+    fn permille(&mut self) -> u32 {
+        let Some(so_far) = self.account.as_ref().and_then(Self::so_far) else { return 1000 };
+        let (worked, lasted) = (so_far.saturating_sub(self.before), self.since.elapsed());
+        (self.before, self.since) = (so_far, Instant::now());
+        (worked.as_micros() * 1000 / lasted.as_micros().max(1)).min(1000) as u32
     }
 }
 

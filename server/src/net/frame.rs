@@ -76,6 +76,26 @@ impl Frames {
         Self { state: State::Empty, frame_bytes_max, last_bytes: 0, proven_bytes: 0 }
     }
 
+    /// Goes on behind frames that were cut off elsewhere, with what was read and not cut; none of it is larger than a shared
+    /// buffer.
+    pub fn resume(frame_bytes_max: usize, rest: &[u8]) -> Self {
+        let mut frames = Self::new(frame_bytes_max);
+        if !rest.is_empty() {
+            frames.share(rest, shared_bytes(rest.len()));
+        }
+        frames
+    }
+
+    /// What was read and not cut, for `resume`; `None` inside a large frame.
+    pub fn rest(&self) -> Option<&[u8]> {
+        match &self.state {
+            State::Empty => Some(&[]),
+            State::Shared { buffer, filled } => buffer.get(..*filled),
+            State::Prefix { bytes, filled } => bytes.get(..*filled),
+            State::Own { .. } => None,
+        }
+    }
+
     /// Whether nothing of a frame has come yet.
     pub fn is_between(&self) -> bool {
         match &self.state {
@@ -373,6 +393,27 @@ mod tests {
                 prop_assert_eq!(&found[..], &frame(*size)[PREFIX_BYTES..]);
             }
             prop_assert!(frames.is_between());
+        }
+
+        #[test]
+        fn frames_that_go_on_elsewhere_are_the_same(
+            sizes in proptest::collection::vec(prop_oneof![0usize..200, 3000usize..9000, 30_000usize..70_000], 2..12),
+            step in prop_oneof![1usize..50, 1000usize..70_000, Just(usize::MAX)],
+            part in 0.0..1.0_f64,
+        ) {
+            let bytes: Vec<u8> = sizes.iter().flat_map(|size| frame(*size)).collect();
+            let (head, tail) = bytes.split_at((bytes.len() as f64 * part) as usize);
+            let mut frames = Frames::new(LIMIT);
+            let (mut cut, _, _) = feed(&mut frames, head, step);
+            let mut frames = match frames.rest() {
+                Some(rest) => Frames::resume(LIMIT, rest),
+                None => frames,
+            };
+            cut.extend(feed(&mut frames, tail, step).0);
+            prop_assert_eq!(cut.len(), sizes.len());
+            for (found, size) in cut.iter().zip(&sizes) {
+                prop_assert_eq!(&found[..], &frame(*size)[PREFIX_BYTES..]);
+            }
         }
     }
 }

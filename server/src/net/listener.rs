@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,9 +27,14 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 /// How busy one shard is, as far as its connections go.
 #[derive(Debug, Default)]
 pub struct Load {
-    connections: AtomicUsize,
+    pub(super) connections: AtomicUsize,
     /// Memory that its requests hold.
     pub request_bytes: AtomicUsize,
+    /// How much of the last second its executor worked, in thousandths.
+    pub(super) busy_permille: AtomicU32,
+    /// Connections of other shards that may move here in this second, and of its own that are to move away.
+    pub(super) welcome: AtomicU32,
+    pub(super) leaving: AtomicUsize,
 }
 
 impl Load {
@@ -72,6 +77,16 @@ impl Doors {
         Arc::clone(&self.loads[shard.0])
     }
 
+    pub(super) fn of(&self, shard: ShardId) -> &Load {
+        &self.loads[shard.0]
+    }
+
+    /// The shard that worked least in the last second.
+    pub(super) fn least_busy(&self) -> Option<ShardId> {
+        let busy = |(_, load): &(usize, &Arc<Load>)| load.busy_permille.load(Ordering::Relaxed);
+        self.loads.iter().enumerate().min_by_key(busy).map(|(shard, _)| ShardId(shard))
+    }
+
     /// Nobody is let in any more.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
@@ -92,6 +107,20 @@ impl Doors {
         let (shard, load) = self.loads.iter().enumerate().min_by_key(|(_, load)| load.weight())?;
         load.connections.fetch_add(1, Ordering::Relaxed);
         Some(Place { doors: Arc::clone(self), shard, address })
+    }
+}
+
+impl Place {
+    /// Of all connections.
+    pub(super) fn doors(&self) -> &Arc<Doors> {
+        &self.doors
+    }
+
+    /// The connection is served by another shard from now on.
+    pub(super) fn move_to(&mut self, shard: ShardId) {
+        self.doors.of(shard).connections.fetch_add(1, Ordering::Relaxed);
+        self.doors.loads[self.shard].connections.fetch_sub(1, Ordering::Relaxed);
+        self.shard = shard.0;
     }
 }
 
@@ -166,7 +195,8 @@ fn hand_over(shard: &Rc<Shard>, doors: &Arc<Doors>, listener: usize, stream: Tcp
     let arrival = Arrival { id, listener, address };
     // A shard that has stopped drops socket and place.
     shard.router.tell(ShardId(place.shard), move |shard: Rc<Shard>| async move {
-        shard.connections.clone().adopt(&shard, stream, arrival, place);
+        add(&shard.metrics.connections_total, 1);
+        shard.connections.clone().adopt(&shard, stream, arrival, place, Vec::new());
     });
 }
 

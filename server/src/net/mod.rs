@@ -1,7 +1,8 @@
 //! How do requests enter and answers leave?
 //!
-//! One acceptor per listener hands sockets to shards; each connection is one task on its shard. Machines (`frame`,
-//! `pipeline`, `budget`, `send`) decide; `socket`, `connection` and `listener` carry out.
+//! One acceptor per listener hands sockets to shards; each connection is one task on its shard, and may move to another.
+//! Machines (`frame`, `pipeline`, `budget`, `send`, `moves`) decide; `socket`, `connection`, `connections` and `listener`
+//! carry out.
 
 mod bind;
 mod budget;
@@ -10,6 +11,7 @@ mod connections;
 mod frame;
 mod http;
 mod listener;
+mod moves;
 mod pipeline;
 mod send;
 mod socket;
@@ -20,5 +22,6 @@ pub use connections::{CloseReason, Connections};
 pub use frame::{FrameError, Frames, Target};
 pub use http::serve_http;
 pub use listener::{Acceptor, Doors, Load};
+pub use moves::Reach;
 pub use pipeline::Class;
 pub use send::{Outbox, PARTS_MAX};

@@ -44,6 +44,14 @@ impl Socket {
         Ok(Self { pollable: PollableFd::new(stream).map_err(io::Error::from)? })
     }
 
+    /// The socket itself, for another core, which takes it over with `new`. This one is dropped meanwhile.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub(super) fn share(&self) -> io::Result<TcpStream> {
+        self.pollable.get_ref().try_clone()
+    }
+
     /// Resolves when there is something to read, the end or an error included.
     ///
     /// # Errors

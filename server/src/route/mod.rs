@@ -3,6 +3,7 @@
 //! `Router::call` is the one way of asking another core: a closure travels there, runs as a task of its own beside the
 //! owner's data, and its value comes back. Bytes that travel along are shared, never copied.
 
+mod account;
 mod executor;
 mod mesh;
 mod placement;
@@ -11,6 +12,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use account::Account;
 pub use executor::{LOCKED_BYTES, run_core};
 pub use placement::{ShardId, owner};
 pub use pulse::Pulse;

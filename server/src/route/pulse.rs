@@ -5,8 +5,7 @@
 //! one that is runnable already, and before its first task has run there is none. Whether it worked, the kernel's count of its
 //! turns on a CPU tells: one that only ever ran because it was woken from here has nothing to sleep on.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use super::account::Account;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +39,7 @@ pub(super) struct Follower {
 struct Followed {
     rouser: Rouser,
     /// The kernel's account of the executor's thread; without it, it gets every beat.
-    account: Option<File>,
+    account: Option<Account>,
     rest: Rest,
 }
 
@@ -71,19 +70,12 @@ impl Rest {
 impl Followed {
     /// Wakes it if it may need that; says whether it works.
     fn beat(&mut self) -> bool {
-        let turns = self.account.as_ref().and_then(turns_of);
+        let turns = self.account.as_ref().and_then(Account::read).map(|entry| entry.turns);
         if turns.is_none_or(|turns| self.rest.look(turns)) {
             self.rouser.rouse();
         }
         turns.is_none() || self.rest.look_count < BEATS_AFTER_WORK
     }
-}
-
-/// Turns on a CPU: the third number of `/proc/PID/task/TID/schedstat`.
-fn turns_of(account: &File) -> Option<u64> {
-    let mut text = [0; 96];
-    let length = account.read_at(&mut text, 0).ok()?;
-    std::str::from_utf8(text.get(..length)?).ok()?.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
 impl Pulse {
@@ -124,9 +116,7 @@ impl Pulse {
 
     /// The executor of the calling thread is woken from now on.
     pub(super) fn follow(&self, rouser: Rouser) -> Follower {
-        let thread = rustix::thread::gettid().as_raw_nonzero();
-        let account = File::open(format!("/proc/self/task/{thread}/schedstat")).ok();
-        let account = account.filter(|account| turns_of(account).is_some());
+        let account = Account::of_this_thread();
         let followed = Arc::new(Mutex::new(Followed { rouser, account, rest: Rest::default() }));
         self.followers().push(Arc::clone(&followed));
         Follower { pulse: self.clone(), followed }
@@ -165,14 +155,5 @@ mod tests {
         let woken = beats(&mut rest, &mut turns, 20, |look| u64::from(look == 5));
         assert!((3..=4).contains(&woken), "{woken} beats after a turn of its own");
         assert_eq!(beats(&mut rest, &mut turns, 50, |look| u64::from(look % 3 == 0)), 50);
-    }
-
-    #[test]
-    fn the_kernel_counts_the_turns_of_a_thread() {
-        let thread = rustix::thread::gettid().as_raw_nonzero();
-        let account = File::open(format!("/proc/self/task/{thread}/schedstat")).unwrap();
-        let before = turns_of(&account).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(turns_of(&account).unwrap() > before);
     }
 }
