@@ -19,7 +19,7 @@
 //! A rate says nothing of the one commit that happens to come behind a read. So reads beside appends are small, one at a time at
 //! the device, and begin while no commit is under way: its sync would wait for them.
 
-use super::signal::{Done, Gate, Pass};
+use super::signal::{Gate, Pass, Signal};
 use crate::io::Disk;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -61,6 +61,7 @@ pub(crate) struct ColdShare {
     floor_bytes_per_s: f64,
     state: RefCell<State>,
     device: Rc<Gate>,
+    commit_ended: Signal,
 }
 
 struct State {
@@ -70,8 +71,8 @@ struct State {
     appended_at: Option<Instant>,
     /// When a turn was given last.
     turned_at: Option<Instant>,
-    /// The commit that is under way, and what the last one took.
-    commit: Option<(Instant, Rc<Done>)>,
+    /// Since when a commit is under way, and what the last one took.
+    commit_since: Option<Instant>,
     commit_took: Duration,
     /// Seconds that a commit takes, without such reads and with them.
     quiet_s: Option<f64>,
@@ -102,7 +103,7 @@ pub(super) enum Turn {
 /// A commit that is under way: until it ended, or was given up.
 pub(crate) struct Commit {
     share: Rc<ColdShare>,
-    done: Rc<Done>,
+    since: Instant,
 }
 
 impl Commit {
@@ -119,12 +120,9 @@ impl Commit {
 
 impl Drop for Commit {
     fn drop(&mut self) {
-        let commit = &mut self.share.state.borrow_mut().commit;
         // With several directories another one's may have begun since.
-        if commit.as_ref().is_some_and(|(_, done)| Rc::ptr_eq(done, &self.done)) {
-            *commit = None;
-        }
-        self.done.set();
+        self.share.state.borrow_mut().commit_since.take_if(|since| *since == self.since);
+        self.share.commit_ended.set();
     }
 }
 
@@ -148,13 +146,18 @@ impl ColdShare {
             free_at: None,
             appended_at: None,
             turned_at: None,
-            commit: None,
+            commit_since: None,
             commit_took: Duration::ZERO,
             quiet_s: None,
             loaded_s: None,
             window: None,
         };
-        Rc::new(Self { floor_bytes_per_s, state: RefCell::new(state), device: Rc::default() })
+        Rc::new(Self {
+            floor_bytes_per_s,
+            state: RefCell::new(state),
+            device: Rc::default(),
+            commit_ended: Signal::default(),
+        })
     }
 
     /// Something was appended.
@@ -164,9 +167,8 @@ impl ColdShare {
 
     /// A commit is written, for as long as what comes back lives.
     pub(crate) fn committing(self: &Rc<Self>, now: Instant) -> Commit {
-        let done = Rc::new(Done::default());
-        self.state.borrow_mut().commit = Some((now, Rc::clone(&done)));
-        Commit { share: Rc::clone(self), done }
+        self.state.borrow_mut().commit_since = Some(now);
+        Commit { share: Rc::clone(self), since: now }
     }
 
     /// The place of a reader that wants `TURN_BYTES` from the device beside appends, once no other reader is there and no
@@ -177,10 +179,10 @@ impl ColdShare {
             return None;
         }
         let pass = self.device.enter().await;
-        let commit = self.state.borrow().commit.as_ref().map(|(_, done)| Rc::clone(done));
-        if let Some(commit) = commit {
+        let is_committing = self.state.borrow().commit_since.is_some();
+        if is_committing {
             let longest = Duration::from_secs_f64(TURN_BYTES as f64 / self.floor_bytes_per_s);
-            futures_lite::future::or(commit.wait(), disk.sleep(longest)).await;
+            futures_lite::future::or(self.commit_ended.next(), disk.sleep(longest)).await;
         }
         Some(pass)
     }
@@ -241,8 +243,8 @@ impl State {
         let had_floor = self
             .turned_at
             .is_some_and(|at| now.saturating_duration_since(at).as_secs_f64() < TURN_BYTES as f64 / floor);
-        let since = self.commit.as_ref().map(|(since, _)| *since);
-        let under_way = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let under_way =
+            self.commit_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let longest_s = under_way.max(self.commit_took).as_secs_f64();
         let is_long = |quiet_s: f64| longest_s > (quiet_s * STALL_FACTOR).max(quiet_s + SLOW_S_MIN);
         had_floor && self.quiet_s.is_some_and(is_long)

@@ -24,6 +24,19 @@ impl Signal {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    /// Waits until the signal is set anew, and leaves it to others.
+    pub(crate) async fn next(&self) {
+        let before = self.count.get();
+        poll_fn(|context| {
+            if self.count.get() != before {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Waits until the signal is set, and takes it.
     pub(crate) async fn wait(&self) {
         let before = self.count.get();
