@@ -252,6 +252,11 @@ impl PartitionLog {
         }
     }
 
+    /// Whether there is one that `expire_producers` would forget.
+    pub(crate) fn has_expired_producers(&self, horizon: Timestamp) -> bool {
+        self.producers.has_expired(horizon)
+    }
+
     /// Producers that it remembers.
     pub(crate) fn producer_count(&self) -> usize {
         self.producers.count()

@@ -162,6 +162,11 @@ impl Producers {
         self.by_id.retain(|_, producer| producer.seen >= horizon);
     }
 
+    /// Whether `expire` would forget one.
+    pub(crate) fn has_expired(&self, horizon: Timestamp) -> bool {
+        self.by_id.values().any(|producer| producer.seen < horizon)
+    }
+
     /// A producer's epoch and the sequence that its next batch must have.
     #[cfg(test)]
     pub(crate) fn newest(&self, producer_id: i64) -> Option<(i16, i32)> {

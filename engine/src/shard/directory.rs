@@ -188,6 +188,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) indexes: RefCell<VecDeque<(LogId, Offset)>>,
     /// Producers that the logs remember; somewhat more than there are, since forgetting is counted later.
     pub(crate) producers: Cell<usize>,
+    /// Of these, since the last look at all logs began.
+    pub(crate) producers_come: Cell<usize>,
     /// Logs with memory that may be let go, the one written back first in front.
     pub(crate) releasable: RefCell<VecDeque<LogId>>,
     pub(crate) upkeep: Upkeep,
@@ -486,11 +488,16 @@ impl<D: Disk> Directory<D> {
     /// Looks at every log that is there all the time, a few at a time: with thousands of them all at once would keep
     /// producers waiting for milliseconds.
     pub(crate) async fn look_at_logs(&self, mut look: impl FnMut(LogId, &PartitionLog)) {
+        self.each_log(|log_id, log| look(log_id, &log.borrow())).await;
+    }
+
+    /// As `look_at_logs`, for who may change some of them.
+    pub(crate) async fn each_log(&self, mut visit: impl FnMut(LogId, &SharedLog)) {
         let log_ids: Vec<LogId> = self.logs.borrow().keys().copied().collect();
         for at_once in log_ids.chunks(LOOKED_AT_ONCE) {
             for log_id in at_once {
                 if let Some(log) = self.log(*log_id) {
-                    look(*log_id, &log.borrow());
+                    visit(*log_id, &log);
                 }
             }
             self.step_back().await;

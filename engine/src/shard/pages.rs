@@ -11,6 +11,7 @@ use crate::io::{
 use crate::log::PartitionLog;
 use crate::segment::Stage;
 use crate::units::{FilePos, Offset};
+use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
@@ -114,23 +115,28 @@ impl<D: Disk> Directory<D> {
         Some(read)
     }
 
-    /// Beside appends in pieces, one at a time for the whole shard: a commit that comes finds no more than one before it, at
-    /// the device and in the copy out of the device's memory.
     async fn read_page(&self, log: &SharedLog, base: Offset, page: u64, bytes: usize) -> io::Result<Page> {
         let file = self.segment_file(log, base, false).await?;
+        let found = self.read_aside(&file, page * PAGE_BYTES, bytes).await?;
+        EngineStats::add(&self.stats.read_bytes_total, found.len() as u64);
+        Ok(Page::unchecked(found))
+    }
+
+    /// Reads a segment's bytes from `at`, a block's start, on; fewer only at the end of the file. Beside appends in pieces, one
+    /// at a time for the whole shard: a commit that comes finds no more than one before it, at the device and in the copy out
+    /// of the device's memory.
+    pub(super) async fn read_aside(&self, file: &D::File, at: u64, bytes: usize) -> io::Result<Bytes> {
         let wanted = bytes.next_multiple_of(BLOCK_BYTES);
         let mut memory = Chunk::with_capacity(wanted);
         while memory.filled() < wanted {
-            let at = page * PAGE_BYTES + memory.filled() as u64;
-            let left = wanted - memory.filled();
+            let (at, left) = (at + memory.filled() as u64, wanted - memory.filled());
             let pass = self.cold.enter(&self.disk).await;
             let count = if pass.is_some() { left.min(TURN_BYTES) } else { left };
             if file.read_into(at, count, &mut memory).await? < count {
                 break;
             }
         }
-        EngineStats::add(&self.stats.read_bytes_total, memory.filled() as u64);
-        Ok(Page::unchecked(memory.share(0..memory.filled().min(bytes))))
+        Ok(memory.share(0..memory.filled().min(bytes)))
     }
 
     /// The page, with all the data that a reader may want of it who begins at `from` in it.

@@ -12,7 +12,7 @@ use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, OpenMode, aligned_down};
+use crate::io::{Disk, DiskFile, OpenMode, aligned_down};
 use crate::segment::{Index, IndexEntry, Located, Segment, Stage, Step, Walk};
 use crate::units::{FilePos, LogId, Offset};
 use std::cell::{Cell, RefCell};
@@ -262,11 +262,9 @@ impl<D: Disk> Directory<D> {
             if !self.scrub_pace(count).await {
                 return Ok(Went::Ended);
             }
-            let piece = file.read(block, count.next_multiple_of(BLOCK_BYTES as u64) as usize).await?;
+            let piece = self.read_aside(file, block, count as usize).await?;
             EngineStats::add(&self.stats.scrub_bytes_total, piece.len() as u64);
-            let end = piece.len().min(count as usize);
-            let Some(mut left) =
-                piece.get((at.as_u64() - block) as usize..end).filter(|left| !left.is_empty())
+            let Some(mut left) = piece.get((at.as_u64() - block) as usize..).filter(|left| !left.is_empty())
             else {
                 return Ok(Went::Wrong(walk.here(), "the file ends before its data".to_owned()));
             };

@@ -264,6 +264,7 @@ impl<D: Disk> Engine<D> {
                 root_synced: Cell::new(0),
                 indexes: RefCell::default(),
                 producers: Cell::new(0),
+                producers_come: Cell::new(0),
                 releasable: RefCell::default(),
                 upkeep,
                 scrub,

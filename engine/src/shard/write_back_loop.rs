@@ -51,7 +51,7 @@ impl<D: Disk> Directory<D> {
             if self.disk.now() - looked >= UPKEEP_INTERVAL {
                 looked = self.disk.now();
                 self.keeper.look_for_room();
-                self.expire_producers();
+                self.expire_producers().await;
             }
             self.upkeep_if_due();
             self.scrub_if_due();
@@ -68,24 +68,33 @@ impl<D: Disk> Directory<D> {
         self.lap_loop_done.set();
     }
 
-    fn expire_producers(&self) {
-        self.forget_producers(Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms));
+    async fn expire_producers(&self) {
+        let horizon = Timestamp(self.disk.wall_ms() as i64 - self.settings.producer_expiration_ms);
+        self.producers_come.set(0);
+        let mut count = 0;
+        self.each_log(|_, log| count += Self::forget_producers_of(log, horizon)).await;
+        // Who came meanwhile may be counted twice, until the next look: never too few.
+        self.producers.set(count + self.producers_come.get());
     }
 
     fn forget_producers(&self, horizon: Timestamp) {
-        let mut count = 0;
-        for log in self.logs.borrow().values() {
-            let mut log = log.borrow_mut();
-            log.expire_producers(horizon);
-            count += log.producer_count();
+        self.producers
+            .set(self.logs.borrow().values().map(|log| Self::forget_producers_of(log, horizon)).sum());
+    }
+
+    /// How many it remembers now. Only a log that forgets one is borrowed to change it: its state would be encoded anew.
+    fn forget_producers_of(log: &SharedLog, horizon: Timestamp) -> usize {
+        if log.borrow().has_expired_producers(horizon) {
+            log.borrow_mut().expire_producers(horizon);
         }
-        self.producers.set(count);
+        log.borrow().producer_count()
     }
 
     /// A log remembers one producer more. Past the bound of the shard the tenth that is idle for longest is forgotten,
     /// wherever it wrote: what all logs remember has to fit the table at the head of a journal file.
     pub(crate) fn count_producer(&self) {
         self.producers.set(self.producers.get() + 1);
+        self.producers_come.set(self.producers_come.get() + 1);
         let producers_max = self.settings.producers_max;
         if self.producers.get() <= producers_max {
             return;
