@@ -364,7 +364,8 @@ impl<'a> Inlet<'a> {
         if begun.is_empty() {
             return;
         }
-        self.shared = Some(Rc::new(self.connections.budget().small(begun.len()).await));
+        let bytes = Frames::resumed_bytes(begun.len());
+        self.shared = Some(Rc::new(self.connections.budget().small(bytes).await));
         self.frames = Frames::resume(self.connection.frame_bytes_max, &begun);
     }
 

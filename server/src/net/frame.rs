@@ -81,9 +81,14 @@ impl Frames {
     pub fn resume(frame_bytes_max: usize, rest: &[u8]) -> Self {
         let mut frames = Self::new(frame_bytes_max);
         if !rest.is_empty() {
-            frames.share(rest, shared_bytes(rest.len()));
+            frames.share(rest, Self::resumed_bytes(rest.len()));
         }
         frames
+    }
+
+    /// Memory that `resume` takes for so many bytes.
+    pub fn resumed_bytes(rest_bytes: usize) -> usize {
+        shared_bytes(rest_bytes).max(rest_bytes + 1)
     }
 
     /// What was read and not cut, for `resume`; `None` inside a large frame.

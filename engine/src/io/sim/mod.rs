@@ -18,6 +18,7 @@ pub use random::Random;
 pub use world::End;
 
 use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
+use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -410,6 +411,22 @@ impl Disk for SimDisk {
     }
 }
 
+impl SimFile {
+    /// What the file holds there, unless the disk fails or garbles it.
+    async fn found(&self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
+        let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
+        let mut found = found.await?;
+        self.disk.fail_read()?;
+        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
+        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
+            *byte ^= 8;
+            self.disk.0.garbled.set(garbled - 1);
+        }
+        Ok(found)
+    }
+}
+
 impl DiskFile for SimFile {
     type Buffer = Vec<u8>;
 
@@ -448,16 +465,12 @@ impl DiskFile for SimFile {
     }
 
     async fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk) -> io::Result<usize> {
-        assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
-        let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        let mut found = found.await?;
-        self.disk.fail_read()?;
-        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
-        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
-            *byte ^= 8;
-            self.disk.0.garbled.set(garbled - 1);
-        }
-        Ok(memory.fill(&found))
+        Ok(memory.fill(&self.found(at, bytes).await?))
+    }
+
+    /// Without the copy: starts read whole journals.
+    async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
+        self.found(at, bytes).await.map(Bytes::from)
     }
 
     async fn sync(&self) -> io::Result<()> {
