@@ -21,6 +21,7 @@ pub use probe::probe_io_uring;
 pub use rouse::Rouser;
 pub use slice::take_turns_after;
 
+use bytes::Bytes;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,8 +125,11 @@ pub trait DiskFile: 'static {
     fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk)
     -> impl Future<Output = io::Result<usize>>;
     /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
-    fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<bytes::Bytes>> {
+    fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<Bytes>> {
         async move {
+            if bytes == 0 {
+                return Ok(Bytes::new());
+            }
             let mut memory = Chunk::with_capacity(bytes);
             let count = self.read_into(at, bytes, &mut memory).await?;
             Ok(memory.share(0..count))
