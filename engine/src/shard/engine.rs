@@ -49,7 +49,7 @@ impl<D: Disk> Engine<D> {
         engine
     }
 
-    fn find(&self, log_id: LogId) -> Result<(&Rc<Directory<D>>, SharedLog), LogError> {
+    pub(super) fn find(&self, log_id: LogId) -> Result<(&Rc<Directory<D>>, SharedLog), LogError> {
         let found = self.0.directories.iter().find_map(|directory| Some((directory, directory.log(log_id)?)));
         found.ok_or(LogError::Unknown { log_id })
     }

@@ -6,8 +6,9 @@
 use super::cursor::{Cursor, Trouble};
 use super::directory::{Directory, SharedLog};
 use super::stats::EngineStats;
+use super::upkeep::INDEXING_PAUSE;
 use crate::io::Disk;
-use crate::segment::{Index, IndexEntry, OTHERS, Stage};
+use crate::segment::{Index, IndexEntry, OTHERS, Segment, Stage};
 use crate::units::{FilePos, LogId, Offset, Timestamp};
 use std::rc::Rc;
 
@@ -126,16 +127,27 @@ impl<D: Disk> Directory<D> {
     /// An index that was built because that in the file is of no use: into memory, and into the file.
     pub(super) async fn take_index(&self, log: &SharedLog, base: Offset, index: Index) {
         EngineStats::add(&self.stats.indexes_rebuilt_total, 1);
-        let file = {
-            let log = log.borrow();
-            let sealed = log.segment(base).filter(|segment| segment.stage == Stage::Sealed);
-            // Whoever removes these files, or gives the directory away, has begun; or another writes the same.
-            let sealed = sealed.filter(|_| !log.is_detached && !log.removing && !log.indexing);
-            sealed.map(|segment| (segment.index_path(&log.directory_name), index.encode(segment.bytes())))
+        let Some((number, path, bytes)) = log.borrow().segment(base).map(|segment| {
+            let path = segment.index_path(&log.borrow().directory_name);
+            (segment.number, path, index.encode(segment.bytes()))
+        }) else {
+            return;
         };
+        tracing::info!(file = %path.display(), "the index of a segment was missing or wrong: built anew");
         self.keep_index(log, base, index);
-        let Some((path, bytes)) = file else { return };
-        log.borrow_mut().indexing = true;
+        // While files of the log are removed none is made.
+        while log.borrow().removing && !self.is_ending() {
+            self.disk.sleep(INDEXING_PAUSE).await;
+        }
+        {
+            let mut log = log.borrow_mut();
+            let is_same = |segment: &Segment| segment.number == number && segment.stage == Stage::Sealed;
+            // Whoever removes these files, or gives the directory away, has begun; or another writes the same.
+            if !log.segment(base).is_some_and(is_same) || log.is_detached || log.removing || log.indexing {
+                return;
+            }
+            log.indexing = true;
+        }
         let written = self.disk.replace_small(&path, bytes, false).await;
         log.borrow_mut().indexing = false;
         if let Err(error) = written {

@@ -379,6 +379,31 @@ fn an_index_that_is_missing_or_wrong_in_any_way_is_built_anew_and_fences_nothing
 }
 
 #[test]
+fn an_index_that_is_built_anew_while_files_of_its_log_go_is_kept_once_they_are_gone() {
+    let scene = Scene::new(6);
+    let file = scene.files(1, "twindex").remove(1);
+    let sound = scene.disk.content(&file);
+    scene.disk.lose_file(&file);
+    let lost = file.clone();
+    scene.live(settings(OFF), move |engine, disk| async move {
+        let (_, log) = engine.find(id(1)).unwrap();
+        disk.sleep(MINUTE).await;
+        log.borrow_mut().removing = true;
+        let (reader, clock) = (engine.clone(), disk.clone());
+        disk.spawn(false, async move {
+            assert_eq!(read_all(&reader, 1, 100_000).await.1, None);
+            clock.sleep(MINUTE).await;
+        });
+        disk.sleep(MINUTE).await;
+        assert_eq!(count(&engine, |stats| &stats.indexes_rebuilt_total), 1);
+        assert!(disk.files().iter().all(|(path, _)| *path != lost), "files of the log go");
+        log.borrow_mut().removing = false;
+        disk.sleep(MINUTE).await;
+    });
+    assert_eq!(scene.disk.content(&file), sound);
+}
+
+#[test]
 fn a_file_that_is_cut_or_gone_is_found_and_what_lies_behind_its_data_means_nothing() {
     let scene = Scene::new(5);
     let files = scene.files(1, "log");

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Pause until the next look when a segment has to be sealed before it can go.
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between looks whether an index that is being written is there.
-const INDEXING_PAUSE: Duration = Duration::from_millis(1);
+pub(super) const INDEXING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Directories that are looked into at once for files that no state names.
 const TIDIED_AT_ONCE: usize = 64;
