@@ -208,10 +208,16 @@ fn serve_all(plan: &Arc<Plan>, recovered: Recovered, shard_count: usize) -> Resu
 
 /// How often the allocator is asked to give back what has been free for a while.
 const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
+/// The niceness of a thread that lets every other one go first; 0 is the calling thread alone (setpriority(2), Linux).
+const LAST_OF_ALL: i32 = 19;
 
 /// While shards live, `ended` says when none does: gives back memory that is free. Shards do so themselves while they
-/// allocate; what recovery took in this thread, and what an idle shard let go, would stay.
+/// allocate; what recovery took in this thread, and what an idle shard let go, would stay. Shards go first: the kernel takes
+/// back recovery's memory in steps of some milliseconds, and a sync that ended on the same core meanwhile waited for them.
 fn keep_memory_small(plan: &Plan, ended: &Receiver<()>) {
+    if let Err(error) = rustix::process::setpriority_process(None, LAST_OF_ALL) {
+        tracing::warn!(%error, "the thread that gives back memory goes on beside the shards");
+    }
     let mut is_recovery_over = false;
     while ended.recv_timeout(MEMORY_GIVEN_BACK_EVERY) == Err(RecvTimeoutError::Timeout) {
         // Once the shards have made their logs of it nobody holds what the journals held.
