@@ -39,8 +39,12 @@ async fn start(disk: &SimDisk) -> Engine<SimDisk> {
 }
 
 async fn create(engine: &Engine<SimDisk>) {
+    create_with(engine, LogSettings::default()).await;
+}
+
+async fn create_with(engine: &Engine<SimDisk>, settings: LogSettings) {
     let identity = LogIdentity { log_id: LOG, topic_id: [1; 16], topic: "loops".to_owned(), partition: 0 };
-    engine.create(identity, LogSettings::default(), LeaderEpoch(0)).await.expect("a disk that is well");
+    engine.create(identity, settings, LeaderEpoch(0)).await.expect("a disk that is well");
 }
 
 async fn produce(engine: &Engine<SimDisk>, records: &Bytes) {
@@ -121,6 +125,44 @@ pub(crate) fn read_pages_20k(meter: &Rc<Meter>) {
 
 pub(crate) fn read_pages_1m(meter: &Rc<Meter>) {
     read(meter, 100, FETCH_BYTES, true);
+}
+
+/// Reads a log of small batches to its end and from the start again, from pages, a piece of 64 KiB each time. Its index has no
+/// entry near to any of them, as that of a large segment.
+pub(crate) fn read_in_order_64k(meter: &Rc<Meter>) {
+    const PIECE_BYTES: usize = 64 << 10;
+    let (simulation, meter) = (Simulation::new(1), Rc::clone(meter));
+    let disk = SimDisk::new(&simulation, 1);
+    let lived = simulation.run(async move {
+        let engine = start(&disk).await;
+        create_with(&engine, LogSettings { index_interval_bytes: 16 << 20, ..LogSettings::default() }).await;
+        let records = plain(100, 4);
+        let batches = FETCH_BYTES / records.len();
+        for _ in 0..batches {
+            produce(&engine, &records).await;
+        }
+        engine.stop().await.expect("a disk that is well");
+        let engine = start(&disk).await;
+        let mut offset = Offset::ZERO;
+        for round in 0..=meter.rounds(400) {
+            let read = Read {
+                offset,
+                bytes_max: PIECE_BYTES,
+                first_batch_whole: true,
+                isolation: Isolation::Uncommitted,
+            };
+            // What has to be read and checked once is in the cache after the first.
+            let found = match round {
+                0 => engine.read(LOG, Read { bytes_max: FETCH_BYTES, ..read }).await,
+                _ => meter.poll(engine.read(LOG, read)).await,
+            };
+            let found = found.expect("a disk that is well");
+            assert!(found.bytes >= records.len() && found.bytes.is_multiple_of(records.len()));
+            let end = offset.advance((found.bytes / records.len() * 4) as u32);
+            offset = if round == 0 || end >= found.bounds.log_end { Offset::ZERO } else { end };
+        }
+    });
+    lived.expect("nothing cuts this run");
 }
 
 /// Everything that a produced batch of 4 KiB costs until it is durable.

@@ -27,7 +27,7 @@ const TIMES: u32 = 9;
 
 type Case = (&'static str, fn(&Rc<Meter>));
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 36] = [
     ("check/none/1-record", |meter| batches::check_one_record(meter)),
     ("check/none/4k", |meter| batches::check_4k(meter)),
     ("check/none/1m", |meter| batches::check_1m(meter)),
@@ -47,6 +47,7 @@ const CASES: [Case; 35] = [
     ("read/memory/1m", engine::read_memory_1m),
     ("read/pages/20k", engine::read_pages_20k),
     ("read/pages/1m", engine::read_pages_1m),
+    ("read/in-order/64k", engine::read_in_order_64k),
     ("produce/4k", engine::produce_4k),
     ("frames/200", |meter| wire::frames_200(meter)),
     ("frames/200/by-eight", |meter| wire::frames_200_by_eight(meter)),

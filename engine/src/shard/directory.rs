@@ -1,6 +1,7 @@
 //! One log directory as one shard sees it: its logs, its journal, its open files.
 
 use super::cold::ColdShare;
+use super::ends::ReadEnds;
 use super::keeper::Keeper;
 use super::lazy::Timetable;
 use super::pages::PageRead;
@@ -195,6 +196,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) upkeep: Upkeep,
     pub(crate) scrub: Scrub,
     pub(crate) cold: Rc<ColdShare>,
+    pub(crate) read_ends: RefCell<ReadEnds>,
     /// What the file system said of its room.
     pub(super) known_room: Cell<Option<KnownRoom>>,
     /// When it was last told that the disk is full.

@@ -9,6 +9,7 @@ mod cold;
 mod commit_loop;
 mod cursor;
 mod directory;
+mod ends;
 mod engine;
 mod indexes;
 mod journal_reader;

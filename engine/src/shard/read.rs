@@ -173,9 +173,14 @@ impl<D: Disk> Directory<D> {
         bounded: bool,
     ) -> Result<Vec<Bytes>, Trouble> {
         let more_bytes_max = if bounded { read.bytes_max.min(TURN_BYTES) } else { read.bytes_max };
-        let mut cursor = self.cursor(log, base, |index| index.floor(offset)).await?;
+        let number = log.borrow().segment(base).ok_or(Trouble::Gone)?.number;
+        let known = self.read_ends.borrow().find(number, offset);
+        let mut cursor = match known {
+            Some(position) => Cursor::at(base, position, offset),
+            None => self.cursor(log, base, |index| index.floor(offset)).await?,
+        };
         let mut first = None;
-        let mut end = cursor.at;
+        let (mut end, mut offset_end) = (cursor.at, offset);
         loop {
             let located = match self.next(log, &mut cursor).await {
                 // What lies before the bad place is right and is answered; the next read comes to the place itself.
@@ -209,12 +214,13 @@ impl<D: Disk> Directory<D> {
                 break;
             }
             first = Some(start);
-            end = located.end;
+            (end, offset_end) = (located.end, located.offset_end());
             if bytes >= more_bytes_max {
                 break;
             }
         }
         let Some(first) = first else { return Ok(Vec::new()) };
+        self.read_ends.borrow_mut().note(number, offset_end, end);
         let (turn_bytes, page_count) =
             if bounded { (TURN_BYTES as u64, 1) } else { (PAGE_BYTES, PAGES_AHEAD) };
         if cursor.from_disk * 2 >= turn_bytes {

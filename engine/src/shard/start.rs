@@ -269,6 +269,7 @@ impl<D: Disk> Engine<D> {
                 upkeep,
                 scrub,
                 cold: Rc::clone(&cold),
+                read_ends: RefCell::default(),
                 known_room: Cell::default(),
                 full_told: Cell::default(),
                 is_fenced: Cell::default(),
@@ -278,16 +279,25 @@ impl<D: Disk> Engine<D> {
             adopt(&directory, own.logs);
             directories.push(directory);
         }
-        let mut failed = None;
-        for (at, directory) in directories.iter().enumerate() {
-            if let Err(error) = directory.begin(&settings, at).await {
-                failed.get_or_insert(error);
-            }
+        begin_all(&directories, &settings).await?;
+        Ok(Self::of(directories, settings, stats, share.roster))
+    }
+}
+
+/// One that cannot begin stops; only when all have, the shard does not start.
+async fn begin_all<D: Disk>(
+    directories: &[Rc<Directory<D>>],
+    settings: &EngineSettings,
+) -> Result<(), StartError> {
+    let mut failed = None;
+    for (at, directory) in directories.iter().enumerate() {
+        if let Err(error) = directory.begin(settings, at).await {
+            failed.get_or_insert(error);
         }
-        match failed {
-            Some(error) if directories.iter().all(|own| own.keeper.stopped().is_some()) => Err(error),
-            _ => Ok(Self::of(directories, settings, stats, share.roster)),
-        }
+    }
+    match failed {
+        Some(error) if directories.iter().all(|own| own.keeper.stopped().is_some()) => Err(error),
+        _ => Ok(()),
     }
 }
 
