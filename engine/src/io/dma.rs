@@ -1,7 +1,7 @@
 //! `Disk` on glommio: direct I/O for data, the blocking pool for names.
 
-use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
-use glommio::io::{DmaFile, OpenOptions};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
+use glommio::io::{DmaFile, OpenOptions, ReadResult};
 use glommio::{Latency, Shares, TaskQueueHandle};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
@@ -256,6 +256,7 @@ impl Disk for DmaDisk {
 
 impl DiskFile for DmaDiskFile {
     type Buffer = DmaBlocks;
+    type Found = ReadResult;
 
     fn buffer(&self, bytes: usize) -> DmaBlocks {
         DmaBlocks(self.file.alloc_dma_buffer(bytes))
@@ -273,10 +274,9 @@ impl DiskFile for DmaDiskFile {
         Ok(())
     }
 
-    async fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk) -> io::Result<usize> {
+    async fn read_blocks(&self, at: u64, bytes: usize) -> io::Result<ReadResult> {
         debug_assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
-        let found = self.file.read_at_aligned(at, bytes).await.map_err(io_error)?;
-        Ok(memory.fill(found.get(..bytes).unwrap_or(&found)))
+        self.file.read_at_aligned(at, bytes).await.map_err(io_error)
     }
 
     async fn sync(&self) -> io::Result<()> {

@@ -24,6 +24,7 @@ pub use slice::take_turns_after;
 use bytes::Bytes;
 use std::future::Future;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -115,15 +116,15 @@ pub trait Disk: Clone + 'static {
 pub trait DiskFile: 'static {
     /// Memory a write may come from.
     type Buffer: AsRef<[u8]> + AsMut<[u8]> + 'static;
+    /// What a read found, in memory of the device's: soon to be copied out of it.
+    type Found: Deref<Target = [u8]>;
 
     /// Memory for a write; its content is undefined.
     fn buffer(&self, bytes: usize) -> Self::Buffer;
     /// Writes all of `blocks` at `at`. Starts when first polled.
     fn write(&self, at: u64, blocks: Self::Buffer) -> impl Future<Output = io::Result<()>>;
-    /// Reads up to `bytes` at `at` into memory that has room for them, behind what it holds; returns how many it read, fewer
-    /// only at the end of the file.
-    fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk)
-    -> impl Future<Output = io::Result<usize>>;
+    /// Reads up to `bytes` at `at`, both whole blocks; short only at the end of the file.
+    fn read_blocks(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<Self::Found>>;
     /// Reads up to `bytes` at `at` into memory that any core may keep; short only at the end of the file.
     fn read(&self, at: u64, bytes: usize) -> impl Future<Output = io::Result<Bytes>> {
         async move {
@@ -131,8 +132,8 @@ pub trait DiskFile: 'static {
                 return Ok(Bytes::new());
             }
             let mut memory = Chunk::with_capacity(bytes);
-            let count = self.read_into(at, bytes, &mut memory).await?;
-            Ok(memory.share(0..count))
+            memory.fill(&self.read_blocks(at, bytes).await?);
+            Ok(memory.share(0..memory.filled()))
         }
     }
     /// fdatasync: covers the writes that completed before it began.

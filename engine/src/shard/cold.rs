@@ -17,7 +17,9 @@
 //! as if they were not there.
 //!
 //! A rate says nothing of the one commit that happens to come behind a read. So reads beside appends are small, one at a time at
-//! the device, and begin while no commit is under way: its sync would wait for them.
+//! the device, and begin while no commit is under way: its sync would wait for them. What they brought is copied and checked, and
+//! an answer handed over to be sent, in such a moment too: each keeps the core for as long as a commit takes. Write-back that has
+//! time does the same.
 
 use super::signal::{Gate, Pass, Signal};
 use crate::io::Disk;
@@ -126,6 +128,20 @@ impl Drop for Commit {
     }
 }
 
+/// The place of the one reader that is at the device beside appends; given up when dropped.
+pub(super) struct Place {
+    share: Rc<ColdShare>,
+    until: Instant,
+    _pass: Pass,
+}
+
+impl Place {
+    /// Until no commit is under way, or the turn has waited long enough.
+    pub(super) async fn calm(&self, disk: &impl Disk) {
+        self.share.calm_until(disk, self.until).await;
+    }
+}
+
 impl Window {
     fn begin(since: Instant, number: u32) -> Self {
         Self { since, number, bytes: 0, commits: 0, commits_took: Duration::ZERO }
@@ -172,19 +188,39 @@ impl ColdShare {
     }
 
     /// The place of a reader that wants `TURN_BYTES` from the device beside appends, once no other reader is there and no
-    /// commit under way; `None` when nothing bounds it. Its request would stand before the commit's sync. The commit is not
-    /// waited for longer than the floor allows.
-    pub(super) async fn enter(&self, disk: &impl Disk) -> Option<Pass> {
+    /// commit under way: its request would stand before the commit's sync. `None` when nothing bounds it.
+    pub(super) async fn enter(self: &Rc<Self>, disk: &impl Disk) -> Option<Place> {
         if self.state.borrow().is_free(disk.now()) {
             return None;
         }
         let pass = self.device.enter().await;
+        let place = Place { share: Rc::clone(self), until: disk.now() + self.longest(), _pass: pass };
+        place.calm(disk).await;
+        Some(place)
+    }
+
+    /// Until no commit is under way, for what comes next and takes the core or the device for long; no longer than the floor
+    /// allows for one turn.
+    pub(super) async fn calm(&self, disk: &impl Disk) {
+        self.calm_for(disk, self.longest()).await;
+    }
+
+    /// The same, for no longer than this.
+    pub(super) async fn calm_for(&self, disk: &impl Disk, longest: Duration) {
+        self.calm_until(disk, disk.now() + longest).await;
+    }
+
+    /// What one turn takes at the floor.
+    fn longest(&self) -> Duration {
+        Duration::from_secs_f64(TURN_BYTES as f64 / self.floor_bytes_per_s)
+    }
+
+    async fn calm_until(&self, disk: &impl Disk, until: Instant) {
+        let left = until.saturating_duration_since(disk.now());
         let is_committing = self.state.borrow().commit_since.is_some();
-        if is_committing {
-            let longest = Duration::from_secs_f64(TURN_BYTES as f64 / self.floor_bytes_per_s);
-            futures_lite::future::or(self.commit_ended.next(), disk.sleep(longest)).await;
+        if is_committing && !left.is_zero() {
+            futures_lite::future::or(self.commit_ended.next(), disk.sleep(left)).await;
         }
-        Some(pass)
     }
 
     /// The turn of a reader that comes, or comes again, now.
@@ -435,6 +471,23 @@ mod tests {
             commit.ended(longest / 2);
             disk.sleep(MS / 10).await;
             assert!(came.get().is_some(), "it ended");
+
+            let place = share.enter(&disk).await.expect("appends are under way");
+            let (start, commit) = (disk.now(), share.committing(disk.now()));
+            let clock = disk.clone();
+            disk.spawn(false, async move {
+                clock.sleep(MS).await;
+                drop(commit);
+            });
+            place.calm(&disk).await;
+            assert_eq!(disk.now() - start, MS, "what was read is copied when the commit is over");
+            let begun = share.committing(disk.now());
+            place.calm(&disk).await;
+            assert_eq!(disk.now() - start, longest, "a turn waits as long as the floor allows, in all");
+            place.calm(&disk).await;
+            share.calm_for(&disk, MS).await;
+            assert_eq!(disk.now() - start, longest + MS);
+            drop((place, begun));
 
             let start = disk.now();
             let stuck = share.committing(start);

@@ -130,9 +130,13 @@ impl<D: Disk> Directory<D> {
         let mut memory = Chunk::with_capacity(wanted);
         while memory.filled() < wanted {
             let (at, left) = (at + memory.filled() as u64, wanted - memory.filled());
-            let pass = self.cold.enter(&self.disk).await;
-            let count = if pass.is_some() { left.min(TURN_BYTES) } else { left };
-            if file.read_into(at, count, &mut memory).await? < count {
+            let place = self.cold.enter(&self.disk).await;
+            let count = if place.is_some() { left.min(TURN_BYTES) } else { left };
+            let found = file.read_blocks(at, count).await?;
+            if let Some(place) = &place {
+                place.calm(&self.disk).await;
+            }
+            if memory.fill(&found) < count {
                 break;
             }
         }

@@ -130,10 +130,15 @@ impl<D: Disk> Directory<D> {
         read: &Read,
     ) -> Result<Vec<Bytes>, Trouble> {
         let bounded = self.cold_turn().await;
+        if bounded {
+            self.cold.calm(&self.disk).await;
+        }
         let found = self.read_segment(log, base, offset, visible_end, read, bounded).await;
         if bounded {
             self.cold.read(found.as_ref().map_or(0, |slices| slices.iter().map(Bytes::len).sum()));
             EngineStats::set(&self.stats.cold_bytes_per_s, self.cold.bytes_per_s());
+            // Its answer is sent next, in one go.
+            self.cold.calm(&self.disk).await;
         }
         found
     }

@@ -21,8 +21,11 @@ use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
-/// Bytes of one write while write-back goes at its rate: a commit waits at the device for what was handed to it before.
-const PACED_BYTES: u64 = 256 << 10;
+/// Bytes of one write while write-back goes at its rate, one at a time for each worker and begun while no commit is under way: it
+/// would wait at the device for what was handed to that before.
+const PACED_BYTES: u64 = 64 << 10;
+/// It waits for a commit no longer than one such write may take at its rate, and never longer than this.
+const PACED_WAIT_MAX: Duration = Duration::from_millis(10);
 /// Logs whose states a lap hands to the next commit at once: with what is left of their tails less than 300 KiB.
 const CHECKPOINTED_AT_ONCE: usize = 64;
 /// Where there is less of each log than this on average, laps begin later and find more: a write and a sync of a few
@@ -305,7 +308,13 @@ impl<D: Disk> Directory<D> {
         let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();
         let failed: Rc<RefCell<Option<io::Error>>> = Rc::default();
         while at < end {
-            let piece_bytes = if share > 0 && !self.is_pressed() { PACED_BYTES } else { IO_BYTES_MAX as u64 };
+            let is_paced = share > 0 && !self.is_pressed();
+            let (piece_bytes, in_flight_max) =
+                if is_paced { (PACED_BYTES, 1) } else { (IO_BYTES_MAX as u64, 4) };
+            if is_paced {
+                let longest = Duration::from_micros(piece_bytes * 1_000_000 / share).min(PACED_WAIT_MAX);
+                self.cold.calm_for(&self.disk, longest).await;
+            }
             let piece_end = end.min(at + piece_bytes);
             let mut blocks = file.buffer((aligned_up(piece_end) - at) as usize);
             Self::fill_blocks(log, planned, at, piece_end, blocks.as_mut());
@@ -319,7 +328,7 @@ impl<D: Disk> Directory<D> {
                 done.set();
             });
             at = piece_end;
-            if in_flight.len() >= 4
+            if in_flight.len() >= in_flight_max
                 && let Some(first) = in_flight.pop_front()
             {
                 first.wait().await;

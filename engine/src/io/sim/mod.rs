@@ -17,7 +17,7 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Chunk, Disk, DiskFile, Names, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
@@ -429,6 +429,7 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     type Buffer = Vec<u8>;
+    type Found = Vec<u8>;
 
     fn buffer(&self, bytes: usize) -> Vec<u8> {
         vec![0xEE; bytes] // undefined means that nobody may count on zeros
@@ -464,8 +465,8 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    async fn read_into(&self, at: u64, bytes: usize, memory: &mut Chunk) -> io::Result<usize> {
-        Ok(memory.fill(&self.found(at, bytes).await?))
+    async fn read_blocks(&self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        self.found(at, bytes).await
     }
 
     /// Without the copy: starts read whole journals.
