@@ -26,6 +26,8 @@ const WORKERS: usize = 4;
 const PACED_BYTES: u64 = 64 << 10;
 /// It waits for a commit no longer than one such write may take at its rate, and never longer than this.
 const PACED_WAIT_MAX: Duration = Duration::from_millis(10);
+/// A smaller write holds up nobody, and there may be ten thousand of them in a lap.
+const SMALL_BYTES: u64 = 32 << 10;
 /// Logs whose states a lap hands to the next commit at once: with what is left of their tails less than 300 KiB.
 const CHECKPOINTED_AT_ONCE: usize = 64;
 /// Where there is less of each log than this on average, laps begin later and find more: a write and a sync of a few
@@ -311,11 +313,11 @@ impl<D: Disk> Directory<D> {
             let is_paced = share > 0 && !self.is_pressed();
             let (piece_bytes, in_flight_max) =
                 if is_paced { (PACED_BYTES, 1) } else { (IO_BYTES_MAX as u64, 4) };
-            if is_paced {
+            let piece_end = end.min(at + piece_bytes);
+            if is_paced && piece_end - at > SMALL_BYTES {
                 let longest = Duration::from_micros(piece_bytes * 1_000_000 / share).min(PACED_WAIT_MAX);
                 self.cold.calm_for(&self.disk, longest).await;
             }
-            let piece_end = end.min(at + piece_bytes);
             let mut blocks = file.buffer((aligned_up(piece_end) - at) as usize);
             Self::fill_blocks(log, planned, at, piece_end, blocks.as_mut());
             let done = Rc::new(Done::default());
