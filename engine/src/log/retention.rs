@@ -46,6 +46,11 @@ impl PartitionLog {
         expired
     }
 
+    /// Whether `expire` would find any; it changes nothing.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expired_count(now) > 0
+    }
+
     /// How many segments have expired, from the oldest on.
     fn expired_count(&self, now: Timestamp) -> usize {
         let bounds = self.bounds();
@@ -117,7 +122,11 @@ mod tests {
     }
 
     fn expire(log: &mut PartitionLog, day: i64) -> Expired {
-        log.expire(Timestamp(day * DAY_MS), || 0)
+        let now = Timestamp(day * DAY_MS);
+        let has_expired = log.has_expired(now);
+        let expired = log.expire(now, || 0);
+        assert_eq!(has_expired, expired != Expired::default());
+        expired
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::directory::{Directory, LOOKED_AT_ONCE, SharedLog};
 use super::settings::EngineSettings;
 use super::stats::EngineStats;
 use crate::io::{Disk, Names};
-use crate::log::Expired;
 use crate::segment::Segment;
 use crate::units::{LogId, Offset, Timestamp};
 use std::cell::{Cell, RefCell};
@@ -138,14 +137,15 @@ impl<D: Disk> Directory<D> {
                 return false;
             }
             let Some(log) = self.log(log_id) else { continue };
-            let expired = {
-                let mut log = log.borrow_mut();
-                if log.is_detached || log.fault.is_some() {
-                    Expired::default()
-                } else {
-                    log.expire(now, || self.segment_number())
-                }
+            // Not borrowed to change it for a mere look: its state would be encoded anew.
+            let is_concerned = {
+                let log = log.borrow();
+                !log.is_detached && log.fault.is_none() && log.has_expired(now)
             };
+            if !is_concerned {
+                continue;
+            }
+            let expired = log.borrow_mut().expire(now, || self.segment_number());
             if expired.unsealed {
                 unsealed = true;
                 let mut log = log.borrow_mut();
