@@ -16,5 +16,4 @@ pub(crate) use early::Urgency;
 pub(crate) use epochs::Epochs;
 pub(crate) use partition::{Admission, Part, PartitionLog, WriteBack};
 pub(crate) use producers::{Claim, Producers, Verdict};
-pub(crate) use retention::Expired;
 pub use settings::{LogIdentity, LogSettings};
