@@ -43,15 +43,16 @@ impl<D: Disk> Directory<D> {
             let found = {
                 let log = log.borrow();
                 let found = |segment: &Segment| {
-                    (segment.base, segment.offset_end, read_memory(segment, offset, visible_end, &read))
+                    let place = (segment.base, segment.number);
+                    (place, segment.offset_end, read_memory(segment, offset, visible_end, &read))
                 };
                 log.segment_at(offset).map(found)
             };
-            let Some((base, offset_end, in_memory)) = found else { break };
+            let Some((place, offset_end, in_memory)) = found else { break };
             let answered = match in_memory {
                 Some(slices) => Ok(slices),
                 // Boxed: every request's task would be twice as large for what few of them do.
-                None => Box::pin(self.read_cold(log, base, offset, visible_end, &read)).await,
+                None => Box::pin(self.read_cold(log, place, offset, visible_end, &read)).await,
             };
             match answered {
                 // What is left here did not fit, or is not to be seen yet: what lies behind it must not be answered.
@@ -67,7 +68,7 @@ impl<D: Disk> Directory<D> {
                 Err(trouble) => return Err(self.trouble(log, &trouble, read.offset)),
             }
             // Nothing of this segment is left at or after the offset: the next one has it.
-            let next = log.borrow().segments.iter().map(|segment| segment.base).find(|next| *next > base);
+            let next = log.borrow().segments.iter().map(|segment| segment.base).find(|next| *next > place.0);
             let Some(next) = next else { break };
             offset = next.max(offset);
         }
@@ -124,7 +125,7 @@ impl<D: Disk> Directory<D> {
     async fn read_cold(
         self: &Rc<Self>,
         log: &SharedLog,
-        base: Offset,
+        place: (Offset, u64),
         offset: Offset,
         visible_end: Offset,
         read: &Read,
@@ -133,7 +134,7 @@ impl<D: Disk> Directory<D> {
         if bounded {
             self.cold.calm(&self.disk).await;
         }
-        let found = self.read_segment(log, base, offset, visible_end, read, bounded).await;
+        let found = self.read_segment(log, place, offset, visible_end, read, bounded).await;
         if bounded {
             self.cold.read(found.as_ref().map_or(0, |slices| slices.iter().map(Bytes::len).sum()));
             EngineStats::set(&self.stats.cold_bytes_per_s, self.cold.bytes_per_s());
@@ -167,18 +168,18 @@ impl<D: Disk> Directory<D> {
         bounded
     }
 
-    /// Batches of one segment that are not in memory; in a `bounded` turn no more than `TURN_BYTES` beyond the first.
+    /// Batches of one segment, its base and its number given, that are not in memory; in a `bounded` turn no more than
+    /// `TURN_BYTES` beyond the first.
     async fn read_segment(
         self: &Rc<Self>,
         log: &SharedLog,
-        base: Offset,
+        (base, number): (Offset, u64),
         offset: Offset,
         visible_end: Offset,
         read: &Read,
         bounded: bool,
     ) -> Result<Vec<Bytes>, Trouble> {
         let more_bytes_max = if bounded { read.bytes_max.min(TURN_BYTES) } else { read.bytes_max };
-        let number = log.borrow().segment(base).ok_or(Trouble::Gone)?.number;
         let known = self.read_ends.borrow().find(number, offset);
         let mut cursor = match known {
             Some(position) => Cursor::at(base, position, offset),
