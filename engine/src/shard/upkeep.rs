@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Pause until the next look when a segment has to be sealed before it can go.
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
-/// Pause between looks whether an index that is being written is there.
+/// Pause between looks whether an index that is being written is there, or files that are being removed are gone.
 pub(super) const INDEXING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Directories that are looked into at once for files that no state names.

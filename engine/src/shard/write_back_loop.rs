@@ -303,8 +303,8 @@ impl<D: Disk> Directory<D> {
             return Ok(());
         }
         let file = self.segment_file(log, planned.base, true).await?;
-        let end = planned.range.end.as_u64();
         let mut at = planned.range.start.as_u64();
+        let end = planned.range.end.as_u64();
         let share = workers.map_or(0, |workers| self.settings.write_back_bytes_per_s / workers.max(1));
         let start = self.disk.now();
         let mut in_flight: VecDeque<Rc<Done>> = VecDeque::new();

@@ -411,22 +411,6 @@ impl Disk for SimDisk {
     }
 }
 
-impl SimFile {
-    /// What the file holds there, unless the disk fails or garbles it.
-    async fn found(&self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
-        let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
-        let mut found = found.await?;
-        self.disk.fail_read()?;
-        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
-        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
-            *byte ^= 8;
-            self.disk.0.garbled.set(garbled - 1);
-        }
-        Ok(found)
-    }
-}
-
 impl DiskFile for SimFile {
     type Buffer = Vec<u8>;
     type Found = Vec<u8>;
@@ -466,12 +450,21 @@ impl DiskFile for SimFile {
     }
 
     async fn read_blocks(&self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        self.found(at, bytes).await
+        assert!(bytes.is_multiple_of(BLOCK_BYTES) && at.is_multiple_of(BLOCK_BYTES as u64));
+        let found = self.disk.request(50, |world| Ok(world.file(self.inode)?.read(at, bytes)));
+        let mut found = found.await?;
+        self.disk.fail_read()?;
+        let (garbled, middle) = (self.disk.0.garbled.get(), found.len() / 2);
+        if let Some(byte) = found.get_mut(middle).filter(|_| garbled > 0) {
+            *byte ^= 8;
+            self.disk.0.garbled.set(garbled - 1);
+        }
+        Ok(found)
     }
 
     /// Without the copy: starts read whole journals.
     async fn read(&self, at: u64, bytes: usize) -> io::Result<Bytes> {
-        self.found(at, bytes).await.map(Bytes::from)
+        self.read_blocks(at, bytes).await.map(Bytes::from)
     }
 
     async fn sync(&self) -> io::Result<()> {
