@@ -89,6 +89,8 @@ pub(crate) struct PageCache {
     protected: BTreeMap<u64, PageKey>,
     probation_bytes: usize,
     protected_bytes: usize,
+    /// Of pages that nobody has read yet.
+    unread_bytes: usize,
     clock: u64,
 }
 
@@ -101,12 +103,22 @@ impl PageCache {
             protected: BTreeMap::new(),
             probation_bytes: 0,
             protected_bytes: 0,
+            unread_bytes: 0,
             clock: 0,
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.probation_bytes + self.protected_bytes
+    }
+
+    /// Bytes that may still be put in ahead of readers, so that all that waits for them stays until they come.
+    pub(crate) fn unread_room(&self) -> usize {
+        self.probation_max().saturating_sub(self.unread_bytes)
+    }
+
+    fn probation_max(&self) -> usize {
+        self.bytes_max * PROBATION_PERCENT / 100
     }
 
     /// The page, if it holds at least `bytes_min`, for a reader that begins at `from` in it. Who begins where somebody
@@ -116,6 +128,9 @@ impl PageCache {
         self.clock += 1;
         let list = if slot.protected { &mut self.protected } else { &mut self.probation };
         list.remove(&slot.order);
+        if slot.read_from.is_none() {
+            self.unread_bytes -= slot.page.bytes.len();
+        }
         let is_again = slot.read_from.is_some_and(|before| from <= before);
         slot.read_from = slot.read_from.max(Some(from));
         if is_again && !slot.protected {
@@ -141,6 +156,7 @@ impl PageCache {
         self.forget(key);
         self.clock += 1;
         self.probation_bytes += page.bytes.len();
+        self.unread_bytes += page.bytes.len();
         self.probation.insert(self.clock, key);
         self.pages.insert(key, Slot { page, protected: false, order: self.clock, read_from: None });
         self.shrink();
@@ -149,6 +165,9 @@ impl PageCache {
     /// The next reader of the page asks the device again.
     pub(crate) fn forget(&mut self, key: PageKey) {
         let Some(slot) = self.pages.remove(&key) else { return };
+        if slot.read_from.is_none() {
+            self.unread_bytes -= slot.page.bytes.len();
+        }
         if slot.protected {
             self.protected.remove(&slot.order);
             self.protected_bytes -= slot.page.bytes.len();
@@ -159,7 +178,7 @@ impl PageCache {
     }
 
     fn shrink(&mut self) {
-        let probation_max = self.bytes_max * PROBATION_PERCENT / 100;
+        let probation_max = self.probation_max();
         let read_once = |cache: &Self| {
             let key = *cache.probation.values().next()?;
             let is_read = cache.pages.get(&key).is_some_and(|slot| slot.read_from.is_some());

@@ -58,8 +58,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How often a reader looks whether a stall is over.
 const STALL_PAUSE: Duration = Duration::from_millis(1);
 
-/// A pause in which the executor looks at its rings: it does not while a task is runnable, unless its turn is over.
 const LOOK: Duration = Duration::from_micros(1);
+
+/// A pause in which the executor looks at its rings: it does not while a task is runnable, unless its turn is over.
+pub(super) async fn look_at_rings(disk: &impl Disk) {
+    disk.sleep(LOOK).await;
+}
 
 /// The share that all directories of one shard have in common.
 pub(crate) struct ColdShare {
@@ -205,7 +209,7 @@ impl ColdShare {
     /// Until no commit is under way, for what comes next and takes the core for long; no longer than the floor allows for one
     /// turn. What came in meanwhile goes first.
     pub(super) async fn calm(&self, disk: &impl Disk) {
-        disk.sleep(LOOK).await;
+        look_at_rings(disk).await;
         self.calm_for(disk, self.longest()).await;
     }
 

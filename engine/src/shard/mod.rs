@@ -32,6 +32,8 @@ mod upkeep;
 mod write_back_loop;
 
 #[cfg(test)]
+mod ahead_tests;
+#[cfg(test)]
 mod rot_tests;
 #[cfg(test)]
 mod scrub_tests;

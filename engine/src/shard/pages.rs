@@ -1,6 +1,6 @@
 //! Pages of segment files: out of the cache, or from the device, several at once and ahead of their readers.
 
-use super::cold::TURN_BYTES;
+use super::cold::{TURN_BYTES, look_at_rings};
 use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
 use super::signal::Done;
@@ -21,10 +21,18 @@ use std::rc::Rc;
 pub(super) const PAGE_BYTES: u64 = SPARE_PAGE_BYTES as u64;
 /// Pages fetched ahead of a reader that goes through a log.
 pub(super) const PAGES_AHEAD: u64 = 4;
+/// Ahead of one that takes at least as much at once: what it takes, within these bounds. The device has work meanwhile.
+const PAGES_FAR_AHEAD_MIN: u64 = 16;
+const PAGES_FAR_AHEAD_MAX: u64 = 32;
+/// With more on their way the device has enough to do: what comes long before its reader does is in no cache of the processor
+/// any more when that copies, checks and sends it.
+const PAGES_COMING_MAX: usize = 64;
 
 /// A page on its way from the device; several readers may wait for it.
 #[derive(Default)]
 pub(crate) struct PageRead {
+    /// The device gave it, or failed: the next may be asked for.
+    arrived: Done,
     done: Done,
     outcome: RefCell<Option<Result<Page, io::ErrorKind>>>,
 }
@@ -52,6 +60,40 @@ impl<D: Disk> Directory<D> {
         Ok(())
     }
 
+    /// Starts reading a range, of which a reader in order wants all at once, and has as much behind it follow once the device
+    /// gave the first of it: while this is copied, checked, sent and handled, the device has the next to do. Some give
+    /// nothing before all that they were asked for is there, so not at once.
+    pub(super) async fn start_pages_and_next(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        start: FilePos,
+        end: FilePos,
+    ) -> Result<(), Trouble> {
+        let pages = start.as_u64() / PAGE_BYTES..end.as_u64().div_ceil(PAGE_BYTES);
+        let page_count = (pages.end - pages.start).clamp(PAGES_FAR_AHEAD_MIN, PAGES_FAR_AHEAD_MAX);
+        let mut pages_below_memory = pages.take_while(|page| Self::is_below_memory(log, base, *page));
+        let first_coming = pages_below_memory.find_map(|page| self.start_page(log, base, page));
+        self.start_pages(log, base, start, end)?;
+        match first_coming {
+            Some(first) => {
+                let (directory, log) = (Rc::clone(self), Rc::clone(log));
+                self.disk.spawn(false, async move {
+                    first.arrived.wait().await;
+                    directory.fetch_ahead(&log, base, end, page_count);
+                });
+            }
+            None => {
+                self.fetch_ahead(log, base, end, page_count);
+                // Or the rings would see it after the answer, which may take the core for milliseconds.
+                look_at_rings(&self.disk).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts reading pages from `from` on, while few are on their way. No more than fills the cache's part for what is read
+    /// once, with what nobody has read yet: a thousand such readers would take each other's pages away.
     pub(super) fn fetch_ahead(
         self: &Rc<Self>,
         log: &SharedLog,
@@ -59,14 +101,19 @@ impl<D: Disk> Directory<D> {
         from: FilePos,
         page_count: u64,
     ) {
-        let end = match log.borrow().segment(base) {
-            Some(segment) => segment.tail.memory_start().as_u64(),
-            None => return,
-        };
         let first = from.as_u64().div_ceil(PAGE_BYTES);
-        for page in (first..first + page_count).take_while(|page| page * PAGE_BYTES < end) {
+        let room = (self.cache.borrow().unread_room() / PAGE_BYTES as usize).min(PAGES_COMING_MAX);
+        for page in (first..first + page_count).take_while(|page| Self::is_below_memory(log, base, *page)) {
+            if self.pages_coming.borrow().len() >= room {
+                return;
+            }
             self.start_page(log, base, page);
         }
+    }
+
+    fn is_below_memory(log: &SharedLog, base: Offset, page: u64) -> bool {
+        let log = log.borrow();
+        log.segment(base).is_some_and(|segment| page * PAGE_BYTES < segment.tail.memory_start().as_u64())
     }
 
     /// The next readers of these bytes ask the device again.
@@ -102,7 +149,8 @@ impl<D: Disk> Directory<D> {
         self.pages_coming.borrow_mut().insert(key, Rc::clone(&read));
         let (directory, log, coming) = (Rc::clone(self), Rc::clone(log), Rc::clone(&read));
         self.disk.spawn(false, async move {
-            let outcome = directory.read_page(&log, base, page, bytes).await;
+            let outcome = directory.read_page(&log, base, page, bytes, &coming.arrived).await;
+            coming.arrived.set();
             if let Ok(found) = &outcome {
                 let mut cache = directory.cache.borrow_mut();
                 cache.insert(key, found.clone());
@@ -115,17 +163,30 @@ impl<D: Disk> Directory<D> {
         Some(read)
     }
 
-    async fn read_page(&self, log: &SharedLog, base: Offset, page: u64, bytes: usize) -> io::Result<Page> {
+    async fn read_page(
+        &self,
+        log: &SharedLog,
+        base: Offset,
+        page: u64,
+        bytes: usize,
+        arrived: &Done,
+    ) -> io::Result<Page> {
         let file = self.segment_file(log, base, false).await?;
-        let found = self.read_aside(&file, page * PAGE_BYTES, bytes).await?;
+        let found = self.read_aside(&file, page * PAGE_BYTES, bytes, arrived).await?;
         EngineStats::add(&self.stats.read_bytes_total, found.len() as u64);
         Ok(Page::unchecked(found))
     }
 
     /// Reads a segment's bytes from `at`, a block's start, on; fewer only at the end of the file. Beside appends in pieces, one
     /// at a time for the whole shard: a commit that comes finds no more than one before it, at the device and in the copy out
-    /// of the device's memory.
-    pub(super) async fn read_aside(&self, file: &D::File, at: u64, bytes: usize) -> io::Result<Bytes> {
+    /// of the device's memory. `arrived` is set before the copy; when more is under way it waits for what that sets going.
+    pub(super) async fn read_aside(
+        &self,
+        file: &D::File,
+        at: u64,
+        bytes: usize,
+        arrived: &Done,
+    ) -> io::Result<Bytes> {
         let wanted = bytes.next_multiple_of(BLOCK_BYTES);
         let mut memory = Chunk::with_capacity(wanted);
         while memory.filled() < wanted {
@@ -133,8 +194,11 @@ impl<D: Disk> Directory<D> {
             let place = self.cold.enter(&self.disk).await;
             let count = if place.is_some() { left.min(TURN_BYTES) } else { left };
             let found = file.read_blocks(at, count).await?;
+            arrived.set();
             if let Some(place) = &place {
                 place.calm(&self.disk).await;
+            } else if self.pages_coming.borrow().len() > PAGES_AHEAD as usize {
+                look_at_rings(&self.disk).await;
             }
             if memory.fill(&found) < count {
                 break;

@@ -11,6 +11,7 @@
 use super::cursor::Trouble;
 use super::directory::{Directory, SharedLog};
 use super::settings::EngineSettings;
+use super::signal::Done;
 use super::stats::EngineStats;
 use crate::io::{Disk, DiskFile, OpenMode, aligned_down};
 use crate::segment::{Index, IndexEntry, Located, Segment, Stage, Step, Walk};
@@ -262,7 +263,7 @@ impl<D: Disk> Directory<D> {
             if !self.scrub_pace(count).await {
                 return Ok(Went::Ended);
             }
-            let piece = self.read_aside(file, block, count as usize).await?;
+            let piece = self.read_aside(file, block, count as usize, &Done::default()).await?;
             EngineStats::add(&self.stats.scrub_bytes_total, piece.len() as u64);
             let Some(mut left) = piece.get((at.as_u64() - block) as usize..).filter(|left| !left.is_empty())
             else {
