@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! memory: sender, first CPU: sendmsg of 8 x 1 MiB ──TCP──► reader, last CPU: recv, looked at by nobody
-//! disk:   executor, first CPU: read_at, 1 MiB each, 4 under way, from the file's start to its end and again
+//! disk:   executor, first CPU: read_at, 1 MiB each, 4 under way, from the first file's start to the last one's end and again
 //! ```
 //! No request, no log, no index: what the machine gives to whoever only moves bytes. `cargo run --release -p
 //! thalweg-benches --bin raw_fetch -- --help`; `figures.sh --only fetch` runs it in turn with the broker.
 
 use clap::{Parser, ValueEnum};
-use glommio::io::DmaFile;
+use glommio::io::OpenOptions;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use thalweg_benches::raw::{LoopArguments, Turn, Window};
@@ -42,9 +43,12 @@ struct Arguments {
     /// CPU of the reader of the socket.
     #[arg(long, default_value_t = 1)]
     reader_cpu: usize,
-    /// Bytes that lie in memory, or in the file.
+    /// Bytes that lie in memory.
     #[arg(long, default_value_t = 256 << 20)]
     bytes: usize,
+    /// A file on the disk, of whole mebibytes that are read and a rest that is not; several in this order.
+    #[arg(long, required_if_eq("from", "disk"))]
+    file: Vec<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,10 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let figures = match arguments.from {
         From::Memory => send(&arguments)?,
-        From::Disk => {
-            let reading = arguments.common.with_file("raw_fetch", async |file| read(&arguments, &file).await);
-            arguments.common.executor()?.run(reading)?
-        }
+        From::Disk => arguments.common.executor()?.run(read(&arguments))?,
     };
     report(&figures);
     Ok(())
@@ -129,18 +130,20 @@ fn drain(cpu: usize, mut socket: TcpStream) -> JoinHandle<io::Result<()>> {
     })
 }
 
-async fn read(arguments: &Arguments, file: &Rc<DmaFile>) -> io::Result<Figures> {
-    let bytes = arguments.bytes.next_multiple_of(PIECE_BYTES) as u64;
-    for at in (0..bytes).step_by(PIECE_BYTES) {
-        let mut piece = file.alloc_dma_buffer(PIECE_BYTES);
-        piece.as_bytes_mut().fill(at as u8);
-        file.write_at(piece, at).await?;
+async fn read(arguments: &Arguments) -> io::Result<Figures> {
+    let mut pieces = Vec::new();
+    for path in &arguments.file {
+        let file = Rc::new(OpenOptions::new().read(true).dma_open(path).await?);
+        let piece_count = file.file_size().await? / PIECE_BYTES as u64;
+        pieces.extend((0..piece_count).map(|piece| (Rc::clone(&file), piece * PIECE_BYTES as u64)));
     }
-    file.fdatasync().await?;
+    if pieces.is_empty() {
+        return Err(io::Error::other(format!("no file holds {PIECE_BYTES} B: give larger ones")));
+    }
     let mut moved = Moved::new(arguments);
     let mut under_way: VecDeque<glommio::Task<io::Result<usize>>> = VecDeque::new();
-    for at in (0..bytes).step_by(PIECE_BYTES).cycle() {
-        let file = Rc::clone(file);
+    for (file, at) in pieces.iter().cycle() {
+        let (file, at) = (Rc::clone(file), *at);
         under_way.push_back(glommio::spawn_local(async move {
             Ok(file.read_at_aligned(at, PIECE_BYTES).await?.len())
         }));

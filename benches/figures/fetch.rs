@@ -2,11 +2,12 @@
 
 use crate::disk::{forget, has_room, remove};
 use crate::load::{Bench, at_rest, broker_cpu_s};
-use crate::process::Program;
+use crate::process::{Broker, Program};
 use crate::table::{Row, Table};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io;
+use std::path::Path;
+use std::{fs, io};
 use thalweg_benches::numbers::ratios;
 
 const TOPIC: &str = "figures";
@@ -47,16 +48,14 @@ pub(crate) fn fetch(
     table: &mut Table,
 ) -> io::Result<()> {
     for source in SOURCES {
-        // Its data, and a journal; the raw loop's file is gone by then.
+        // Its data, and a journal.
         has_room(&bench.directory, &format!("fetch from {}", source.name), source.bytes * 2)?;
         let mut all = Rounds::default();
         for round in 0..rounds {
-            let bytes = source.bytes.to_string();
-            let raw = bench.raw("raw_fetch", &["--from", source.name, "--bytes", &bytes])?;
+            let (raw, read) = one_round(bench, program, port, &source, round % 2 == 0)?;
             let value = |name: &str| raw[name].as_f64().unwrap_or(f64::NAN);
             all.raw.push(value("mb_per_s"));
             all.raw_by_cpu.push(value("mb_per_cpu_s"));
-            let read = from_broker(bench, program, port, &source)?;
             let rate = |name: &str| read["consume"]["rates"][name].as_f64().unwrap_or(f64::NAN);
             all.broker.push(rate("mb_per_s"));
             all.broker_by_cpu.push(rate("batch_bytes") / 1e6 / broker_cpu_s(&read));
@@ -81,18 +80,79 @@ pub(crate) fn fetch(
     Ok(())
 }
 
-fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> io::Result<Value> {
+/// What the raw loop says, and what the load generator does.
+fn one_round(
+    bench: &Bench,
+    program: &Program,
+    port: u16,
+    source: &Source,
+    raw_first: bool,
+) -> io::Result<(Value, Value)> {
     let directory = bench.fresh("broker")?;
-    let mut broker = at_rest(program.start(&directory, port))?;
+    let outcome = if source.is_restarted {
+        fill(bench, program, &directory, port, source)?.stop()?;
+        // Both read the same files. What was written just now comes slower, to whoever is first.
+        let files = segments(&directory)?;
+        let from_disk: Vec<&str> =
+            ["--from", "disk"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        let raw = || {
+            forget(&directory, &BTreeSet::new())?;
+            bench.raw("raw_fetch", &from_disk)
+        };
+        let read = || {
+            forget(&directory, &BTreeSet::new())?;
+            read(bench, at_rest(program.start(&directory, port))?, port, source)
+        };
+        if raw_first {
+            let raw = raw()?;
+            (raw, read()?)
+        } else {
+            let read = read()?;
+            (raw()?, read)
+        }
+    } else {
+        let raw = bench.raw("raw_fetch", &["--from", "memory", "--bytes", &source.bytes.to_string()])?;
+        (raw, read(bench, fill(bench, program, &directory, port, source)?, port, source)?)
+    };
+    remove(&directory)?;
+    Ok(outcome)
+}
+
+/// As arguments of the raw loop.
+fn segments(directory: &Path) -> io::Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    for log in fs::read_dir(directory.join("data"))? {
+        let log = log?;
+        if !log.file_name().to_string_lossy().starts_with(TOPIC) {
+            continue;
+        }
+        for file in fs::read_dir(log.path())? {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                arguments.extend(["--file".to_owned(), path.display().to_string()]);
+            }
+        }
+    }
+    Ok(arguments)
+}
+
+fn fill(
+    bench: &Bench,
+    program: &Program,
+    directory: &Path,
+    port: u16,
+    source: &Source,
+) -> io::Result<Broker> {
+    let broker = at_rest(program.start(directory, port))?;
     let count = (source.bytes / 1000).to_string();
     let fill = ["--batch-bytes", "65536", "--record-bytes", "999", "--connections", "1", "--in-flight", "5"];
     let topic = ["--topic", TOPIC, "--partitions", source.readers, "--count", &count];
     bench.produce(port, &[topic.as_slice(), &fill].concat())?;
-    if source.is_restarted {
-        broker.stop()?;
-        forget(&directory, &BTreeSet::new())?;
-        broker = at_rest(program.start(&directory, port))?;
-    }
+    Ok(broker)
+}
+
+/// Ends the broker.
+fn read(bench: &Bench, mut broker: Broker, port: u16, source: &Source) -> io::Result<Value> {
     broker.serves(TOPIC)?;
     let (pid, time) = (broker.pid().to_string(), (bench.time_s + bench.warm_up_s).to_string());
     let warm_up = bench.warm_up_s.to_string();
@@ -101,6 +161,5 @@ fn from_broker(bench: &Bench, program: &Program, port: u16, source: &Source) -> 
     arguments.extend(["--broker-pid", &pid].iter().chain(&READ));
     let read = bench.consume(port, &arguments)?;
     broker.kill()?;
-    remove(&directory)?;
     Ok(read)
 }
