@@ -75,7 +75,8 @@ impl Small {
     }
 }
 
-/// 64 connections with one batch of 4 KiB in flight each, over 1, 64 and 1000 partitions, beside `raw_journal`.
+/// 64 connections with one batch of 4 KiB in flight each, over 1, 64 and 1000 partitions, beside `raw_journal`, which has no
+/// sockets, and `raw_answers`, which has nothing else.
 pub(crate) fn batches(
     bench: &Bench,
     broker: &Program,
@@ -83,7 +84,7 @@ pub(crate) fn batches(
     rounds: usize,
     table: &mut Table,
 ) -> io::Result<()> {
-    let mut raw = Small::default();
+    let (mut raw, mut answers) = (Small::default(), Vec::new());
     let mut cases: Vec<Small> = PARTITION_COUNTS.iter().map(|_| Small::default()).collect();
     for round in 0..rounds {
         let loops = bench.raw("raw_journal", &["--clients", "64"])?;
@@ -98,6 +99,8 @@ pub(crate) fn batches(
             max_us: value("max_us"),
         };
         raw.push(&produced, f64::NAN);
+        let sockets = bench.raw("raw_answers", &["--clients", "64"])?;
+        answers.push(sockets["answers_per_s"].as_f64().unwrap_or(f64::NAN));
         for (case, count) in cases.iter_mut().zip(PARTITION_COUNTS) {
             let flags =
                 ["--connections", "64", "--in-flight", "1", "--batch-bytes", "4096", "--record-bytes", "999"];
@@ -114,11 +117,20 @@ pub(crate) fn batches(
     }
     let mut rows = Vec::new();
     raw.rows("`raw_journal`, 64 clients", &mut rows);
+    rows.push(Row::new("`raw_answers`, 64 clients, requests of 4 200 B", "/s", answers.clone()));
     for (case, count) in cases.iter().zip(PARTITION_COUNTS) {
         case.rows(&format!("{count} partitions"), &mut rows);
     }
     let (one, most) = (&cases[0], &cases[PARTITION_COUNTS.len() - 1]);
-    rows.push(Row::new("one partition / raw, batches", "", ratios(&one.per_s, &raw.per_s)));
+    rows.push(
+        Row::new("one partition / `raw_journal`, batches", "", ratios(&one.per_s, &raw.per_s)).at_least(0.6),
+    );
+    rows.push(Row::new(
+        "`raw_answers` / `raw_journal`: no broker over sockets comes above it",
+        "",
+        ratios(&answers, &raw.per_s),
+    ));
+    rows.push(Row::new("one partition / `raw_answers`", "", ratios(&one.per_s, &answers)));
     rows.push(Row::new("1 partition / 1000, batches", "", ratios(&one.per_s, &most.per_s)).at_most(1.5));
     rows.push(Row::new("1000 partitions / 1, p99", "", ratios(&most.p99, &one.p99)).at_most(1.5));
     table.push("64 connections, one batch of 4 KiB in flight each, acks=all, one core", rows);
