@@ -252,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn room_for_what_nobody_has_read_is_what_such_pages_leave_of_the_part_for_a_scan() {
+        let mut cache = PageCache::new(100 * PAGE);
+        (0..20).for_each(|number| cache.insert(key(number), page(1, PAGE)));
+        assert_eq!(cache.unread_room(), 5 * PAGE);
+        assert!((0..8).all(|number| cache.find(key(number), PAGE, 0).is_some()));
+        assert!((0..8).all(|number| cache.find(key(number), PAGE, 0).is_some()), "a second reading");
+        assert_eq!(cache.unread_room(), 13 * PAGE);
+        (4..12).for_each(|number| cache.forget(key(number)));
+        assert_eq!(cache.unread_room(), 17 * PAGE);
+        cache.insert(key(0), page(1, PAGE));
+        assert_eq!(cache.unread_room(), 16 * PAGE, "the device was asked anew");
+        (100..200).for_each(|number| cache.insert(key(number), page(1, PAGE)));
+        assert_eq!(cache.unread_room(), 0);
+    }
+
+    #[test]
     fn a_longer_reading_takes_the_place_of_a_shorter_one() {
         let mut cache = PageCache::new(100 * PAGE);
         cache.insert(key(1), page(1, 10));
@@ -260,6 +276,7 @@ mod tests {
         assert_eq!(cache.bytes(), 20);
         assert!(cache.find(key(1), 20, 0).is_some());
     }
+
     #[test]
     fn what_was_checked_of_a_page_is_known_as_long_as_its_bytes_are_the_same() {
         let mut cache = PageCache::new(100 * PAGE);

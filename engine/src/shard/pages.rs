@@ -61,25 +61,24 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Starts reading a range, of which a reader in order wants all at once, and has as much behind it follow once the device
-    /// gave the first of it: while this is copied, checked, sent and handled, the device has the next to do. Some give
-    /// nothing before all that they were asked for is there, so not at once.
+    /// gave the last of it: while this is copied, checked, sent and handled, the device has the next to do. Not before: an
+    /// append that comes finds no more in front of it than one such range.
     pub(super) async fn start_pages_and_next(
         self: &Rc<Self>,
         log: &SharedLog,
         base: Offset,
         start: FilePos,
         end: FilePos,
-    ) -> Result<(), Trouble> {
+    ) {
         let pages = start.as_u64() / PAGE_BYTES..end.as_u64().div_ceil(PAGE_BYTES);
         let page_count = (pages.end - pages.start).clamp(PAGES_FAR_AHEAD_MIN, PAGES_FAR_AHEAD_MAX);
-        let mut pages_below_memory = pages.take_while(|page| Self::is_below_memory(log, base, *page));
-        let first_coming = pages_below_memory.find_map(|page| self.start_page(log, base, page));
-        self.start_pages(log, base, start, end)?;
-        match first_coming {
-            Some(first) => {
+        let pages_below_memory = pages.take_while(|page| Self::is_below_memory(log, base, *page));
+        let last_coming = pages_below_memory.filter_map(|page| self.start_page(log, base, page)).last();
+        match last_coming {
+            Some(last) => {
                 let (directory, log) = (Rc::clone(self), Rc::clone(log));
                 self.disk.spawn(false, async move {
-                    first.arrived.wait().await;
+                    last.arrived.wait().await;
                     directory.fetch_ahead(&log, base, end, page_count);
                 });
             }
@@ -89,7 +88,6 @@ impl<D: Disk> Directory<D> {
                 look_at_rings(&self.disk).await;
             }
         }
-        Ok(())
     }
 
     /// Starts reading pages from `from` on, while few are on their way. No more than fills the cache's part for what is read
