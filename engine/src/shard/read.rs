@@ -211,7 +211,8 @@ impl<D: Disk> Directory<D> {
                 let end = located.start.advance(more_bytes_max as u64);
                 if known.is_some() && !bounded && more_bytes_max as u64 >= PAGE_BYTES * PAGES_AHEAD {
                     let end = end.min(Self::readable_end(log, base)?);
-                    self.start_pages_and_next(log, base, cursor.gathered.end(), end).await;
+                    // Boxed, as above: few reads are so large.
+                    Box::pin(self.start_pages_and_next(log, base, cursor.gathered.end(), end)).await;
                 }
                 self.gather(log, &mut cursor, end).await?;
             }
