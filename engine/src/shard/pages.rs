@@ -72,7 +72,7 @@ impl<D: Disk> Directory<D> {
     ) {
         let pages = start.as_u64() / PAGE_BYTES..end.as_u64().div_ceil(PAGE_BYTES);
         let page_count = (pages.end - pages.start).clamp(PAGES_FAR_AHEAD_MIN, PAGES_FAR_AHEAD_MAX);
-        let pages_below_memory = pages.take_while(|page| Self::is_below_memory(log, base, *page));
+        let pages_below_memory = pages.start..pages.end.min(Self::pages_end(log, base));
         let last_coming = pages_below_memory.filter_map(|page| self.start_page(log, base, page)).last();
         match last_coming {
             Some(last) => {
@@ -100,8 +100,9 @@ impl<D: Disk> Directory<D> {
         page_count: u64,
     ) {
         let first = from.as_u64().div_ceil(PAGE_BYTES);
+        let end = Self::pages_end(log, base).min(first + page_count);
         let room = (self.cache.borrow().unread_room() / PAGE_BYTES as usize).min(PAGES_COMING_MAX);
-        for page in (first..first + page_count).take_while(|page| Self::is_below_memory(log, base, *page)) {
+        for page in first..end {
             if self.pages_coming.borrow().len() >= room {
                 return;
             }
@@ -109,9 +110,10 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    fn is_below_memory(log: &SharedLog, base: Offset, page: u64) -> bool {
+    /// One past the last page with bytes below what is in memory.
+    fn pages_end(log: &SharedLog, base: Offset) -> u64 {
         let log = log.borrow();
-        log.segment(base).is_some_and(|segment| page * PAGE_BYTES < segment.tail.memory_start().as_u64())
+        log.segment(base).map_or(0, |segment| segment.tail.memory_start().as_u64().div_ceil(PAGE_BYTES))
     }
 
     /// The next readers of these bytes ask the device again.
