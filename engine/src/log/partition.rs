@@ -755,6 +755,7 @@ impl PartitionLog {
     }
 
     /// The segment whose offsets include `offset`; below all of them the first one, since a log may begin with a gap.
+    #[inline]
     pub(crate) fn segment_at(&self, offset: Offset) -> Option<&Segment> {
         let after = self.segments.partition_point(|segment| segment.base <= offset);
         self.segments.get(after.saturating_sub(1))

@@ -73,7 +73,8 @@ impl<D: Disk> Directory<D> {
         let pages = start.as_u64() / PAGE_BYTES..end.as_u64().div_ceil(PAGE_BYTES);
         let page_count = (pages.end - pages.start).clamp(PAGES_FAR_AHEAD_MIN, PAGES_FAR_AHEAD_MAX);
         let pages_below_memory = pages.start..pages.end.min(Self::pages_end(log, base));
-        let last_coming = pages_below_memory.filter_map(|page| self.start_page(log, base, page)).last();
+        let coming = pages_below_memory.filter_map(|page| self.start_page(log, base, page));
+        let last_coming = coming.fold(None, |_, read| Some(read));
         match last_coming {
             Some(last) => {
                 let (directory, log) = (Rc::clone(self), Rc::clone(log));
