@@ -1,7 +1,7 @@
 //! Benchmarks beside raw loops and rivals.
 //!
-//! `figures.sh` runs them: `raw_stream`, `raw_journal`, `raw_answers`, `raw_round_trip` and `raw_fetch` are what the machine gives to loops
-//! that do nothing else, `figures` runs them in turn with the broker and writes the tables of PERF.md; its cases groups,
+//! `figures.sh` runs them: `raw_stream`, `raw_journal`, `raw_answers`, `raw_round_trip` and `raw_fetch` are what the machine
+//! gives to loops that do nothing else, `figures` runs them in turn with the broker and writes the tables of PERF.md; its cases groups,
 //! recovery and upkeep, have Kafka beside them instead. `batch_check` times one function, `integrity` what it costs to
 //! check what comes from disk. `rivals/run` has brokers do the same work side by side.
 

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// As long as the answer to a produce of one partition.
+pub const ANSWER_BYTES: usize = 64;
 /// What is written at once where a file is filled.
 const FILL_BYTES: usize = 1 << 20;
 /// The longest time that is told apart, in microseconds.

@@ -15,11 +15,9 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
-use thalweg_benches::raw::{LoopArguments, Turn, Window};
+use thalweg_benches::raw::{ANSWER_BYTES, LoopArguments, Turn, Window};
 use thalweg_benches::{on_cpu, report};
 
-/// As long as the answer to a produce of one partition.
-const ANSWER_BYTES: usize = 64;
 /// Sockets that are told of at once.
 const EVENTS_MAX: usize = 256;
 

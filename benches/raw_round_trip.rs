@@ -15,12 +15,12 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use thalweg_benches::raw::{Latencies, LoopArguments, Percentiles, Turn, Window, fill_with_zeros};
+use thalweg_benches::raw::{
+    ANSWER_BYTES, Latencies, LoopArguments, Percentiles, Turn, Window, fill_with_zeros,
+};
 use thalweg_benches::{on_cpu, report};
 
 const BLOCK_BYTES: usize = 4096;
-/// As long as the answer to a produce of one partition.
-const ANSWER_BYTES: usize = 64;
 
 /// Answers a client on another core after one write and one sync each; prints the round trip's time as JSON.
 #[derive(Debug, Parser)]

@@ -51,7 +51,6 @@ fn read_twice(read_bytes: u64, cache_bytes: usize, seed: u64) -> u64 {
     let inner = disk.clone();
     let read = simulation.run(async move {
         let engine = start(inner.clone(), cache_bytes).await;
-        let given = || engine.stats().read_bytes_total.load(Ordering::Relaxed);
         let mut offset = Offset::ZERO;
         for _ in 0..2 {
             let bytes_max = read_bytes as usize;
@@ -66,7 +65,7 @@ fn read_twice(read_bytes: u64, cache_bytes: usize, seed: u64) -> u64 {
             }
         }
         inner.sleep(Duration::from_secs(1)).await;
-        let given = given();
+        let given = engine.stats().read_bytes_total.load(Ordering::Relaxed);
         engine.stop().await.unwrap();
         given
     });
