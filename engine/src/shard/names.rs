@@ -18,7 +18,6 @@ use crate::units::{LogId, Offset};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Ending of a directory whose log was deleted: its name before is the log's id.
 pub(super) const DELETED: &str = ".deleted";
@@ -26,9 +25,6 @@ pub(super) const DELETED: &str = ".deleted";
 const KEPT: &str = ".kept";
 /// Ending of the empty file that names a directory's log.
 const ID: &str = ".id";
-/// How often, and after which pause, it is tried whether what removed files held is free.
-const FREED_ATTEMPTS_MAX: usize = 50;
-const FREED_PAUSE: Duration = Duration::from_millis(20);
 
 impl<D: Disk> Directory<D> {
     /// Makes the directory of a log that has no file yet, and says in it whose it is. Whatever stands there already and
@@ -78,7 +74,7 @@ impl<D: Disk> Directory<D> {
         match moved {
             Ok(()) => {
                 self.sync_root().await?;
-                self.disk.remove_directory(Path::new(&aside)).await
+                remove_aside(&self.disk, Path::new(&aside)).await
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -90,34 +86,36 @@ impl<D: Disk> Directory<D> {
         let is_own = |found: &Vec<(String, bool)>| id_in(found).is_none_or(|id| id == log_id.to_string());
         if let Some(found) = found.ok().filter(is_own) {
             // Not with the topic's name in it: that may be as long as a file's name can be.
-            return match self.disk.rename(Path::new(name), aside).await {
-                Err(error) if is_full(&error) => self.move_emptied(Path::new(name), &found, aside).await,
-                outcome => outcome,
-            };
+            return set_aside(&self.disk, Path::new(name), &found, aside).await;
         }
         // A log of the same name was quicker, or none of its own ever held a batch.
         self.disk.rename(Path::new(&format!("{log_id}{KEPT}")), aside).await
     }
+}
 
-    /// XFS has no room for a new name on a full disk. The deletion is durable and names are nobody else's meanwhile: the
-    /// files go first, what they held comes free a little later.
-    async fn move_emptied(&self, name: &Path, found: &[(String, bool)], aside: &Path) -> io::Result<()> {
-        for (file, _) in found.iter().filter(|(file, _)| !file.ends_with(ID)) {
-            match self.disk.remove(&name.join(file)).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+/// Takes the directory of a log whose deletion is durable out of the way: it gets a name of its own, under which it can be removed.
+/// XFS has no room for a new name on a full disk. There it is removed where it is, with the file that says whose it is as the last:
+/// names are nobody else's meanwhile.
+async fn set_aside<D: Disk>(disk: &D, name: &Path, found: &[(String, bool)], aside: &Path) -> io::Result<()> {
+    match disk.rename(name, aside).await {
+        Err(error) if is_full(&error) => {}
+        outcome => return outcome,
+    }
+    for (file, _) in found.iter().filter(|(file, _)| !file.ends_with(ID)) {
+        match disk.remove(&name.join(file)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        let mut attempts = 0;
-        loop {
-            match self.disk.rename(name, aside).await {
-                Err(error) if is_full(&error) && attempts < FREED_ATTEMPTS_MAX => {
-                    attempts += 1;
-                    self.disk.sleep(FREED_PAUSE).await;
-                }
-                outcome => return outcome,
-            }
-        }
+    }
+    disk.sync_directory(name).await?;
+    disk.remove_directory(name).await
+}
+
+/// Removes what was set aside; it may have gone already.
+async fn remove_aside<D: Disk>(disk: &D, aside: &Path) -> io::Result<()> {
+    match disk.remove_directory(aside).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -250,10 +248,11 @@ pub(super) async fn remove_deleted<D: Disk>(
     let (mut rest, mut removed) = (Vec::new(), Vec::new());
     let lists = disk.list_all(names.iter().map(PathBuf::from).collect()).await;
     for (name, found) in names.into_iter().zip(lists) {
-        match id_in(&found?).filter(|id| deleted.contains(id)) {
+        let found = found?;
+        match id_in(&found).filter(|id| deleted.contains(id)) {
             Some(id) => {
                 let aside = format!("{id}{DELETED}");
-                disk.rename(Path::new(&name), Path::new(&aside)).await?;
+                set_aside(disk, Path::new(&name), &found, Path::new(&aside)).await?;
                 removed.push(aside);
             }
             None => rest.push(name),
@@ -263,7 +262,7 @@ pub(super) async fn remove_deleted<D: Disk>(
         disk.sync_directory(Path::new("")).await?;
     }
     for aside in removed {
-        disk.remove_directory(Path::new(&aside)).await?;
+        remove_aside(disk, Path::new(&aside)).await?;
     }
     Ok(rest)
 }

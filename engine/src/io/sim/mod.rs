@@ -49,6 +49,8 @@ pub struct Faults {
     pub slow: u64,
     /// What all files together may take.
     pub storage_bytes_max: u64,
+    /// What has to be free when something gets another name: XFS wants a block.
+    pub name_bytes: u64,
 }
 
 impl Default for Faults {
@@ -60,6 +62,7 @@ impl Default for Faults {
             read_fails: 0,
             slow: 0,
             storage_bytes_max: u64::MAX,
+            name_bytes: 0,
         }
     }
 }
@@ -316,7 +319,15 @@ impl Disk for SimDisk {
     }
 
     async fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
-        self.request(20, |world| world.rename(source, target)).await
+        let name_bytes = self.0.faults.borrow().name_bytes;
+        self.request(20, |world| {
+            let free = world.storage_bytes_max.saturating_sub(world.storage_bytes());
+            if free < name_bytes && world.find(target).is_err() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            world.rename(source, target)
+        })
+        .await
     }
 
     async fn remove(&self, path: &Path) -> io::Result<()> {

@@ -171,6 +171,37 @@ fn the_removal_of_a_segment_waits_for_an_index_write_under_way() {
     }
 }
 
+/// A topic is deleted to make room where no name can be changed without a free block, and the broker is killed on the way.
+#[test]
+fn a_deletion_on_a_full_disk_goes_on_with_the_next_start() {
+    let full = Faults { name_bytes: LITTLE_BYTES + 1, ..Faults::default() };
+    let mut halfway = 0;
+    for steps in 0..40 {
+        let simulation = Simulation::new(steps);
+        let disk = SimDisk::new(&simulation, steps);
+        let place = (&simulation, &disk);
+        write_segments(place);
+        let cut = Faults { cut_after_steps: Some(steps), ..full.clone() };
+        live(place, &settings(), End::Kill, async |engine, disk| {
+            disk.set_faults(cut);
+            disk.leave_storage(LITTLE_BYTES);
+            engine.delete(LOG).await.unwrap();
+        });
+        let was_there = disk.files().iter().any(|(path, _)| path.starts_with("t1-0"));
+        disk.set_faults(full.clone());
+        disk.leave_storage(LITTLE_BYTES);
+        let is_deleted = Rc::new(Cell::new(false));
+        let found = Rc::clone(&is_deleted);
+        live(place, &settings(), End::Kill, async move |engine, disk| {
+            found.set(engine.bounds(LOG).is_err());
+            let is_there = disk.files().iter().any(|(path, _)| path.starts_with("t1-0"));
+            assert_eq!(is_there, !found.get());
+        });
+        halfway += u32::from(was_there && is_deleted.get());
+    }
+    assert!(halfway > 0);
+}
+
 /// A log that cannot be written back holds every journal file, and what may still be committed fills the disk: the files
 /// that are left belong to the next start.
 #[test]
