@@ -1,9 +1,11 @@
 //! Disks of a few hundred MiB that a test may fill, break and mend: a file behind a loop device, with a file system in it.
 //!
-//! Needs root, loop devices and the file system's tools; where one is missing, the test is skipped in one loud line. What
-//! was mounted is taken down when the value ends, and what a killed test left when the next one begins.
+//! Needs root, loop devices and the file system's tools, which are installed where we may; where one is missing, the test is
+//! skipped in one loud line. What was mounted is taken down when the value ends, and what a killed test left when the next
+//! one begins.
 
 use crate::process::which;
+use crate::programs::installed;
 use crate::scratch::{Scratch, target_dir};
 use crate::skip::skip_test;
 use std::fmt::{self, Display};
@@ -12,6 +14,9 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
+
+/// Programs, and Debian's packages that they are installed from.
+const PACKAGES: [(&[&str], &str); 2] = [(&["mkfs.ext4"], "e2fsprogs"), (&["mkfs.xfs", "xfs_io"], "xfsprogs")];
 
 /// What file system a disk has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +132,8 @@ impl LoopDisk {
     pub fn fill_up(&self, left_bytes: u64) {
         let mut filler =
             File::options().create(true).append(true).open(self.filler()).expect("a name has room");
-        for piece_bytes in [1 << 20, 4096] {
+        // The smallest blocks that a file system has here are of 1 KiB.
+        for piece_bytes in [1 << 20, 4096, 1024] {
             let piece = vec![1; piece_bytes];
             while self.free_bytes() >= left_bytes + piece_bytes as u64 || left_bytes == 0 {
                 match filler.write_all(&piece).and_then(|()| filler.sync_all()) {
@@ -210,6 +216,10 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     // What makes file systems is where only root looks for it.
     let place = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).join(program));
     let found = which(program).or_else(|| place.into_iter().find(|path| path.is_file()));
+    let found = match (found, PACKAGES.iter().find(|(names, _)| names.contains(&program))) {
+        (None, Some((_, package))) => installed(program, package, &[program]),
+        (found, _) => found,
+    };
     let found = found.ok_or_else(|| format!("{program} is missing"))?;
     let output = Command::new(found).args(arguments).output().map_err(|error| error.to_string())?;
     if output.status.success() {

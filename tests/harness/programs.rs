@@ -5,6 +5,7 @@
 //! | sarama as Filebeat ships it | `tests/clients/sarama` (Go modules) | `go build` |
 //! | Filebeat | `tests/clients/filebeat` (Go modules) | `go build`, about two minutes the first time |
 //! | kcat (librdkafka) | Debian's package `kcat` | `apt-get install`, where we may |
+//! | what makes XFS and ext4 | Debian's packages `xfsprogs`, `e2fsprogs` | `apt-get install`, where we may |
 //! | Chromium | Debian's package `chromium` | `apt-get install`, where we may |
 //! | KafkaJS | `tests/clients/kafkajs` (lock file of npm) | `npm ci` |
 //! | the rows of the client matrix | `tests/clients`, as `subjects.rs` lists them | pip, go, npm, javac, cargo |

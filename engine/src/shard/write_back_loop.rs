@@ -348,10 +348,9 @@ impl<D: Disk> Directory<D> {
         for done in in_flight {
             done.wait().await;
         }
-        // An earlier life cut it to its length, which comes after all of it was synced, and ended before a commit said so. Where the
-        // file system's blocks are smaller than ours, the rest of the last one was given away with that.
+        // An earlier life cut it to its length, which comes after all of it was synced, and ended before a commit said so.
         let found_no_room = failed.borrow().as_ref().is_some_and(is_full);
-        if found_no_room && planned.seal && file.bytes().await? == end {
+        if found_no_room && planned.seal && ends_in_last_block(&*file, end).await? {
             failed.take();
         }
         if let Some(error) = failed.borrow_mut().take() {
@@ -549,12 +548,11 @@ impl<D: Disk> Directory<D> {
         };
         let Some(planned) = planned else { return Ok(()) };
         // Not held on: if it is closed meanwhile, to make room for others, whoever opens it anew waits for its lock.
-        let file_bytes = self.segment_file(log, planned.base, true).await?.bytes().await?;
-        if file_bytes == planned.range.end.as_u64() {
-            // An earlier stop has done it, and nothing came since. On a full disk ext4 refuses to write the block in which
-            // a file was cut.
-            return Ok(());
+        let file = self.segment_file(log, planned.base, true).await?;
+        if ends_in_last_block(&*file, planned.range.end.as_u64()).await? {
+            return Ok(()); // an earlier stop has done it, and nothing came since
         }
+        drop(file);
         self.write_segment(log, &planned, None).await?;
         if keeps_blocks {
             return Ok(());
@@ -563,4 +561,12 @@ impl<D: Disk> Directory<D> {
         file.cut(planned.range.end.as_u64()).await?;
         file.sync().await
     }
+}
+
+/// Whether a file was cut to `end`, behind its last batch: whatever is written is as long as whole blocks. Where those of
+/// the file system are smaller than ours, the rest of the last one was given away with that, and a full disk refuses to
+/// write it. A reservation that failed since may have made the file longer, up to the end of the file system's block.
+async fn ends_in_last_block(file: &impl DiskFile, end: u64) -> io::Result<bool> {
+    let bytes = file.bytes().await?;
+    Ok((end..aligned_up(end)).contains(&bytes))
 }
