@@ -24,6 +24,8 @@ pub(super) const PAGES_AHEAD: u64 = 4;
 /// Ahead of one that takes at least as much at once: what it takes, within these bounds. The device has work meanwhile.
 const PAGES_FAR_AHEAD_MIN: u64 = 16;
 const PAGES_FAR_AHEAD_MAX: u64 = 32;
+/// Pages that follow at once when as many were given.
+const PAGES_FOLLOWING: usize = 4;
 /// With more on their way the device has enough to do: what comes long before its reader does is in no cache of the processor
 /// any more when that copies, checks and sends it.
 const PAGES_COMING_MAX: usize = 64;
@@ -60,9 +62,9 @@ impl<D: Disk> Directory<D> {
         Ok(())
     }
 
-    /// Starts reading a range, of which a reader in order wants all at once, and has as much behind it follow once the device
-    /// gave the last of it: while this is copied, checked, sent and handled, the device has the next to do. Not before: an
-    /// append that comes finds no more in front of it than one such range.
+    /// Starts reading a range, of which a reader in order wants all at once, and has as much behind it follow, a few pages for
+    /// each few that the device gave: while the range is copied, checked, sent and handled, the device has the next to do, and
+    /// its queue never runs dry. No more at once than the range: an append that comes finds no more in front of it.
     pub(super) async fn start_pages_and_next(
         self: &Rc<Self>,
         log: &SharedLog,
@@ -73,22 +75,24 @@ impl<D: Disk> Directory<D> {
         let pages = start.as_u64() / PAGE_BYTES..end.as_u64().div_ceil(PAGE_BYTES);
         let page_count = (pages.end - pages.start).clamp(PAGES_FAR_AHEAD_MIN, PAGES_FAR_AHEAD_MAX);
         let pages_below_memory = pages.start..pages.end.min(Self::pages_end(log, base));
-        let coming = pages_below_memory.filter_map(|page| self.start_page(log, base, page));
-        let last_coming = coming.fold(None, |_, read| Some(read));
-        match last_coming {
-            Some(last) => {
-                let (directory, log) = (Rc::clone(self), Rc::clone(log));
-                self.disk.spawn(false, async move {
-                    last.arrived.wait().await;
-                    directory.fetch_ahead(&log, base, end, page_count);
-                });
-            }
-            None => {
-                self.fetch_ahead(log, base, end, page_count);
-                // Or the rings would see it after the answer, which may take the core for milliseconds.
-                look_at_rings(&self.disk).await;
-            }
+        let coming: Vec<_> = pages_below_memory.filter_map(|page| self.start_page(log, base, page)).collect();
+        self.fetch_ahead(log, base, end, page_count.saturating_sub(coming.len() as u64));
+        if coming.is_empty() {
+            // Or the rings would see it after the answer, which may take the core for milliseconds.
+            look_at_rings(&self.disk).await;
+            return;
         }
+        let (directory, log) = (Rc::clone(self), Rc::clone(log));
+        self.disk.spawn(false, async move {
+            let mut left = coming.len();
+            for few in coming.chunks(PAGES_FOLLOWING) {
+                if let Some(last) = few.last() {
+                    last.arrived.wait().await;
+                }
+                left -= few.len();
+                directory.fetch_ahead(&log, base, end, page_count.saturating_sub(left as u64));
+            }
+        });
     }
 
     /// Starts reading pages from `from` on, while few are on their way. No more than fills the cache's part for what is read
