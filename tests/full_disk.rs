@@ -267,6 +267,8 @@ fn a_clean_stop_needs_no_free_block_either() {
             client.produce("t", 0, &Batch::numbered(number, 1, VALUE_BYTES));
         }
         broker.stop();
+        let bytes = || disk.path().join("data/t-0/00000000000000000016.log").metadata().unwrap().len();
+        let cut = bytes();
         for _ in 0..2 {
             disk.fill_up(0);
             broker.start_again(None);
@@ -275,6 +277,7 @@ fn a_clean_stop_needs_no_free_block_either() {
             assert_eq!(client.try_produce("t", 0, batch(20)).error_code, code::KAFKA_STORAGE_ERROR);
             assert_eq!(numbers(&mut client, "t", 0), 0..20);
             broker.stop();
+            assert_eq!(bytes(), cut, "others read it to its end");
         }
         disk.make_room();
         broker.start_again(None);

@@ -350,7 +350,7 @@ impl<D: Disk> Directory<D> {
         }
         // An earlier life cut it to its length, which comes after all of it was synced, and ended before a commit said so.
         let found_no_room = failed.borrow().as_ref().is_some_and(is_full);
-        if found_no_room && planned.seal && ends_in_last_block(&*file, end).await? {
+        if found_no_room && planned.seal && ends_in_last_block(file.bytes().await?, end) {
             failed.take();
         }
         if let Some(error) = failed.borrow_mut().take() {
@@ -548,25 +548,26 @@ impl<D: Disk> Directory<D> {
         };
         let Some(planned) = planned else { return Ok(()) };
         // Not held on: if it is closed meanwhile, to make room for others, whoever opens it anew waits for its lock.
-        let file = self.segment_file(log, planned.base, true).await?;
-        if ends_in_last_block(&*file, planned.range.end.as_u64()).await? {
+        let file_bytes = self.segment_file(log, planned.base, true).await?.bytes().await?;
+        let end = planned.range.end.as_u64();
+        if file_bytes == end {
             return Ok(()); // an earlier stop has done it, and nothing came since
         }
-        drop(file);
-        self.write_segment(log, &planned, None).await?;
+        if !ends_in_last_block(file_bytes, end) {
+            self.write_segment(log, &planned, None).await?;
+        }
         if keeps_blocks {
             return Ok(());
         }
         let file = self.segment_file(log, planned.base, true).await?;
-        file.cut(planned.range.end.as_u64()).await?;
+        file.cut(end).await?;
         file.sync().await
     }
 }
 
-/// Whether a file was cut to `end`, behind its last batch: whatever is written is as long as whole blocks. Where those of
-/// the file system are smaller than ours, the rest of the last one was given away with that, and a full disk refuses to
-/// write it. A reservation that failed since may have made the file longer, up to the end of the file system's block.
-async fn ends_in_last_block(file: &impl DiskFile, end: u64) -> io::Result<bool> {
-    let bytes = file.bytes().await?;
-    Ok((end..aligned_up(end)).contains(&bytes))
+/// Whether a file of so many bytes was cut to `end`, behind its last batch: whatever is written is as long as whole blocks.
+/// Where those of the file system are smaller than ours, the rest of the last one was given away with that, and a full disk
+/// refuses to write it. A reservation that failed since may have made the file longer, up to the end of the file system's block.
+fn ends_in_last_block(file_bytes: u64, end: u64) -> bool {
+    (end..aligned_up(end)).contains(&file_bytes)
 }
