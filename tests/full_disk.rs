@@ -228,16 +228,22 @@ fn a_broker_killed_on_a_full_disk_starts_on_it_and_has_all_that_it_acknowledged(
     });
 }
 
+/// A broker that took twenty records into the topic `t` and was cleanly stopped.
+fn stopped_broker_on(disk: &LoopDisk) -> Broker {
+    let (mut broker, _) = broker_on(&[&disk.path().join("data")]);
+    let mut client = broker.client();
+    client.create_topic("t", 1);
+    for number in 0..20 {
+        client.produce("t", 0, &Batch::numbered(number, 1, VALUE_BYTES));
+    }
+    broker.stop();
+    broker
+}
+
 #[test]
 fn a_start_needs_no_free_block_after_a_clean_stop_either() {
     on_each_disk("a start without a free block", |disk| {
-        let (mut broker, _) = broker_on(&[&disk.path().join("data")]);
-        let mut client = broker.client();
-        client.create_topic("t", 1);
-        for number in 0..20 {
-            client.produce("t", 0, &Batch::numbered(number, 1, VALUE_BYTES));
-        }
-        broker.stop();
+        let mut broker = stopped_broker_on(&disk);
         disk.fill_up(0);
         broker.start_again(None);
         assert_eq!(numbers(&mut broker.client(), "t", 0), 0..20);
@@ -260,13 +266,7 @@ fn a_start_needs_no_free_block_after_a_clean_stop_either() {
 #[test]
 fn a_clean_stop_needs_no_free_block_either() {
     on_each_disk("a stop without a free block", |disk| {
-        let (mut broker, _) = broker_on(&[&disk.path().join("data")]);
-        let mut client = broker.client();
-        client.create_topic("t", 1);
-        for number in 0..20 {
-            client.produce("t", 0, &Batch::numbered(number, 1, VALUE_BYTES));
-        }
-        broker.stop();
+        let mut broker = stopped_broker_on(&disk);
         let bytes = || disk.path().join("data/t-0/00000000000000000016.log").metadata().unwrap().len();
         let cut = bytes();
         for _ in 0..2 {
