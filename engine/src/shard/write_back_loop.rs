@@ -550,10 +550,11 @@ impl<D: Disk> Directory<D> {
         // Not held on: if it is closed meanwhile, to make room for others, whoever opens it anew waits for its lock.
         let file_bytes = self.segment_file(log, planned.base, true).await?.bytes().await?;
         let end = planned.range.end.as_u64();
-        if file_bytes == end {
+        let is_cut = ends_in_last_block(file_bytes, end);
+        if is_cut && file_bytes == end {
             return Ok(()); // an earlier stop has done it, and nothing came since
         }
-        if !ends_in_last_block(file_bytes, end) {
+        if !is_cut {
             self.write_segment(log, &planned, None).await?;
         }
         if keeps_blocks {
