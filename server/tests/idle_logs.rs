@@ -67,12 +67,26 @@ fn live<T: 'static, F: Future<Output = T>>(path: &Path, work: impl FnOnce(Engine
     .unwrap()
 }
 
+/// Until no further journal file is being made. An executor that ends meanwhile keeps that file, and its lock, for good.
+async fn files_made_ahead(path: &Path) {
+    let disk = DmaDisk::new(path.to_owned());
+    let (mut known, mut same_count) = (Vec::new(), 0);
+    while same_count < LOOKS_THE_SAME {
+        disk.sleep(Duration::from_millis(100)).await;
+        let found = disk.list(Path::new("thalweg-journal")).await.unwrap();
+        let is_making = found.iter().any(|(name, _)| name.ends_with(".new") && !name.starts_with("manifest"));
+        same_count = if !is_making && found == known { same_count + 1 } else { 0 };
+        known = found;
+    }
+}
+
 /// Makes logs with batches of these sizes in each.
 fn fill(path: &Path, log_count: usize, value_bytes: &'static [usize]) {
     live(path, async move |engine| {
         for numbers in (0..log_count).collect::<Vec<_>>().chunks(100) {
             join_all(numbers.iter().map(|number| one_log(&engine, *number, value_bytes))).await;
         }
+        files_made_ahead(path).await;
     });
 }
 

@@ -1,6 +1,6 @@
 //! `Disk` on glommio: direct I/O for data, the blocking pool for names.
 
-use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, NewFiles, OpenMode};
 use glommio::io::{DmaFile, OpenOptions, ReadResult};
 use glommio::{Latency, Shares, TaskQueueHandle};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 /// How long a file's lock may be held by a process that is being ended. Measured: 40-60 ms after kill -9.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Threads that list many directories: what is not in memory yet waits for the device, several at a time.
-const LISTERS: usize = 16;
-/// With fewer directories than this for each, a lister costs more than it brings.
+/// Threads for the same work in many places: what is not in memory yet waits for the device, several at a time.
+const HANDS_MAX: usize = 16;
+/// With fewer directories than this for each, a thread that looks into them costs more than it brings.
 const LISTED_MIN: usize = 32;
+/// The same where each waits for a sync.
+const SYNCED_MIN: usize = 4;
 
 /// A log directory on this machine, seen from one executor.
 #[derive(Clone)]
@@ -55,27 +57,36 @@ impl DmaDisk {
         Self { root: Rc::new(root), background: Some(queue) }
     }
 
-    /// The same work on many paths, on a few threads beside the executor; what came of each, in their order.
+    /// The same work on many paths, on a few threads beside the executor, `each_min` for each; what came of them, in order.
     async fn of_all<T: Send + 'static>(
         &self,
         paths: Vec<PathBuf>,
-        work: fn(&Path) -> io::Result<T>,
+        each_min: usize,
+        work: impl Fn(&Path) -> io::Result<T> + Send + Sync + 'static,
     ) -> Vec<io::Result<T>> {
+        if paths.is_empty() {
+            return Vec::new();
+        }
         let root = PathBuf::clone(&self.root);
         let all = move || {
+            let size = paths.len().div_ceil(HANDS_MAX).max(each_min);
             let mut outcomes: Vec<Option<io::Result<T>>> = Vec::new();
             outcomes.resize_with(paths.len(), || None);
-            let size = paths.len().div_ceil(LISTERS).max(LISTED_MIN);
-            std::thread::scope(|scope| {
-                for (paths, outcomes) in paths.chunks(size).zip(outcomes.chunks_mut(size)) {
-                    let root = &root;
-                    scope.spawn(move || {
-                        for (path, found) in paths.iter().zip(outcomes) {
-                            *found = Some(work(&root.join(path)));
-                        }
-                    });
+            let do_some = |paths: &[PathBuf], outcomes: &mut [Option<io::Result<T>>]| {
+                for (path, outcome) in paths.iter().zip(outcomes) {
+                    *outcome = Some(work(&root.join(path)));
                 }
-            });
+            };
+            if paths.len() <= size {
+                do_some(&paths, &mut outcomes);
+            } else {
+                std::thread::scope(|scope| {
+                    for (paths, outcomes) in paths.chunks(size).zip(outcomes.chunks_mut(size)) {
+                        let do_some = &do_some;
+                        scope.spawn(move || do_some(paths, outcomes));
+                    }
+                });
+            }
             outcomes.into_iter().flatten().collect()
         };
         glommio::executor().spawn_blocking(all).await
@@ -108,6 +119,21 @@ fn read_front(path: &Path) -> io::Result<Vec<u8>> {
     Ok(front)
 }
 
+fn create_files(root: &Path, wanted: &NewFiles) -> io::Result<()> {
+    let directory = root.join(&wanted.directory);
+    if wanted.with_directory {
+        std::fs::create_dir_all(&directory)?;
+    }
+    for file in &wanted.files {
+        std::fs::File::options().create(true).truncate(false).write(true).open(directory.join(file))?;
+    }
+    Ok(())
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
+}
+
 async fn lock(file: &DmaFile) -> io::Result<()> {
     let start = Instant::now();
     loop {
@@ -135,7 +161,7 @@ fn replace_durably(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()
         Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => std::fs::rename(temporary, path)?,
         Err(error) => return Err(error.into()),
     }
-    path.parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 fn io_error<T>(error: glommio::GlommioError<T>) -> io::Error {
@@ -160,19 +186,35 @@ impl Disk for DmaDisk {
     }
 
     async fn list_all(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Names>> {
-        self.of_all(paths, list).await
+        self.of_all(paths, LISTED_MIN, list).await
     }
 
     async fn read_fronts(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
-        self.of_all(paths, read_front).await
+        self.of_all(paths, LISTED_MIN, read_front).await
     }
 
     async fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.blocking(path, std::fs::create_dir_all).await
     }
 
+    async fn create_files(&self, wanted: Vec<NewFiles>) -> Vec<io::Result<()>> {
+        // On one thread: they would wait for each other, and on few cores the executor for all of them.
+        let root = PathBuf::clone(&self.root);
+        let all = move || wanted.iter().map(|wanted| create_files(&root, wanted)).collect();
+        glommio::executor().spawn_blocking(all).await
+    }
+
     async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.blocking(path, |path| std::fs::File::open(path)?.sync_all()).await
+        self.blocking(path, |path| sync_directory(&path)).await
+    }
+
+    async fn sync_directories(
+        &self,
+        paths: Vec<PathBuf>,
+        failed: impl Fn(&io::Error) + Send + Sync + 'static,
+    ) -> Vec<io::Result<()>> {
+        let sync = move |path: &Path| sync_directory(path).inspect_err(&failed);
+        self.of_all(paths, SYNCED_MIN, sync).await
     }
 
     async fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {

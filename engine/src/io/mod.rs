@@ -59,6 +59,17 @@ pub enum OpenMode {
 /// Names in a directory, in order, with `true` for directories.
 pub type Names = Vec<(String, bool)>;
 
+/// Files that are made one after the other, empty, where they are not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFiles {
+    /// What they are made in.
+    pub directory: PathBuf,
+    /// It is made first.
+    pub with_directory: bool,
+    /// Their names in it.
+    pub files: Vec<String>,
+}
+
 /// One log directory: files by paths relative to it, and the clock and tasks its loops need.
 pub trait Disk: Clone + 'static {
     /// An open file.
@@ -75,8 +86,17 @@ pub trait Disk: Clone + 'static {
     fn read_fronts(&self, paths: Vec<PathBuf>) -> impl Future<Output = Vec<io::Result<Vec<u8>>>>;
     /// Makes a directory; it may exist already.
     fn create_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Makes files in many directories at once, outcomes in their order.
+    fn create_files(&self, wanted: Vec<NewFiles>) -> impl Future<Output = Vec<io::Result<()>>>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// `sync_directory` for many at once, outcomes in their order: a file system may write the names of all in one go. `failed`
+    /// hears of each error when it is seen, on whatever thread, also while others are still under way.
+    fn sync_directories(
+        &self,
+        paths: Vec<PathBuf>,
+        failed: impl Fn(&io::Error) + Send + Sync + 'static,
+    ) -> impl Future<Output = Vec<io::Result<()>>>;
     /// Renames a file or directory.
     fn rename(&self, source: &Path, target: &Path) -> impl Future<Output = io::Result<()>>;
     /// Removes a file.

@@ -4,6 +4,7 @@ use super::cold::ColdShare;
 use super::ends::ReadEnds;
 use super::keeper::Keeper;
 use super::lazy::Timetable;
+use super::new_files::WantedFiles;
 use super::pages::PageRead;
 use super::roster::KnownRoom;
 use super::scrub::Scrub;
@@ -182,6 +183,7 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) pages_coming: RefCell<FxHashMap<PageKey, Rc<PageRead>>>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) gates: Rc<Gates>,
+    pub(super) new_files: WantedFiles,
     /// Changes of names in the log directory itself, and how many of them are known to be synced.
     pub(crate) root_changes: Cell<u64>,
     pub(crate) root_synced: Cell<u64>,
@@ -368,15 +370,6 @@ impl<D: Disk> Directory<D> {
         open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
-    /// Makes the names in a log's directory durable. A log that was deleted meanwhile may have none any more: there was
-    /// nothing to sync, and the disk is well.
-    async fn sync_own_names(&self, log: &SharedLog, directory: &Path) -> io::Result<()> {
-        match self.disk.sync_directory(directory).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && log.borrow().is_detached => Err(error),
-            outcome => outcome.inspect_err(|error| self.fail("syncing names", error)),
-        }
-    }
-
     /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
     pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
@@ -399,35 +392,26 @@ impl<D: Disk> Directory<D> {
     }
 
     /// Reserves a segment's blocks up to `end`; makes the file, and the log's directory, the first time.
-    pub(crate) async fn reserve(&self, log: &SharedLog, base: Offset, end: FilePos) -> io::Result<()> {
+    pub(crate) async fn reserve(
+        self: &Rc<Self>,
+        log: &SharedLog,
+        base: Offset,
+        end: FilePos,
+    ) -> io::Result<()> {
         still_there(log)?;
         let _reservation = Reservation::begin(log);
-        let (log_id, directory, path, fresh, is_first) = {
+        let (log_id, fresh) = {
             let log = log.borrow();
             let Some(segment) = log.segment(base) else { return Ok(()) };
-            // Mostly at offset 0; above it where a crash took all that the log had answered.
-            let is_first = log.segments.first().is_some_and(|first| first.base == base);
             let fresh = segment.reserved_end == FilePos::ZERO && segment.tail.written_end() == FilePos::ZERO;
-            (
-                log.identity.log_id,
-                log.directory_name.clone(),
-                segment.path(&log.directory_name),
-                fresh,
-                is_first,
-            )
+            (log.identity.log_id, fresh)
         };
         let known = self.open_files.borrow().files.contains_key(&(log_id, base, true));
         let making =
             if fresh && !known { Opening::begin(&self.open_files, (log_id, base, true)) } else { None };
         if let Some(making) = making {
-            if is_first {
-                self.claim_directory(log).await?;
-            }
-            let file = Rc::new(self.disk.open(&path, OpenMode::Create).await?);
-            self.sync_own_names(log, Path::new(&directory)).await?;
-            self.sync_root().await?;
+            self.make_file(log, base).await?;
             still_there(log)?;
-            self.keep_open((log_id, base, true), file);
             drop(making);
         }
         let file = self.segment_file(log, base, true).await?;
@@ -544,10 +528,10 @@ impl<D: Disk> Directory<D> {
 }
 
 /// Counts as a writer of the log while it lives: a deletion waits for it.
-struct Reservation(SharedLog);
+pub(super) struct Reservation(SharedLog);
 
 impl Reservation {
-    fn begin(log: &SharedLog) -> Self {
+    pub(super) fn begin(log: &SharedLog) -> Self {
         log.borrow_mut().reservations += 1;
         Self(Rc::clone(log))
     }

@@ -16,6 +16,7 @@ mod journal_reader;
 mod keeper;
 mod lazy;
 mod names;
+mod new_files;
 mod pages;
 mod read;
 mod recovery;

@@ -11,7 +11,7 @@
 
 use super::directory::{Directory, SharedLog};
 use crate::batch::BatchHeader;
-use crate::io::{BLOCK_BYTES, Disk, DiskFile, OpenMode, is_full};
+use crate::io::{BLOCK_BYTES, Disk, Names, NewFiles, is_full};
 use crate::journal::RecoveredLog;
 use crate::segment::{Stage, file_name};
 use crate::units::{LogId, Offset};
@@ -27,24 +27,22 @@ const KEPT: &str = ".kept";
 const ID: &str = ".id";
 
 impl<D: Disk> Directory<D> {
-    /// Makes the directory of a log that has no file yet, and says in it whose it is. Whatever stands there already and
-    /// is another log's, or nobody's, is moved aside.
-    pub(super) async fn claim_directory(&self, log: &SharedLog) -> io::Result<()> {
-        let _pass = self.gates.names.enter().await;
+    /// What is to be made for a log that has no file yet, so that a directory is there and says whose it is; `found` says what
+    /// stands there. Whatever is another log's, or nobody's, is moved aside. Names are nobody else's meanwhile.
+    pub(super) async fn claim_directory(
+        &self,
+        log: &SharedLog,
+        found: io::Result<Names>,
+    ) -> io::Result<NewFiles> {
         let (log_id, name) = {
             let log = log.borrow();
-            if log.is_detached {
-                // It was deleted while it waited here: nobody would remove what is made now.
-                return Err(io::ErrorKind::NotFound.into());
-            }
             (log.identity.log_id, log.directory_name.clone())
         };
-        let directory = Path::new(&name);
         let own = id_file(&log_id.to_string());
-        match self.disk.list(directory).await {
-            Ok(found) if found.iter().any(|(name, _)| *name == own) => return Ok(()),
+        let with_directory = match found {
+            Ok(found) if found.iter().any(|(name, _)| *name == own) => false,
             // A crash came before the first file.
-            Ok(found) if found.is_empty() => {}
+            Ok(found) if found.is_empty() => false,
             Ok(found) => {
                 let id = id_in(&found).unwrap_or_else(|| log_id.to_string());
                 let aside = format!("{id}{KEPT}");
@@ -53,15 +51,13 @@ impl<D: Disk> Directory<D> {
                     aside,
                     "another log's directory stood in a new one's place: moved aside"
                 );
-                self.disk.rename(directory, Path::new(&aside)).await?;
-                self.disk.create_directory(directory).await?;
+                self.disk.rename(Path::new(&name), Path::new(&aside)).await?;
+                true
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.disk.create_directory(directory).await?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(error) => return Err(error),
-        }
-        self.disk.open(&directory.join(own), OpenMode::Create).await?.close().await
+        };
+        Ok(NewFiles { directory: name.into(), with_directory, files: vec![own] })
     }
 
     /// Removes the directory of a log that was deleted, and of no other: durably out of the way when it returns.

@@ -5,6 +5,7 @@ use super::directory::{Directory, Gates, Journal, Memory, OpenFiles};
 use super::engine::Engine;
 use super::keeper::Keeper;
 use super::lazy::Timetable;
+use super::new_files::WantedFiles;
 use super::recovery::{RecoveredDirectory, RecoveryError, recover_directory};
 use super::roster::{Roster, found_twice};
 use super::scrub::{Scrub, ScrubPace};
@@ -260,6 +261,7 @@ impl<D: Disk> Engine<D> {
                 pages_coming: RefCell::default(),
                 stats: Arc::clone(&stats),
                 gates: Rc::clone(&gates),
+                new_files: WantedFiles::default(),
                 root_changes: Cell::new(0),
                 root_synced: Cell::new(0),
                 indexes: RefCell::default(),

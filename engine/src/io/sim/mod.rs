@@ -17,7 +17,7 @@ pub use executor::Simulation;
 pub use random::Random;
 pub use world::End;
 
-use super::{BLOCK_BYTES, Disk, DiskFile, Names, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, Names, NewFiles, OpenMode};
 use bytes::Bytes;
 use file::{Block, block_of};
 use std::cell::{Cell, RefCell};
@@ -83,6 +83,7 @@ struct Inner {
     garbled: Cell<u64>,
     computing: Cell<u64>,
     computing_most: Cell<u64>,
+    root_syncs: Cell<u64>,
     begun: Instant,
 }
 
@@ -107,6 +108,7 @@ impl SimDisk {
             garbled: Cell::default(),
             computing: Cell::default(),
             computing_most: Cell::default(),
+            root_syncs: Cell::default(),
             begun: Instant::now(),
         }))
     }
@@ -127,6 +129,11 @@ impl SimDisk {
     /// The most works that were under way beside the executor at once.
     pub fn computing_most(&self) -> u64 {
         self.0.computing_most.get()
+    }
+
+    /// Syncs of the log directory's own names so far.
+    pub fn root_syncs(&self) -> u64 {
+        self.0.root_syncs.get()
     }
 
     /// What went wrong so far, each with how often: a test of faults shows with it that they came.
@@ -304,10 +311,42 @@ impl Disk for SimDisk {
         self.request(20, |world| world.create_directory(path)).await
     }
 
+    async fn create_files(&self, wanted: Vec<NewFiles>) -> Vec<io::Result<()>> {
+        let mut outcomes = Vec::with_capacity(wanted.len());
+        for NewFiles { directory, with_directory, files } in wanted {
+            let mut outcome = if with_directory { self.create_directory(&directory).await } else { Ok(()) };
+            for path in files.iter().map(|file| directory.join(file)) {
+                if outcome.is_ok() {
+                    outcome = self
+                        .request(20, |world| world.find(&path).or_else(|_| world.create_file(&path)))
+                        .await
+                        .map(drop);
+                }
+            }
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    async fn sync_directories(
+        &self,
+        paths: Vec<PathBuf>,
+        failed: impl Fn(&io::Error) + Send + Sync + 'static,
+    ) -> Vec<io::Result<()>> {
+        let mut outcomes = Vec::with_capacity(paths.len());
+        for path in &paths {
+            outcomes.push(self.sync_directory(path).await.inspect_err(&failed));
+        }
+        outcomes
+    }
+
     async fn sync_directory(&self, path: &Path) -> io::Result<()> {
         // It is opened by its name first, which may be gone by then.
         let found = self.request(20, |world| Ok((world.find(path)?, world.begin_sync_directory())));
         let (inode, change_end) = found.await?;
+        if path == Path::new("") {
+            self.0.root_syncs.set(self.0.root_syncs.get() + 1);
+        }
         self.latency(200).await;
         let fails = self.0.faults.borrow().sync_fails;
         if self.chance(fails) {

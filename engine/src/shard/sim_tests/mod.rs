@@ -16,6 +16,7 @@ mod journal_damage;
 mod life;
 mod lookups;
 mod model;
+mod new_files;
 mod order;
 mod panics;
 mod plan;
