@@ -13,7 +13,7 @@ use crate::journal::{Entry, EntryKind, FileSeq, encode_older};
 use crate::log::WriteBack;
 use crate::segment::Stage;
 use crate::units::{FilePos, LogId, Timestamp};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -21,6 +21,10 @@ use std::time::Duration;
 
 /// Logs written back at once.
 const WORKERS: usize = 4;
+/// The same where there is little of each log, while no more than a quarter of the journal's files could be begun: a device
+/// carries out several syncs in the time of one. A ring has at least eight workers for what blocks (four a CPU, on two), and a
+/// commit's sync needs one.
+const HURRIED_WORKERS: usize = 7;
 /// Bytes of one write while write-back goes at its rate, one at a time for each worker and begun while no commit is under way: it
 /// would wait at the device for what was handed to that before.
 const PACED_BYTES: u64 = 64 << 10;
@@ -39,6 +43,14 @@ const LAP_PAUSE: Duration = Duration::from_millis(1);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Retention that is asked for more often than this would do nothing but look.
 const RETENTION_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// A lap under way, shared by its workers.
+struct Lap {
+    waiting: RefCell<VecDeque<LogId>>,
+    workers: Cell<usize>,
+    outcome: RefCell<io::Result<()>>,
+    done: Done,
+}
 
 impl<D: Disk> Directory<D> {
     /// The loop; ends when the directory closes or stops.
@@ -196,27 +208,17 @@ impl<D: Disk> Directory<D> {
     /// Writes these logs back, checkpoints them, and frees the journal files that nobody needs then.
     pub(crate) async fn lap(self: &Rc<Self>, logs: Vec<LogId>, cut: Option<FileSeq>) -> io::Result<()> {
         EngineStats::add(&self.stats.laps_total, 1);
-        let waiting = Rc::new(RefCell::new(VecDeque::from(logs.clone())));
-        let outcome = Rc::new(RefCell::new(Ok(())));
-        let workers = logs.len().clamp(1, WORKERS);
-        let done: Vec<Rc<Done>> = (0..workers).map(|_| Rc::new(Done::default())).collect();
-        for done in &done {
-            let (directory, waiting) = (Rc::clone(self), Rc::clone(&waiting));
-            let (outcome, done) = (Rc::clone(&outcome), Rc::clone(done));
-            // On a busy core the background gets a tenth: too little when appends wait for its end.
-            self.disk.spawn(!self.is_pressed(), async move {
-                let result = directory.lap_worker(&waiting, workers as u64).await;
-                if result.is_err() {
-                    waiting.borrow_mut().clear();
-                    *outcome.borrow_mut() = result;
-                }
-                done.set();
-            });
+        let lap = Rc::new(Lap {
+            waiting: RefCell::new(VecDeque::from(logs.clone())),
+            workers: Cell::new(0),
+            outcome: RefCell::new(Ok(())),
+            done: Done::default(),
+        });
+        for _ in 0..logs.len().clamp(1, WORKERS) {
+            self.add_lap_worker(&lap);
         }
-        for done in done {
-            done.wait().await;
-        }
-        outcome.replace(Ok(()))?;
+        lap.done.wait().await;
+        lap.outcome.replace(Ok(()))?;
         self.wait_for_runs(&logs).await;
         self.checkpoint(&logs, cut).await;
         self.free_files().await;
@@ -240,11 +242,31 @@ impl<D: Disk> Directory<D> {
         }
     }
 
-    async fn lap_worker(self: &Rc<Self>, waiting: &RefCell<VecDeque<LogId>>, workers: u64) -> io::Result<()> {
+    fn add_lap_worker(self: &Rc<Self>, lap: &Rc<Lap>) {
+        lap.workers.set(lap.workers.get() + 1);
+        let (directory, lap) = (Rc::clone(self), Rc::clone(lap));
+        // On a busy core the background gets a tenth: too little when appends wait for its end.
+        self.disk.spawn(!self.is_pressed(), async move {
+            let result = directory.lap_worker(&lap).await;
+            if result.is_err() {
+                lap.waiting.borrow_mut().clear();
+                *lap.outcome.borrow_mut() = result;
+            }
+            lap.workers.set(lap.workers.get() - 1);
+            if lap.workers.get() == 0 {
+                lap.done.set();
+            }
+        });
+    }
+
+    async fn lap_worker(self: &Rc<Self>, lap: &Rc<Lap>) -> io::Result<()> {
         loop {
-            let Some(log_id) = waiting.borrow_mut().pop_front() else { return Ok(()) };
+            let Some(log_id) = lap.waiting.borrow_mut().pop_front() else { return Ok(()) };
             let Some(log) = self.log(log_id) else { continue };
-            self.write_back(&log, workers).await?;
+            if self.is_hurried() && lap.workers.get() < HURRIED_WORKERS && !lap.waiting.borrow().is_empty() {
+                self.add_lap_worker(lap);
+            }
+            self.write_back(&log, lap.workers.get() as u64).await?;
             self.disk.yield_now().await;
         }
     }
@@ -284,6 +306,11 @@ impl<D: Disk> Directory<D> {
     fn is_pressed(&self) -> bool {
         let pressed_at = if self.gathers.get() { 0 } else { self.settings.journal_files_max / 4 };
         self.closing.get() || self.available() <= pressed_at
+    }
+
+    /// A lap whose time goes into syncs may come too late.
+    fn is_hurried(&self) -> bool {
+        self.gathers.get() && self.available() <= self.settings.journal_files_max / 4
     }
 
     async fn write_planned(&self, log: &SharedLog, planned: &WriteBack, workers: u64) -> io::Result<()> {
