@@ -9,7 +9,7 @@ use harness::verbs::{code, fetch_request, fresh, produce_request};
 use harness::{Against, Broker, Client, skip};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -330,4 +330,65 @@ fn answers_cut_off_in_the_middle_harm_nobody() {
     }
     siege.end("connections cut in the middle", RESIDENT_BYTES_MAX);
     assert_eq!(broker.client().list_offset(&topic, 0, -1).offset, 8, "no half request was carried out");
+}
+
+/// Their first batches take more descriptors than are left.
+const DESCRIPTOR_PARTITIONS: i32 = 300;
+/// Who writes to them at once.
+const DESCRIPTOR_CLIENTS: i32 = 8;
+
+/// What the broker may have open from now on.
+fn limit_files(broker: &Broker, count: u64) {
+    let pid = Pid::from_raw(broker.pid() as i32);
+    let now = prlimit(pid, Resource::Nofile, Rlimit { current: None, maximum: None });
+    let maximum = now.map_or_else(|_| getrlimit(Resource::Nofile).maximum, |before| before.maximum);
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(count), maximum }).unwrap();
+}
+
+#[test]
+fn a_broker_without_a_descriptor_left_refuses_batches_and_stays() {
+    let _alone = alone();
+    if !Against::chosen().is_thalweg() {
+        skip::skip_test("no descriptor left", "Apache Kafka stops its log directory");
+        return;
+    }
+    let broker = Broker::start();
+    let topic = fresh("descriptors");
+    broker.client().create_topic(&topic, DESCRIPTOR_PARTITIONS);
+    let mut clients: Vec<Client> = (0..DESCRIPTOR_CLIENTS).map(|_| broker.client()).collect();
+    clients[0].produce(&topic, 0, &Batch::of(&["first"]));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).unwrap().count() as u64;
+    let every = |clients: &mut Vec<Client>| -> Vec<i16> {
+        thread::scope(|scope| {
+            let running: Vec<_> = (0..)
+                .zip(clients.iter_mut())
+                .map(|(number, client)| {
+                    let topic = &topic;
+                    scope.spawn(move || {
+                        let own = (1..DESCRIPTOR_PARTITIONS)
+                            .filter(|partition| partition % DESCRIPTOR_CLIENTS == number);
+                        let send = |partition| {
+                            client.try_produce(topic, partition, Batch::of(&["v"]).encode()).error_code
+                        };
+                        own.map(send).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+
+    limit_files(&broker, open + 100);
+    let answers = every(&mut clients);
+    let count = |answers: &[i16], wanted| answers.iter().filter(|code| **code == wanted).count();
+    let (taken, refused) = (count(&answers, code::NONE), count(&answers, code::KAFKA_STORAGE_ERROR));
+    assert!(taken > 0 && refused > 0 && taken + refused == answers.len(), "{answers:?}");
+    clients[0].produce(&topic, 0, &Batch::of(&["second"]));
+
+    limit_files(&broker, open + 2000);
+    let answers = every(&mut clients);
+    assert_eq!(count(&answers, code::NONE), answers.len(), "{answers:?}");
+    let records: usize =
+        (0..DESCRIPTOR_PARTITIONS).map(|partition| clients[0].read_from(&topic, partition, 0).len()).sum();
+    assert_eq!(records, 2 + taken + answers.len());
 }

@@ -2,13 +2,14 @@
 
 use super::{BLOCK_BYTES, Disk, DiskFile, Names, NewFiles, OpenMode};
 use glommio::io::{DmaFile, OpenOptions, ReadResult};
-use glommio::{Latency, Shares, TaskQueueHandle};
+use glommio::{GlommioError, Latency, Shares, TaskQueueHandle};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a file's lock may be held by a process that is being ended. Measured: 40-60 ms after kill -9.
@@ -80,11 +81,20 @@ impl DmaDisk {
             if paths.len() <= size {
                 do_some(&paths, &mut outcomes);
             } else {
-                std::thread::scope(|scope| {
-                    for (paths, outcomes) in paths.chunks(size).zip(outcomes.chunks_mut(size)) {
-                        let do_some = &do_some;
-                        scope.spawn(move || do_some(paths, outcomes));
+                let do_some = &do_some;
+                let some = Mutex::new(paths.chunks(size).zip(outcomes.chunks_mut(size)));
+                let next = || some.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let do_all = || {
+                    while let Some((paths, outcomes)) = next() {
+                        do_some(paths, outcomes);
                     }
+                };
+                std::thread::scope(|scope| {
+                    for _ in 1..paths.len().div_ceil(size) {
+                        // Where the system gives no thread there are fewer; this one does what is left.
+                        let _ = std::thread::Builder::new().spawn_scoped(scope, do_all);
+                    }
+                    do_all();
                 });
             }
             outcomes.into_iter().flatten().collect()
@@ -164,8 +174,22 @@ fn replace_durably(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// What the system said of a file, and of which; glommio's own conversion leaves out the system's number.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}: {op} {}", path.as_deref().unwrap_or(Path::new("a file")).display())]
+struct FileError {
+    source: io::Error,
+    op: &'static str,
+    path: Option<PathBuf>,
+}
+
 fn io_error<T>(error: glommio::GlommioError<T>) -> io::Error {
-    error.into()
+    match error {
+        GlommioError::EnhancedIoError { source, op, path, .. } => {
+            io::Error::new(source.kind(), FileError { source, op, path })
+        }
+        error => error.into(),
+    }
 }
 
 impl Disk for DmaDisk {

@@ -42,7 +42,19 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 /// The process has no descriptors or no memory for a request, or a lock was not given up: nothing is said of the disk.
 pub(crate) fn is_own_limit(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock)
-        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+        || has_no_descriptor(error)
+        || system_error(error) == Some(libc::ENOMEM)
+}
+
+/// Nothing was opened, so nothing was tried on the disk.
+pub(crate) fn has_no_descriptor(error: &io::Error) -> bool {
+    matches!(system_error(error), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// The system's number of an error, also where it says of which file.
+fn system_error(error: &io::Error) -> Option<i32> {
+    let inner = || error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error();
+    error.raw_os_error().or_else(inner)
 }
 
 /// How a file is opened.

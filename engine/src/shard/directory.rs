@@ -13,7 +13,7 @@ use super::signal::{Done, Gate, Signal};
 use super::states::{OwnedLog, StatesAhead};
 use super::stats::EngineStats;
 use super::upkeep::Upkeep;
-use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, is_full};
+use crate::io::{Disk, DiskFile, OpenMode, PageCache, PageKey, aligned_down, has_no_descriptor, is_full};
 use crate::journal::{CommitHead, FileSeq, JournalFile, StartId};
 use crate::log::PartitionLog;
 use crate::segment::Stage;
@@ -370,10 +370,15 @@ impl<D: Disk> Directory<D> {
         open.files.retain(|(known, known_base, _), _| (*known, *known_base) != (log_id, base));
     }
 
-    /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote.
+    /// A failed sync stops the directory, here as everywhere: it may have lost what a commit in flight wrote. Where there was no
+    /// descriptor for it none was tried.
     pub(crate) async fn sync_names(&self, path: &Path) -> io::Result<()> {
         let outcome = self.disk.sync_directory(path).await;
-        outcome.inspect_err(|error| self.fail("syncing names", error))
+        outcome.inspect_err(|error| {
+            if !has_no_descriptor(error) {
+                self.fail("syncing names", error);
+            }
+        })
     }
 
     /// Makes the names in the log directory durable that were changed before; whoever comes while a sync is under way

@@ -51,7 +51,11 @@ impl<D: Disk> Directory<D> {
                     aside,
                     "another log's directory stood in a new one's place: moved aside"
                 );
-                self.disk.rename(Path::new(&name), Path::new(&aside)).await?;
+                match self.disk.rename(Path::new(&name), Path::new(&aside)).await {
+                    // The log stands twice among those that are looked at, and was moved already.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    outcome => outcome?,
+                }
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,

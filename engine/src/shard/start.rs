@@ -361,7 +361,7 @@ fn first_journal<D: Disk>(
     }
 }
 
-/// A panic in a loop stops the directory: an append that nobody will answer must not wait for ever.
+/// A panic in work that others wait for stops the directory: an append that nobody will answer must not wait for ever.
 pub(super) async fn guarded<D: Disk>(directory: Rc<Directory<D>>, work: impl Future<Output = ()>) {
     use futures_lite::FutureExt;
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {

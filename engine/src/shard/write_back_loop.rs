@@ -22,8 +22,8 @@ use std::time::Duration;
 /// Logs written back at once.
 const WORKERS: usize = 4;
 /// The same where there is little of each log, while no more than a quarter of the journal's files could be begun: a device
-/// carries out several syncs in the time of one. A ring has at least eight workers for what blocks (four a CPU, on two), and a
-/// commit's sync needs one.
+/// carries out several syncs in the time of one. On two CPUs and more a ring has at least eight workers for what blocks (four a
+/// CPU), and a commit's sync needs one.
 const HURRIED_WORKERS: usize = 7;
 /// Bytes of one write while write-back goes at its rate, one at a time for each worker and begun while no commit is under way: it
 /// would wait at the device for what was handed to that before.
@@ -263,7 +263,10 @@ impl<D: Disk> Directory<D> {
         loop {
             let Some(log_id) = lap.waiting.borrow_mut().pop_front() else { return Ok(()) };
             let Some(log) = self.log(log_id) else { continue };
-            if self.is_hurried() && lap.workers.get() < HURRIED_WORKERS && !lap.waiting.borrow().is_empty() {
+            if self.is_hurried()
+                && lap.workers.get() < self.hurried_workers()
+                && !lap.waiting.borrow().is_empty()
+            {
                 self.add_lap_worker(lap);
             }
             self.write_back(&log, lap.workers.get() as u64).await?;
@@ -306,6 +309,11 @@ impl<D: Disk> Directory<D> {
     fn is_pressed(&self) -> bool {
         let pressed_at = if self.gathers.get() { 0 } else { self.settings.journal_files_max / 4 };
         self.closing.get() || self.available() <= pressed_at
+    }
+
+    /// Log directories of a core share its ring.
+    fn hurried_workers(&self) -> usize {
+        (HURRIED_WORKERS / self.settings.directories.len().max(1)).max(WORKERS)
     }
 
     /// A lap whose time goes into syncs may come too late.
