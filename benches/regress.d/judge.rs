@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// A line of JSON is appended here.
     #[arg(long)]
     history: Option<PathBuf>,
+    /// The kind of machine in words, for the history.
+    #[arg(long, default_value = "unknown machine")]
+    machine: String,
     /// Prints every figure, not only those that changed.
     #[arg(long)]
     all: bool,
@@ -82,7 +85,7 @@ pub(crate) fn judge(options: &Options) -> io::Result<bool> {
     let (text, worse) = table(&base, &head, options.all);
     print!("{text}");
     if let Some(path) = &options.history {
-        append(path, &options.base_commit, &options.head_commit, &head, &worse)?;
+        append(path, options, &head, &worse)?;
     }
     Ok(!worse.is_empty())
 }
@@ -123,14 +126,17 @@ fn table(base: &Figures, head: &Figures, is_all: bool) -> (String, Vec<String>) 
     (text, worse)
 }
 
-fn append(path: &Path, base: &str, head: &str, figures: &Figures, worse: &[String]) -> io::Result<()> {
+/// As the load generator's `report --history` reads it, with the verdict beside.
+fn append(path: &Path, options: &Options, figures: &Figures, worse: &[String]) -> io::Result<()> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
     let entry = json!({
-        "schema": "thalweg-history/1",
-        "time_s": since.as_secs(),
-        "commit": head,
-        "base": base,
+        "schema": "thalweg-loadgen-history/1",
+        "commit": options.head_commit,
+        "start_unix_ms": since.as_millis() as u64,
+        "workload": "regress",
+        "machine": options.machine,
         "figures": figures.0,
+        "base": options.base_commit,
         "worse": worse,
     });
     let mut file = std::fs::File::options().create(true).append(true).open(path)?;

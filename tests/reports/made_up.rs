@@ -142,7 +142,7 @@ pub(super) fn hostile() -> Value {
     })
 }
 
-/// A history of two workloads over some commits, one of them slower at the end.
+/// A history of two workloads over some commits, one of them slower at the end, and of two counted figures, one of which grew.
 pub(super) fn history() -> String {
     let mut lines = String::new();
     for (workload, p99) in [("tail_latency", 1900.0), ("produce_small", 4100.0)] {
@@ -159,6 +159,18 @@ pub(super) fn history() -> String {
             lines += &line.to_string();
             lines.push('\n');
         }
+    }
+    for commit in 0..14_u32 {
+        let line = json!({
+            "schema": thalweg_loadgen::history::SCHEMA,
+            "commit": format!("{:07x}c0ffee", commit * 7919 + 1_048_577),
+            "start_unix_ms": i64::from(commit) * 86_400_000,
+            "workload": "regress",
+            "machine": "2 x AMD EPYC, Linux 6.18",
+            "figures": {"instructions/stage/4k": if commit > 7 { 7300.0 } else { 7000.5 }, "instructions/frames/1m": 1_001_003.2},
+        });
+        lines += &line.to_string();
+        lines.push('\n');
     }
     lines
 }

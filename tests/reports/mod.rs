@@ -63,8 +63,10 @@ fn a_page_is_whole_in_light_in_the_dark_on_a_phone_and_in_print() {
     let scratch = Scratch::new("report-one");
     let run = made_up::roundtrip(Shape { stall_at: Some(31), ..PLAIN });
     let page = report(&scratch, "one", &[("tail_latency", run)], true);
-    // Three kinds of latency, two series of two plots each, three figures over commits.
-    look_at(&mut browser, &page, "one", 10);
+    // Three kinds of latency, two series of two plots each, three figures over commits and one of counts.
+    look_at(&mut browser, &page, "one", 11);
+    let told = browser.evaluate("document.body.innerText");
+    assert!(told.as_str().unwrap().contains("1 of 2 moved by more than 1 %"), "{told}");
 }
 
 #[test]

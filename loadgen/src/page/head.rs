@@ -23,7 +23,7 @@ pub(super) fn title(results: &[Saved]) -> String {
     let mut words: Vec<String> = results.iter().map(|saved| described(&saved.run)).collect();
     words.dedup();
     match (words.as_slice(), results.len()) {
-        ([], _) => "No results".to_owned(),
+        ([], _) => "Figures over commits".to_owned(),
         ([one], 1) => one.clone(),
         ([one], count) => format!("{count} runs: {one}"),
         (_, count) => format!("{count} runs side by side"),
@@ -50,6 +50,10 @@ pub(super) fn html(results: &[Saved], title: &str) -> String {
     let mut when = starts.first().map(|start| utc(*start)).unwrap_or_default();
     if let Some(last) = starts.last().map(|last| utc(*last)).filter(|last| *last != when) {
         let _ = write!(when, " to {last}");
+    }
+    if results.is_empty() {
+        // A history alone.
+        return format!("<header><p class=\"over\">thalweg-loadgen</p><h1>{}</h1></header>", escaped(title));
     }
     let mut out = format!(
         "<header><p class=\"over\">thalweg-loadgen &middot; {}</p><h1>{}</h1>",
