@@ -34,7 +34,7 @@ pub(crate) fn stream(
     let rows = vec![
         Row::new("`raw_stream`", "MB/s", raw),
         Row::new("broker", "MB/s", mb),
-        Row::new("broker / raw, same round", "", share).at_least(0.5),
+        Row::new("broker / raw, same round", "", share).at_least(0.8),
         Row::new("broker, p50 of a batch", "ms", p50),
         Row::new("broker, p99", "ms", p99),
     ];
