@@ -3,7 +3,7 @@
 //! ```text
 //! client thread, last CPU ──TCP──► executor, first CPU: recv ─► write_at of one block ─► fdatasync ─► send ──TCP──► client
 //! ```
-//! One in flight. No protocol, no checksum, no log: the price of a loopback, two wake-ups and the device. `cargo run
+//! One in flight, the next at once or at a rate. No protocol, no checksum, no log: the price of a loopback, two wake-ups and the device. `cargo run
 //! --release -p thalweg-benches --bin raw_round_trip -- --help`; `figures.sh --only lonely` runs it in turn with the broker.
 
 use clap::Parser;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use thalweg_benches::raw::{
     ANSWER_BYTES, Latencies, LoopArguments, Percentiles, Turn, Window, fill_with_zeros,
 };
@@ -33,6 +33,9 @@ struct Arguments {
     /// Bytes of a request.
     #[arg(long, default_value_t = 1024)]
     request_bytes: usize,
+    /// Requests a second, each timed from when it was due; without it the next follows the answer.
+    #[arg(long)]
+    rate_per_s: Option<f64>,
     /// Bytes of the file, filled with zeros before: written over and over.
     #[arg(long, default_value_t = 64 << 20)]
     file_bytes: u64,
@@ -111,14 +114,23 @@ async fn answer(
 /// Asks, one request in flight, until the time is over.
 fn ask(arguments: &Arguments, mut socket: TcpStream) -> JoinHandle<io::Result<Figures>> {
     let (cpu, bytes, common) = (arguments.client_cpu, arguments.request_bytes, arguments.common.clone());
+    let pause = arguments.rate_per_s.map(|rate| Duration::from_secs_f64(1.0 / rate));
     std::thread::spawn(move || {
         on_cpu(cpu)?;
         socket.set_nodelay(true)?;
         let (request, mut reply) = (vec![0x5a; bytes], [0; ANSWER_BYTES]);
         let mut latencies = Latencies::new()?;
         let mut window = Window::new(&common);
+        let mut due = Instant::now();
         loop {
-            let since = Instant::now();
+            let since = match pause {
+                Some(pause) => {
+                    due += pause;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    due
+                }
+                None => Instant::now(),
+            };
             socket.write_all(&request)?;
             socket.read_exact(&mut reply)?;
             if window.is_warm() {
