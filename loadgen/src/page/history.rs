@@ -56,20 +56,28 @@ fn plot(figure: &Figure, past: &[Point], commits: &[&str]) -> Option<String> {
     };
     let title = format!("{}{unit}", figure.title);
     let drawn = lines.iter().enumerate().map(|(colour, ((workload, machine), values))| {
-        // A commit without this workload is stepped over, not a hole in the line.
-        let known = values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
-        let marks = known
-            .clone()
-            .map(|(at, value)| format!("{}: {}", short(commits[at]), quantity(value, figure.unit)));
-        Line {
-            name: if several_machines { format!("{workload}, {machine}") } else { (*workload).to_owned() },
-            colour,
-            stroke: Stroke::Full,
-            points: known.clone().map(|(at, value)| (at as f64, Some(value))).collect(),
-            marks: marks.collect(),
-        }
+        let name = if several_machines { format!("{workload}, {machine}") } else { (*workload).to_owned() };
+        line(name, colour, values, commits, |value| quantity(value, figure.unit))
     });
     Some(over_commits(commits, Axis { title, scale, words }, drawn.collect()))
+}
+
+fn line(
+    name: String,
+    colour: usize,
+    values: &[Option<f64>],
+    commits: &[&str],
+    in_words: impl Fn(f64) -> String,
+) -> Line {
+    // A commit without this one is stepped over, not a hole in the line.
+    let known = values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
+    Line {
+        name,
+        colour,
+        stroke: Stroke::Full,
+        points: known.clone().map(|(at, value)| (at as f64, Some(value))).collect(),
+        marks: known.map(|(at, value)| format!("{}: {}", short(commits[at]), in_words(value))).collect(),
+    }
 }
 
 fn over_commits(commits: &[&str], y: Axis, lines: Vec<Line>) -> String {
@@ -123,14 +131,7 @@ fn counted_kind(
     }
     let scale = Scale::from_zero(shares.iter().flat_map(|(_, _, values)| values).filter_map(|value| *value));
     let lines = shares.iter().enumerate().map(|(colour, (_, of, values))| {
-        let known = values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
-        Line {
-            name: (*of).to_owned(),
-            colour,
-            stroke: Stroke::Full,
-            points: known.clone().map(|(at, value)| (at as f64, Some(value))).collect(),
-            marks: known.map(|(at, value)| format!("{}: x {value:.3}", short(commits[at]))).collect(),
-        }
+        line((*of).to_owned(), colour, values, commits, |value| format!("x {value:.3}"))
     });
     let title = format!("{kind}, times the first");
     note + &over_commits(commits, Axis { title, scale, words: Words::Count }, lines.collect())
