@@ -339,10 +339,10 @@ const DESCRIPTOR_CLIENTS: i32 = 8;
 
 /// What the broker may have open from now on.
 fn limit_files(broker: &Broker, count: u64) {
-    let pid = Pid::from_raw(broker.pid() as i32);
-    let now = prlimit(pid, Resource::Nofile, Rlimit { current: None, maximum: None });
-    let maximum = now.map_or_else(|_| getrlimit(Resource::Nofile).maximum, |before| before.maximum);
-    prlimit(pid, Resource::Nofile, Rlimit { current: Some(count), maximum }).unwrap();
+    // The most it may ask for is what it has from this process.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: Some(count), maximum };
+    prlimit(Pid::from_raw(broker.pid() as i32), Resource::Nofile, limit).unwrap();
 }
 
 #[test]

@@ -73,30 +73,22 @@ impl DmaDisk {
             let size = paths.len().div_ceil(HANDS_MAX).max(each_min);
             let mut outcomes: Vec<Option<io::Result<T>>> = Vec::new();
             outcomes.resize_with(paths.len(), || None);
-            let do_some = |paths: &[PathBuf], outcomes: &mut [Option<io::Result<T>>]| {
-                for (path, outcome) in paths.iter().zip(outcomes) {
-                    *outcome = Some(work(&root.join(path)));
+            let pieces = Mutex::new(paths.chunks(size).zip(outcomes.chunks_mut(size)));
+            let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let do_pieces = || {
+                while let Some((paths, outcomes)) = next() {
+                    for (path, outcome) in paths.iter().zip(outcomes) {
+                        *outcome = Some(work(&root.join(path)));
+                    }
                 }
             };
-            if paths.len() <= size {
-                do_some(&paths, &mut outcomes);
-            } else {
-                let do_some = &do_some;
-                let some = Mutex::new(paths.chunks(size).zip(outcomes.chunks_mut(size)));
-                let next = || some.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let do_all = || {
-                    while let Some((paths, outcomes)) = next() {
-                        do_some(paths, outcomes);
-                    }
-                };
-                std::thread::scope(|scope| {
-                    for _ in 1..paths.len().div_ceil(size) {
-                        // Where the system gives no thread there are fewer; this one does what is left.
-                        let _ = std::thread::Builder::new().spawn_scoped(scope, do_all);
-                    }
-                    do_all();
-                });
-            }
+            std::thread::scope(|scope| {
+                for _ in 1..paths.len().div_ceil(size) {
+                    // Where the system gives no thread there are fewer; this one does what is left.
+                    let _ = std::thread::Builder::new().spawn_scoped(scope, do_pieces);
+                }
+                do_pieces();
+            });
             outcomes.into_iter().flatten().collect()
         };
         glommio::executor().spawn_blocking(all).await
