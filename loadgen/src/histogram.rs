@@ -18,7 +18,11 @@ const PERCENTILES: [(&str, f64); 6] =
 
 /// Latencies of one thread, or of several merged.
 #[derive(Clone, Debug)]
-pub struct Latencies(Histogram<u64>);
+pub struct Latencies {
+    histogram: Histogram<u64>,
+    /// How often something was measured: records of one batch share what was measured once.
+    measurements: u64,
+}
 
 impl Default for Latencies {
     fn default() -> Self {
@@ -32,7 +36,8 @@ impl Latencies {
     /// # Panics
     /// Never: the bounds are right.
     pub fn new() -> Self {
-        Self(Histogram::new_with_bounds(LOWEST_NANOS, HIGHEST_NANOS, DIGITS).expect("bounds of a histogram"))
+        let histogram = Histogram::new_with_bounds(LOWEST_NANOS, HIGHEST_NANOS, DIGITS);
+        Self { histogram: histogram.expect("bounds of a histogram"), measurements: 0 }
     }
 
     /// Counts one; above an hour it counts as an hour.
@@ -40,54 +45,58 @@ impl Latencies {
         self.record_many(latency, 1);
     }
 
-    /// Counts the same latency several times.
+    /// Counts one for each of `count` records that share it: it was measured once.
     pub fn record_many(&mut self, latency: Duration, count: u64) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.0.saturating_record_n(nanos, count);
+        self.histogram.saturating_record_n(nanos, count);
+        self.measurements += u64::from(count > 0);
     }
 
     /// Counts all of `other` as well.
     pub fn merge(&mut self, other: &Self) {
-        self.0 += &other.0;
+        self.histogram += &other.histogram;
+        self.measurements += other.measurements;
     }
 
     /// Empties it for the next second.
     pub fn clear(&mut self) {
-        self.0.reset();
+        self.histogram.reset();
+        self.measurements = 0;
     }
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// The latency that a share of `quantile` did not exceed.
     pub fn at(&self, quantile: f64) -> Duration {
-        Duration::from_nanos(self.0.value_at_quantile(quantile))
+        Duration::from_nanos(self.histogram.value_at_quantile(quantile))
     }
 
     /// The worst.
     pub fn max(&self) -> Duration {
-        Duration::from_nanos(self.0.max())
+        Duration::from_nanos(self.histogram.max())
     }
 
     /// A short form in memory, for one second of a long run.
     pub fn packed(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // Writing into a Vec cannot fail, and the histogram was made with bounds that the form can hold.
-        let _ = V2Serializer::new().serialize(&self.0, &mut bytes);
+        let _ = V2Serializer::new().serialize(&self.histogram, &mut bytes);
         bytes
     }
 
     /// The histogram itself; values are nanoseconds.
     pub(crate) fn histogram(&self) -> &Histogram<u64> {
-        &self.0
+        &self.histogram
     }
 
-    /// Counts what [`Self::packed`] packed.
+    /// Counts what [`Self::packed`] packed; how often it was measured is not in there, so each one counts as such.
     pub fn merge_packed(&mut self, packed: &[u8]) {
         if let Ok(unpacked) = Deserializer::new().deserialize::<u64, _>(&mut &packed[..]) {
-            self.0 += unpacked;
+            self.measurements += unpacked.len();
+            self.histogram += unpacked;
         }
     }
 
@@ -96,19 +105,20 @@ impl Latencies {
         let count = self.count();
         let percentiles = PERCENTILES.map(|(name, quantile)| Percentile {
             name,
-            us: supports(count, quantile).then(|| micros(self.at(quantile))),
+            us: supports(self.measurements, quantile).then(|| micros(self.at(quantile))),
         });
         LatencySummary {
             samples: count,
-            min_us: if count == 0 { 0.0 } else { micros(Duration::from_nanos(self.0.min())) },
-            mean_us: self.0.mean() / 1e3,
+            measurements: self.measurements,
+            min_us: if count == 0 { 0.0 } else { micros(Duration::from_nanos(self.histogram.min())) },
+            mean_us: self.histogram.mean() / 1e3,
             percentiles: percentiles.to_vec(),
             max_us: micros(self.max()),
         }
     }
 }
 
-/// Whether so many samples can tell this percentile: at least one of them must lie beyond it.
+/// Whether so many measurements can tell this percentile: at least one of them must lie beyond it.
 fn supports(count: u64, quantile: f64) -> bool {
     count as f64 * (1.0 - quantile) >= 1.0 - 1e-6
 }
@@ -120,8 +130,10 @@ fn micros(latency: Duration) -> f64 {
 /// Latencies as a report gives them.
 #[derive(Clone, Debug, Serialize)]
 pub struct LatencySummary {
-    /// How many were measured.
+    /// How many were counted: records of a latency that is told per record.
     pub samples: u64,
+    /// How often it was measured: records of one batch share what was measured once, and tell no more percentiles than one.
+    pub measurements: u64,
     /// The best, microseconds.
     pub min_us: f64,
     /// Mean, microseconds: for comparing with tools that give nothing better.
@@ -137,7 +149,7 @@ pub struct LatencySummary {
 pub struct Percentile {
     /// Such as `p99.9`.
     pub name: &'static str,
-    /// Microseconds; `null`: there are too few samples to tell.
+    /// Microseconds; `null`: there are too few measurements to tell.
     pub us: Option<f64>,
 }
 
@@ -172,10 +184,24 @@ mod tests {
     fn percentiles_that_the_samples_cannot_tell_are_left_open() {
         let told = |count| {
             let mut latencies = Latencies::new();
-            latencies.record_many(MS(1), count);
+            for _ in 0..count {
+                latencies.record(MS(1));
+            }
             latencies.summary().percentiles.into_iter().filter(|percentile| percentile.us.is_some()).count()
         };
         assert_eq!([told(0), told(10), told(99), told(100), told(99_999), told(100_000)], [0, 2, 2, 3, 5, 6]);
+    }
+
+    #[test]
+    fn records_of_one_batch_count_each_and_tell_no_more_than_one() {
+        let mut latencies = Latencies::new();
+        latencies.record_many(MS(1), 900);
+        latencies.record_many(MS(50), 100);
+        let summary = latencies.summary();
+        assert_eq!((summary.samples, summary.measurements), (1000, 2));
+        assert!(latencies.at(0.9) < MS(2) && latencies.at(0.91) > MS(49));
+        let told = summary.percentiles.iter().filter_map(|percentile| percentile.us.map(|_| percentile.name));
+        assert_eq!(told.collect::<Vec<_>>(), ["p50"]);
     }
 
     #[test]

@@ -114,12 +114,12 @@ mod tests {
     #[test]
     fn what_was_measured_comes_back_from_the_log_by_tag_and_second() {
         let mut sent = Series::new(&["produce", "produce_service"]);
-        sent.record_latency(MS(100), 0, MS(20));
-        sent.record_latency(MS(200), 0, MS(30));
-        sent.record_latency(MS(200), 1, MS(3));
-        sent.record_latency(MS(5200), 0, MS(5000));
+        sent.record_latency(MS(100), 0, MS(20), 1);
+        sent.record_latency(MS(200), 0, MS(30), 1);
+        sent.record_latency(MS(200), 1, MS(3), 1);
+        sent.record_latency(MS(5200), 0, MS(5000), 1);
         let mut read_back = Series::new(&["fetch"]);
-        read_back.record_latency(MS(300), 0, MS(7));
+        read_back.record_latency(MS(300), 0, MS(7), 1);
         let intervals = [Series::merged([sent]).intervals, Series::merged([read_back]).intervals].concat();
         let mut log = Vec::new();
         write(&mut log, 1_700_000_000_250, &intervals).unwrap();

@@ -7,7 +7,7 @@
 //!  due      phase    +4/rate  +8/rate  +12/rate  a batch is due with its first record, all of them being there
 //! ```
 //! With a linger records come one by one: a batch is due when as many as it holds are there or the first one has waited so
-//! long, and takes those that are there. Its intended time is that of its first record all the same: the waiting is in its latency.
+//! long, and takes those that are there. Each record has an intended time of its own then: its waiting for others is in its latency.
 use std::time::Duration;
 
 const NANOS_PER_S: u128 = 1_000_000_000;
@@ -128,6 +128,14 @@ impl Schedule {
         let there = self.end.map_or(elapsed, |end| elapsed.min(end.saturating_sub(Duration::from_nanos(1))));
         let there = self.come_by(there).saturating_sub(self.records_taken);
         self.records_max_left(self.batch_records).min(u32::try_from(there).unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// How much later than the one before it each record of a batch is meant to leave: nothing where all of them come at once.
+    pub fn spacing(&self) -> Duration {
+        let (Some((rate, producers)), Some(_)) = (self.rate, self.linger) else { return Duration::ZERO };
+        Duration::from_nanos(
+            u64::try_from(u128::from(producers) * NANOS_PER_S / u128::from(rate)).unwrap_or(u64::MAX),
+        )
     }
 
     fn records_max_left(&self, wanted: u32) -> u32 {
@@ -266,15 +274,11 @@ mod tests {
         // A record a millisecond, ten to a batch: full after nine.
         for (linger_ms, ready_ms, records) in [(0, 0, 1), (5, 5, 6), (9, 9, 10), (50, 9, 10)] {
             let mut schedule = lingering(linger_ms);
-            assert_eq!(schedule.ready(), Some(MS(ready_ms)));
+            assert_eq!((schedule.ready(), schedule.spacing()), (Some(MS(ready_ms)), MS(1)));
             if ready_ms > 0 {
                 assert_eq!(schedule.next(MS(ready_ms - 1)), Step::Wait(MS(ready_ms)));
             }
-            assert_eq!(
-                schedule.next(MS(ready_ms)),
-                Step::Due(MS(0)),
-                "its latency counts from its first record"
-            );
+            assert_eq!(schedule.next(MS(ready_ms)), Step::Due(MS(0)), "its first record's time");
             assert_eq!(schedule.records_max(MS(ready_ms)), records);
             schedule.take(records);
             assert_eq!(schedule.ready(), Some(MS(u64::from(records) + ready_ms)));

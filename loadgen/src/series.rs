@@ -93,10 +93,10 @@ impl Series {
         counts.batches += 1;
     }
 
-    /// Something took this long and ended at `elapsed`. `kind`: place in the names.
-    pub fn record_latency(&mut self, elapsed: Duration, kind: usize, latency: Duration) {
+    /// `count` records took this long, all of which ended at `elapsed`. `kind`: place in the names.
+    pub fn record_latency(&mut self, elapsed: Duration, kind: usize, latency: Duration, count: u64) {
         self.at(elapsed);
-        self.latencies[kind].record(latency);
+        self.latencies[kind].record_many(latency, count);
     }
 
     /// A request went wrong at `elapsed`.
@@ -207,7 +207,7 @@ mod tests {
 
     fn request(series: &mut Series, at: Duration, latency: Duration) {
         series.record(at, 10, 1000);
-        series.record_latency(at, 0, latency);
+        series.record_latency(at, 0, latency, 1);
     }
 
     #[test]
@@ -243,9 +243,9 @@ mod tests {
     #[test]
     fn every_kind_has_its_intervals_and_only_the_first_is_in_the_seconds() {
         let mut series = Series::new(&["latency", "service"]);
-        series.record_latency(MS(100), 0, MS(10));
-        series.record_latency(MS(100), 1, MS(1));
-        series.record_latency(MS(2100), 1, MS(2));
+        series.record_latency(MS(100), 0, MS(10), 1);
+        series.record_latency(MS(100), 1, MS(1), 1);
+        series.record_latency(MS(2100), 1, MS(2), 1);
         let merged = Series::merged([series]);
         let found: Vec<_> = merged.intervals.iter().map(|interval| (interval.at_s, interval.kind)).collect();
         assert_eq!(found, [(0, "latency"), (0, "service"), (2, "service")]);

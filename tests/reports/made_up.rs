@@ -197,7 +197,7 @@ fn latency(p50_us: f64, tail: f64, samples: u64) -> Value {
         json!({"name": name, "us": us})
     };
     json!({
-        "samples": samples, "min_us": p50_us * 0.4, "mean_us": p50_us * 1.1, "max_us": p50_us * 24.0 * tail,
+        "samples": samples, "measurements": samples, "min_us": p50_us * 0.4, "mean_us": p50_us * 1.1, "max_us": p50_us * 24.0 * tail,
         "percentiles": [
             percentile("p50", 0.5, 1.0), percentile("p90", 0.1, 1.7), percentile("p99", 0.01, 4.2 * tail.sqrt()),
             percentile("p99.9", 0.001, 9.5 * tail), percentile("p99.99", 0.0001, 15.0 * tail),

@@ -1,7 +1,7 @@
 //! Make the records of a batch, once, so that many batches can be sent around the same bytes.
 use std::sync::Arc;
 
-use super::{Codec, CodecError, HEADER_BYTES, TAG_BYTES, TAG_KEY, Tag, varint};
+use super::{Codec, CodecError, HEADER_BYTES, TAG_BYTES, TAG_KEY, Tag, Tags, varint};
 use crate::payload::Payload;
 
 /// Records as they follow a batch's header, packed, with what a header around them needs to know. Shared between the
@@ -111,7 +111,7 @@ impl BodyMaker {
         u32::try_from(fitting.max(1)).unwrap_or(u32::MAX).min(self.shape.records_max)
     }
 
-    /// The next body, of at most `records_max` records; `tag` is that of its first record, or none carries one.
+    /// The next body, of at most `records_max` records; `tags`: theirs, or none carries one.
     /// `memory` is used for the bytes if they are not packed. `reused`: many headers will be put before it.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl BodyMaker {
     pub fn make(
         &mut self,
         records_max: u32,
-        tag: Option<Tag>,
+        tags: Option<Tags>,
         memory: Vec<u8>,
         reused: bool,
     ) -> Result<Body, CodecError> {
@@ -136,13 +136,13 @@ impl BodyMaker {
             if !self.carried {
                 self.next_record();
             }
-            let content = self.content_bytes(record_count, tag.is_some());
+            let content = self.content_bytes(record_count, tags.is_some());
             let record_bytes = varint::bytes(content as i64) + content;
             self.carried = record_count > 0 && plain.len() + record_bytes > bytes_max;
             if self.carried {
                 break;
             }
-            let tag = tag.map(|first| Tag { sequence: first.sequence + u64::from(record_count), ..first });
+            let tag = tags.map(|tags| tags.of(record_count));
             self.write_record(&mut plain, content, record_count, tag);
             payload_bytes += (self.key.len() + self.value.len()) as u64;
             record_count += 1;
@@ -238,7 +238,8 @@ mod tests {
     fn what_is_made_is_read_back_in_every_codec() {
         for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             let tag = Tag { run: 5, producer: 3, sequence: 1000, intended_nanos: 42, sent_nanos: 43 };
-            let body = maker(20_000, codec).make(1000, Some(tag), Vec::new(), false).unwrap();
+            let tags = Tags { first: tag, spacing_nanos: 7 };
+            let body = maker(20_000, codec).make(1000, Some(tags), Vec::new(), false).unwrap();
             let whole = batch(&body);
             let found: Vec<_> = Batches::new(whole).collect::<Result<_, _>>().unwrap();
             assert_eq!(found.len(), 1);
@@ -250,7 +251,8 @@ mod tests {
                 assert_eq!(record.offset_delta, count);
                 let found =
                     Tag::decode(record.tag.unwrap(), record.key.unwrap(), record.value.unwrap()).unwrap();
-                assert_eq!(found, Tag { sequence: 1000 + count as u64, ..tag });
+                let place = count as u64;
+                assert_eq!(found, Tag { sequence: 1000 + place, intended_nanos: 42 + 7 * place, ..tag });
                 count += 1;
             }
             assert_eq!(count, i64::from(body.record_count()));

@@ -18,7 +18,7 @@ pub use body::{Body, BodyMaker, BodyShape};
 pub use codec::{Codec, CodecError};
 pub use header::{Header, Stamp};
 pub use read::{BatchFault, Batches, Record, RecordBatch, records};
-pub use tag::{TAG_BYTES, TAG_KEY, Tag};
+pub use tag::{TAG_BYTES, TAG_KEY, Tag, Tags};
 
 /// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;

@@ -31,6 +31,24 @@ pub struct Tag {
     pub sent_nanos: u64,
 }
 
+/// Those of one batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags {
+    /// Of its first record.
+    pub first: Tag,
+    /// How much later each further record was meant to leave, nanoseconds.
+    pub spacing_nanos: u64,
+}
+
+impl Tags {
+    /// That of the record so many places behind the first.
+    pub fn of(&self, place: u32) -> Tag {
+        let place = u64::from(place);
+        let intended_nanos = self.first.intended_nanos + place * self.spacing_nanos;
+        Tag { sequence: self.first.sequence + place, intended_nanos, ..self.first }
+    }
+}
+
 impl Tag {
     /// The tag's bytes for a record of this key and value.
     pub fn encode(&self, key: &[u8], value: &[u8]) -> [u8; TAG_BYTES] {

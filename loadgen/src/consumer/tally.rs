@@ -163,9 +163,9 @@ impl Tally {
                     arrivals.record(age);
                     services.record(service);
                 }
-                progress.took(age);
-                series.record_latency(now, LATENCY, age);
-                series.record_latency(now, SERVICE, service);
+                progress.took(age, 1);
+                series.record_latency(now, LATENCY, age, 1);
+                series.record_latency(now, SERVICE, service, 1);
             }
         });
     }
@@ -181,16 +181,16 @@ impl Tally {
             self.progress.add(sums.records, sums.batch_bytes);
             self.series.record(now, sums.records, sums.batch_bytes);
             if self.measured_run.is_none() {
-                self.progress.took(took);
+                self.progress.took(took, sums.records);
             }
             let kinds = if self.measured_run.is_some() { AGES } else { FETCHES };
-            self.series.record_latency(now, kinds.len() - 1, took);
+            self.series.record_latency(now, kinds.len() - 1, took, sums.records);
         }
         self.all.merge(&sums);
         if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
             self.measured.merge(&sums);
             if sums.fetches > 0 {
-                self.fetches.record(took);
+                self.fetches.record_many(took, sums.records);
             }
         }
     }

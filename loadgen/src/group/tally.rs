@@ -111,10 +111,10 @@ impl Tally {
     pub fn on_committed(&mut self, intended: Duration, sent: Duration, offsets: usize, now: Duration) {
         let (latency, service) = (now.saturating_sub(intended), now.saturating_sub(sent));
         self.series.record(now, 1, 0);
-        self.series.record_latency(now, 0, latency);
-        self.series.record_latency(now, 1, service);
+        self.series.record_latency(now, 0, latency, 1);
+        self.series.record_latency(now, 1, service, 1);
         self.progress.add(1, 0);
-        self.progress.took(latency);
+        self.progress.took(latency, 1);
         if intended >= self.warm_up {
             self.commits.record(latency);
             self.commit_services.record(service);

@@ -117,7 +117,10 @@ fn cards(run: &Run) -> String {
         for name in ["p50", "p99", "p99.9"] {
             let (value, under) = match latency.at(name) {
                 Some(us) => (time(us), what.to_owned()),
-                None => ("-".to_owned(), format!("{} samples are too few", grouped(latency.samples as f64))),
+                None => (
+                    "-".to_owned(),
+                    format!("{} measurements are too few", grouped(latency.measurements as f64)),
+                ),
             };
             out.push_str(&card(name, &value, &under));
         }

@@ -44,7 +44,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         heading: "Acknowledgement",
-        note: "Per batch. Latency counts from the time at which the batch was meant to leave, service time from its sending: the distance between them is what senders wait and many tools leave out.",
+        note: "Per record. Latency counts from the time at which the record was meant to leave, service time from the sending of its batch: the distance between them is what senders wait and many tools leave out.",
         rows: &[
             drawn(INTENDED, Stroke::Full, |run| {
                 run.produce.as_ref().filter(|p| p.open_loop).map(|p| &p.latency)
@@ -63,7 +63,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         heading: "Fetch",
-        note: "Per answer with records, from asking to its last byte; the broker's waiting for new records is part of it.",
+        note: "Per record read, from asking for the answer that had it to its last byte; the broker's waiting for new records is part of it.",
         rows: &[drawn("fetch", Stroke::Full, |run| {
             run.consume.as_ref().map(|consume| &consume.fetch_latency)
         })],

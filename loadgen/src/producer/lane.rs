@@ -40,8 +40,10 @@ pub struct Pending {
     pub body: Body,
     /// Its header; the same each time it is sent.
     pub header: [u8; HEADER_BYTES],
-    /// When it was meant to leave.
+    /// When its first record was meant to leave.
     pub intended: Duration,
+    /// How much later each further record was meant to: nothing, unless records come one by one.
+    pub spacing: Duration,
     /// When it was first given to the connection.
     pub first_sent: Option<Duration>,
     /// How often it was sent.
@@ -51,8 +53,21 @@ pub struct Pending {
 
 impl Pending {
     /// A batch that has not been sent.
-    pub fn new(sequence: u64, body: Body, header: [u8; HEADER_BYTES], intended: Duration) -> Self {
-        Self { sequence, body, header, intended, first_sent: None, sends: 0, on_wire: false }
+    pub fn new(
+        sequence: u64,
+        body: Body,
+        header: [u8; HEADER_BYTES],
+        intended: Duration,
+        spacing: Duration,
+    ) -> Self {
+        Self { sequence, body, header, intended, spacing, first_sent: None, sends: 0, on_wire: false }
+    }
+
+    /// When its records were meant to leave: times, and how many records share each.
+    pub fn intended_times(&self) -> impl Iterator<Item = (Duration, u64)> + use<> {
+        let (intended, spacing, records) = (self.intended, self.spacing, self.body.record_count());
+        let (times, each) = if spacing.is_zero() { (1, u64::from(records)) } else { (records, 1) };
+        (0..times).map(move |place| (intended + spacing * place, each))
     }
 
     /// Sequence after its last record.
@@ -262,7 +277,7 @@ mod tests {
             .unwrap();
         let mut lane = Lane::new(0, retry, 5);
         for number in 0..batches {
-            lane.push(Pending::new(number * 10, body.clone(), [0; HEADER_BYTES], MS(number)));
+            lane.push(Pending::new(number * 10, body.clone(), [0; HEADER_BYTES], MS(number), MS(0)));
         }
         assert_eq!(wire(&mut lane, MS(0), sent), (0..sent).map(|number| number * 10).collect::<Vec<_>>());
         lane
@@ -299,6 +314,16 @@ mod tests {
     }
 
     #[test]
+    fn records_that_come_one_by_one_have_a_time_each() {
+        let mut batch = lane(Retry::Times(0), 1, 0).pending.remove(0).unwrap();
+        batch.intended = MS(5);
+        assert_eq!(batch.intended_times().collect::<Vec<_>>(), [(MS(5), 10)]);
+        batch.spacing = MS(2);
+        let times: Vec<_> = batch.intended_times().collect();
+        assert_eq!((times.len(), times[0], times[9]), (10, (MS(5), 1), (MS(23), 1)));
+    }
+
+    #[test]
     fn nothing_new_goes_behind_a_batch_that_is_repeated() {
         let mut lane = lane(Retry::Always, 1, 1);
         lane.on_answer(0, 0, MS(1));
@@ -307,7 +332,7 @@ mod tests {
         let shape = BodyShape { records_max: 10, batch_bytes_max: 1 << 20, codec: Codec::None };
         let maker =
             BodyMaker::new(Payload::filler(1, 0, Keys::own(0), 1, 1), shape).make(10, None, Vec::new(), true);
-        lane.push(Pending::new(10, maker.unwrap(), [0; HEADER_BYTES], MS(2)));
+        lane.push(Pending::new(10, maker.unwrap(), [0; HEADER_BYTES], MS(2), MS(0)));
         assert_eq!(wire(&mut lane, MS(3), 9), [10]);
         assert!(lane.has_room(), "it is on its first way");
         lane.on_link_lost(MS(4));

@@ -23,11 +23,11 @@ pub struct Recorder {
     end: Option<Duration>,
     keeps_ledger: bool,
     progress: Arc<Progress>,
-    /// Intended time to acknowledgement, of batches meant to leave after the warm-up.
+    /// Intended time to acknowledgement, of records meant to leave after the warm-up.
     pub latencies: Latencies,
-    /// Intended time to the first sending: how much of the latency is waiting for room on the connection.
+    /// Intended time to the first sending, by record: how much of the latency is waiting for room on the connection.
     pub waits: Latencies,
-    /// The first sending to the acknowledgement.
+    /// The first sending to the acknowledgement, by record.
     pub services: Latencies,
     /// How long each batch waited for this generator alone: it was due and had room on its connection.
     pub own_waits: Latencies,
@@ -125,15 +125,20 @@ impl Recorder {
         }
     }
 
-    /// A batch is in the log; its latency counts from the time it was meant to leave.
+    /// A batch is in the log; the latency of each of its records counts from the time that one was meant to leave.
     pub fn on_acknowledged(&mut self, stream: StreamId, batch: &Pending, base_offset: i64, now: Duration) {
-        let latency = now.saturating_sub(batch.intended);
         let sent = batch.first_sent.unwrap_or(now);
         let service = now.saturating_sub(sent);
-        if batch.intended >= self.warm_up {
-            self.latencies.record(latency);
-            self.waits.record(sent.saturating_sub(batch.intended));
-            self.services.record(service);
+        for (intended, records) in batch.intended_times() {
+            let latency = now.saturating_sub(intended);
+            if intended >= self.warm_up {
+                self.latencies.record_many(latency, records);
+                self.waits.record_many(sent.saturating_sub(intended), records);
+                self.services.record_many(service, records);
+            }
+            self.progress.took(latency, records);
+            self.series.record_latency(now, LATENCY, latency, records);
+            self.series.record_latency(now, SERVICE, service, records);
         }
         if now >= self.warm_up && self.end.is_none_or(|end| now < end) {
             self.measured.add(batch);
@@ -142,10 +147,7 @@ impl Recorder {
         self.last_acknowledged = now;
         let records = u64::from(batch.body.record_count());
         self.progress.add(records, batch.body.batch_bytes() as u64);
-        self.progress.took(latency);
         self.series.record(now, records, batch.body.batch_bytes() as u64);
-        self.series.record_latency(now, LATENCY, latency);
-        self.series.record_latency(now, SERVICE, service);
         if self.keeps_ledger {
             let base_offset = (base_offset >= 0).then_some(base_offset);
             self.ledger.acknowledged(stream, batch.sequence..batch.sequence_end(), base_offset);
@@ -165,7 +167,7 @@ impl Recorder {
         if intended >= self.warm_up {
             self.reopens.record(took);
         }
-        self.series.record_latency(now, REOPEN, took);
+        self.series.record_latency(now, REOPEN, took, 1);
     }
 
     /// So many batches will be sent again because of this.

@@ -4,7 +4,7 @@
 //! 61 bytes before them change, and the generator costs little more than the kernel's copy to the socket.
 use std::sync::Arc;
 
-use crate::batch::{Body, BodyMaker, CodecError, Tag};
+use crate::batch::{Body, BodyMaker, CodecError, Tags};
 
 /// Bytes of a ring at most, and batches at least and at most: enough variety for a codec, small enough for the cache.
 const RING_BYTES_MAX: usize = 8 << 20;
@@ -54,11 +54,11 @@ impl Source {
         self.ring.as_ref().map_or_else(|| self.maker.records_mean(), |ring| ring[0].record_count())
     }
 
-    /// The next batch, of at most `records_max` records; `tag` for its first record, if records carry tags.
+    /// The next batch, of at most `records_max` records; `tags` for its records, if they carry any.
     ///
     /// # Errors
     /// If the codec fails.
-    pub fn next(&mut self, records_max: u32, tag: Option<Tag>) -> Result<Body, CodecError> {
+    pub fn next(&mut self, records_max: u32, tags: Option<Tags>) -> Result<Body, CodecError> {
         if let Some(ring) = &self.ring {
             let body = &ring[self.cursor % ring.len()];
             self.cursor += 1;
@@ -67,7 +67,7 @@ impl Source {
             }
         }
         let memory = self.spare.pop().unwrap_or_default();
-        self.maker.make(records_max, tag, memory, false)
+        self.maker.make(records_max, tags, memory, false)
     }
 
     /// Takes the memory of a settled batch back, if nobody else holds it.

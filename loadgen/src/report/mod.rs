@@ -109,10 +109,10 @@ fn write_produce(out: &mut String, produce: &ProduceFigures) {
     );
     write_rates(out, &produce.rates);
     let since = if produce.open_loop { "the intended time" } else { "the making of the batch" };
-    write_latency(out, &format!("acknowledgement, per batch, from {since}"), &produce.latency);
+    write_latency(out, &format!("acknowledgement, per record, from {since}"), &produce.latency);
     if produce.open_loop {
         write_latency(out, "of it waiting to be sent", &produce.wait);
-        write_latency(out, "service time, per batch, from the sending", &produce.service);
+        write_latency(out, "service time, per record, from the sending", &produce.service);
     }
     if let Some(schedule) = &produce.schedule {
         write_latency(out, "waiting for this generator alone", &schedule.own_wait);
@@ -228,7 +228,12 @@ fn write_latency(out: &mut String, what: &str, latency: &LatencySummary) {
     let open: Vec<_> =
         latency.percentiles.iter().filter(|found| found.us.is_none()).map(|found| found.name).collect();
     if !open.is_empty() && latency.samples > 0 {
-        let _ = writeln!(out, "    {} samples are too few to tell {}", latency.samples, open.join(", "));
+        let _ = writeln!(
+            out,
+            "    {} measurements are too few to tell {}",
+            latency.measurements,
+            open.join(", ")
+        );
     }
 }
 

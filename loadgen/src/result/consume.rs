@@ -26,7 +26,7 @@ pub struct ConsumeFigures {
     pub laps: u64,
     /// Mean bytes of an answer's batches.
     pub fetch_bytes_mean: f64,
-    /// From asking to the last byte of an answer, of answers with records; includes the broker's waiting for new ones.
+    /// From asking to the last byte of an answer, per record read; includes the broker's waiting for new ones.
     pub fetch_latency: LatencySummary,
     /// Answers with an error, by Kafka's name.
     pub errors: BTreeMap<String, u64>,

@@ -25,7 +25,7 @@ use crate::spec::Spec;
 use crate::verify::Verdict;
 
 /// Name and version of the schema.
-pub const SCHEMA: &str = "thalweg-loadgen/2";
+pub const SCHEMA: &str = "thalweg-loadgen/3";
 
 /// Everything about one run.
 #[derive(Clone, Debug, Serialize)]

@@ -34,11 +34,11 @@ pub struct ProduceFigures {
     pub batch_bytes_mean: f64,
     /// Bytes of keys and values divided by bytes of batches.
     pub payload_ratio: f64,
-    /// From the intended time to the acknowledgement, per batch.
+    /// From the intended time to the acknowledgement, per record.
     pub latency: LatencySummary,
     /// Part of it before the batch was given to the connection.
     pub wait: LatencySummary,
-    /// From the first sending to the acknowledgement, per batch: what a tool sees that starts its clock when it sends.
+    /// From the first sending to the acknowledgement, per record: what a tool sees that starts its clock when it sends.
     pub service: LatencySummary,
     /// Whether this generator kept its own plan; `null`: a closed loop has none.
     pub schedule: Option<ScheduleFigures>,

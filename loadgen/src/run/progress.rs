@@ -88,10 +88,10 @@ impl Progress {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Something took so long.
-    pub fn took(&self, latency: Duration) {
+    /// So many records took so long.
+    pub fn took(&self, latency: Duration, count: u64) {
         if self.prints {
-            self.latencies[bucket(latency)].fetch_add(1, Ordering::Relaxed);
+            self.latencies[bucket(latency)].fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -235,15 +235,12 @@ mod tests {
     fn the_line_tells_of_the_last_second_alone_and_of_all_errors() {
         let progress = Progress::new(true, "records").until(Some(Duration::from_secs(60)), None);
         progress.add(5_000_000, 1_000_000_000);
-        progress.took(Duration::from_secs(10));
+        progress.took(Duration::from_secs(10), 1);
         progress.failed();
         let before = progress.seen();
         progress.add(20_000, 26_000_000);
-        for _ in 0..98 {
-            progress.took(Duration::from_micros(500));
-        }
-        progress.took(Duration::from_millis(20));
-        progress.took(Duration::from_millis(20));
+        progress.took(Duration::from_micros(500), 98);
+        progress.took(Duration::from_millis(20), 2);
         let line = progress.line(Duration::from_secs(12), 1, &before, &progress.seen());
         assert_eq!(
             plain(&line),

@@ -297,13 +297,14 @@ pub struct Verdict {
 #[expect(missing_docs, reason = "the fields of the same names in `histogram` say what each means")]
 pub struct Latency {
     pub samples: u64,
+    pub measurements: u64,
     pub min_us: f64,
     pub mean_us: f64,
     pub percentiles: Vec<Percentile>,
     pub max_us: f64,
 }
 
-/// One percentile; without `us` the samples were too few.
+/// One percentile; without `us` the measurements were too few.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the fields of the same names in `histogram` say what each means")]

@@ -1,6 +1,6 @@
 //! Break a log in every way a broker could, and see that the verdict names it.
 use super::*;
-use crate::batch::{Batches, Body, BodyMaker, BodyShape, Codec, RecordBatch, Stamp, Tag};
+use crate::batch::{Batches, Body, BodyMaker, BodyShape, Codec, RecordBatch, Stamp, Tag, Tags};
 use crate::payload::{Keys, Payload};
 
 const RUN: u64 = 77;
@@ -53,9 +53,10 @@ impl Scene {
 
 fn batch(producer: u32, sequence: u64, codec: Codec) -> Vec<u8> {
     let shape = BodyShape { records_max: BATCH_RECORDS, batch_bytes_max: 1 << 20, codec };
-    let tag = Tag { run: RUN, producer, sequence, intended_nanos: 0, sent_nanos: 0 };
+    let first = Tag { run: RUN, producer, sequence, intended_nanos: 0, sent_nanos: 0 };
+    let tags = Tags { first, spacing_nanos: 0 };
     let body: Body = BodyMaker::new(Payload::filler(40, 50, Keys::own(3), 1, u64::from(producer)), shape)
-        .make(BATCH_RECORDS, Some(tag), Vec::new(), false)
+        .make(BATCH_RECORDS, Some(tags), Vec::new(), false)
         .unwrap();
     let stamp = Stamp { timestamp_ms: 1, producer_id: 1, producer_epoch: 0, base_sequence: sequence as i32 };
     [&stamp.header_for(&body)[..], body.bytes()].concat()

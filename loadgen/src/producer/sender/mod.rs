@@ -12,7 +12,7 @@ use bytes::Bytes;
 use reopen::Reopening;
 
 use super::{Answered, Lane, Pending, Plan, Recorder, Source};
-use crate::batch::{Stamp, Tag};
+use crate::batch::{Stamp, Tag, Tags};
 use crate::client::{Cause, ClientError, Leader, Link, LinkState, Poll, Ready, Reconnect, code_name};
 use crate::run::RunError;
 use crate::schedule::{Schedule, Step};
@@ -323,20 +323,24 @@ impl Sender {
         let plan = context.plan;
         let now = context.elapsed();
         let sequence = self.lanes[lane].next_sequence();
-        let tag = plan.tag_run.map(|run| Tag {
-            run,
-            producer: self.index,
-            sequence,
-            intended_nanos: intended.as_nanos() as u64,
-            sent_nanos: now.as_nanos() as u64,
+        let spacing = self.schedule.spacing();
+        let tags = plan.tag_run.map(|run| Tags {
+            first: Tag {
+                run,
+                producer: self.index,
+                sequence,
+                intended_nanos: intended.as_nanos() as u64,
+                sent_nanos: now.as_nanos() as u64,
+            },
+            spacing_nanos: spacing.as_nanos() as u64,
         });
-        let body = self.source.next(self.schedule.records_max(now), tag)?;
+        let body = self.source.next(self.schedule.records_max(now), tags)?;
         let (producer_id, producer_epoch) = self.identity;
         // Kafka's sequences wrap after 2^31 - 1.
         let base_sequence = if producer_id < 0 { -1 } else { (sequence & 0x7fff_ffff) as i32 };
         let timestamp_ms = context.start_unix_ms + now.as_millis() as i64;
         let header = Stamp { timestamp_ms, producer_id, producer_epoch, base_sequence }.header_for(&body);
-        Ok(Pending::new(sequence, body, header, intended))
+        Ok(Pending::new(sequence, body, header, intended, spacing))
     }
 
     /// Sends the next batch of a lane, if one may leave.
