@@ -24,6 +24,8 @@ pub(crate) struct Contender {
     /// Tells this build from others of the same program.
     pub(crate) build: String,
     pub(crate) pace: Pace,
+    /// It compiles while it runs: on one core it takes half a minute of a load until its rate is the one it keeps.
+    pub(crate) compiles: bool,
 }
 
 /// What a run takes beside its windows, roughly: for the plan alone.
@@ -61,6 +63,7 @@ impl Programs {
                 program: Program::Thalweg { binary: self.thalweg.clone(), settings: self.settings.clone() },
                 build: String::new(),
                 pace: Pace { start_s: 1.5, again_s: 1.5, partition_s: 0.002, gb_s: 2.0 },
+                compiles: false,
             },
             "kafka" => Contender {
                 id: "kafka",
@@ -69,6 +72,7 @@ impl Programs {
                 program: Program::Kafka { jars: jars(), settings: Vec::new() },
                 build: String::new(),
                 pace: kafka,
+                compiles: true,
             },
             "kafka-sync" => Contender {
                 id: "kafka-sync",
@@ -77,6 +81,7 @@ impl Programs {
                 program: Program::Kafka { jars: jars(), settings: vec![SYNC_EACH.to_owned()] },
                 build: String::new(),
                 pace: Pace { gb_s: 6.0, ..kafka },
+                compiles: true,
             },
             other => {
                 let known = "thalweg, kafka, kafka-sync";

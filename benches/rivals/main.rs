@@ -65,6 +65,9 @@ struct Arguments {
     /// What a topic is filled with where that belongs to the workload, 10^9 bytes.
     #[arg(long)]
     fill_gb: Option<f64>,
+    /// Seconds of the same load into another topic, before a JVM is measured.
+    #[arg(long)]
+    train_s: Option<f64>,
     /// No topic has more partitions, to try it out.
     #[arg(long)]
     partitions_max: Option<usize>,
@@ -103,6 +106,7 @@ impl Arguments {
             warm_up_s: self.warm_up_s,
             time_s: self.time_s,
             fill_gb: self.fill_gb,
+            train_s: self.train_s,
             partitions_max: self.partitions_max,
         }
     }
@@ -232,10 +236,11 @@ impl Course {
     ) -> io::Result<Value> {
         let load =
             workload.load.as_ref().map(|load| fs::read_to_string(self.stage.loads.join(load))).transpose()?;
-        let Sizes { warm_up_s, time_s, fill_gb } = self.stage.sizes;
+        let Sizes { warm_up_s, time_s, fill_gb, train_s } = self.stage.sizes;
+        let is_trained = contender.compiles && workload.trains();
         Ok(json!({
             "workload": workload, "load": load, "records_per_s": records_per_s,
-            "warm_up_s": warm_up_s, "time_s": time_s, "fill_gb": workload.fill.then_some(fill_gb),
+            "warm_up_s": warm_up_s, "time_s": time_s, "fill_gb": workload.fill.then_some(fill_gb), "train_s": is_trained.then_some(train_s),
             "broker": contender.id, "build": contender.build, "loadgen_build": self.loadgen_build,
             "cpus": self.stage.cpus.condition(), "keeps_page_cache": self.stage.keeps_page_cache,
             "machine": self.facts[0].1, "file_system": self.facts[1].1,
@@ -293,7 +298,7 @@ impl Course {
 
     /// Writes the tables; their text.
     fn write(&self, sections: &[Section<'_>]) -> io::Result<String> {
-        let Sizes { warm_up_s, time_s, fill_gb } = self.plan.sizes;
+        let Sizes { warm_up_s, time_s, fill_gb, train_s } = self.plan.sizes;
         let rounds = self.plan.rounds;
         let window = format!(
             "{time_s} s measured after {warm_up_s} s of warm-up, {} in turn; {}",
@@ -302,7 +307,8 @@ impl Course {
         );
         let mut facts = self.facts.clone();
         facts.push(("load of the machine at the end", load_average()));
-        let setting = Setting { contenders: &self.contenders, facts: &facts, window: &window, fill_gb };
+        let setting =
+            Setting { contenders: &self.contenders, facts: &facts, window: &window, fill_gb, train_s };
         let mut text = tables::head(setting);
         for section in sections {
             text.push_str(&section.markdown(setting));

@@ -1,7 +1,7 @@
 //! One run: a broker on an empty directory, its topic, what it holds before, the load, and what is there afterwards.
 //!
 //! ```text
-//! caches dropped, start -- topic -- [fill -- stop, caches dropped, start] -- load -- offsets -- end, directory removed
+//! caches dropped, start -- [a JVM: trained] -- topic -- [fill -- stop, caches dropped, start] -- load -- offsets -- end, directory removed
 //! ```
 
 use crate::contender::Contender;
@@ -21,6 +21,14 @@ use thalweg_benches::brokers::probe::{self, Asked, EARLIEST, LATEST};
 use thalweg_benches::brokers::process::Broker;
 
 const TOPIC: &str = "rivals";
+/// Of a broker that is trained.
+const TRAINING: &str = "training";
+/// More partitions teach it nothing.
+const TRAINING_PARTITIONS_MAX: usize = 16;
+/// Events a second are read back as they come, with a tail's own settings.
+const ROUNDTRIP: &str = "roundtrip.toml";
+/// Single records, as a ladder has them.
+const SINGLES: [&str; 2] = ["--batch-records", "1"];
 /// The same bytes for every broker and in every round.
 const SEED: &str = "1";
 /// Batches of a filling, and its records.
@@ -115,6 +123,9 @@ impl Stage {
         let topic = Asked { topic: TOPIC.to_owned(), partition_end: task.workload.partitions };
         let mut page_cache = self.forget(directory, &BTreeSet::new())?;
         let mut broker = self.started(task, directory)?;
+        if !task.workload.fill {
+            self.train(task, &mut broker)?;
+        }
         probe::create(self.port, &topic)?;
         // A broker may name itself leader before it acts as one; it does once it tells the offsets.
         broker.until(|| {
@@ -128,6 +139,7 @@ impl Stage {
             broker.stop()?;
             page_cache = self.forget(directory, &files)?;
             broker = self.started(task, directory)?;
+            self.train(task, &mut broker)?;
             broker.until(|| ends(self.port, &topic).map(drop))?;
         }
         let mut outcome = match &task.workload.load {
@@ -143,6 +155,54 @@ impl Stage {
         let mut broker = task.contender.program.start_pinned(directory, self.port, &self.cpus.broker, &[])?;
         broker.ready()?;
         Ok(broker)
+    }
+
+    /// Gives a broker that compiles while it runs the load that it will have: as fast as it takes it where the load is measured by
+    /// its rate, so that nothing waits at the end. What it wrote is synced, or the kernel would write it meanwhile.
+    fn train(&self, task: Task<'_>, broker: &mut Broker) -> io::Result<()> {
+        let Some(load) =
+            task.workload.load.as_ref().filter(|_| task.contender.compiles && task.workload.trains())
+        else {
+            return Ok(());
+        };
+        let (kind, _) = kind(&self.loads, load)?;
+        let (name, load, flags) = match kind {
+            Kind::Produce => ("produce", load.as_str(), task.workload.flags.as_slice()),
+            Kind::Roundtrip => ("roundtrip", load.as_str(), task.workload.flags.as_slice()),
+            Kind::Tail => ("roundtrip", ROUNDTRIP, &[][..]),
+            Kind::Ladder => ("produce", "produce.toml", &[][..]),
+            Kind::Consume => return Ok(()),
+        };
+        let topic = Asked {
+            topic: TRAINING.to_owned(),
+            partition_end: task.workload.partitions.min(TRAINING_PARTITIONS_MAX),
+        };
+        probe::create(self.port, &topic)?;
+        broker.until(|| {
+            probe::leaders(self.port, std::slice::from_ref(&topic))?;
+            ends(self.port, &topic).map(drop)
+        })?;
+        let mut command = self.generator(name, TRAINING);
+        command.arg("--workload").arg(self.loads.join(load)).args(flags);
+        command.args(["--partitions", &topic.partition_end.to_string(), "--seed", SEED]);
+        command.args(["--time", &self.sizes.train_s.to_string()]);
+        match kind {
+            Kind::Ladder => drop(command.args(SINGLES)),
+            Kind::Roundtrip | Kind::Tail => {
+                if let Some(rate) = task.records_per_s {
+                    command.args(["--rate", &rate.to_string()]);
+                }
+            }
+            Kind::Produce | Kind::Consume => {}
+        }
+        let json = self.directory.join("training.json");
+        let result = ended(command, &json, RUN_OVER + Duration::from_secs_f64(self.sizes.train_s))?;
+        fs::remove_file(&json)?;
+        if let Some(failure) = result["failures"].as_array().and_then(|failures| failures.first()) {
+            return Err(io::Error::other(format!("training: {failure}")));
+        }
+        rustix::fs::sync();
+        Ok(())
     }
 
     /// What was done about the page cache, in words.
@@ -169,7 +229,7 @@ impl Stage {
     fn fill(&self, topic: &Asked) -> io::Result<Filled> {
         let records = (self.sizes.fill_gb * 1e9 / FILL_RECORD_BYTES).ceil().max(1.0) as u64;
         let json = self.directory.join("fill.json");
-        let mut command = self.generator("produce");
+        let mut command = self.generator("produce", TOPIC);
         command.args(FILL).args(["--partitions", &topic.partition_end.to_string(), "--seed", SEED]);
         command.args(["--count", &records.to_string()]);
         // Twenty minutes for what a disk of today takes in one.
@@ -197,7 +257,7 @@ impl Stage {
         let (kind, name) = kind(&self.loads, load)?;
         let warm_up_s = self.sizes.warm_up_s + task.workload.warm_up_more_s;
         let time_s = self.sizes.time_s;
-        let mut command = self.generator(&name);
+        let mut command = self.generator(&name, TOPIC);
         command.arg("--workload").arg(self.loads.join(load)).args(&task.workload.flags);
         command.args(["--broker-pid", &broker.pid().to_string()]).arg("--data-dir").arg(&self.directory);
         command.args(["--broker-version", task.contender.label]);
@@ -234,10 +294,10 @@ impl Stage {
     }
 
     /// The load generator on its CPU.
-    fn generator(&self, command: &str) -> Command {
+    fn generator(&self, command: &str, topic: &str) -> Command {
         let mut pinned = pinned(&[self.cpus.generator]);
         pinned.arg(&self.loadgen).arg(command);
-        pinned.args(["--brokers", &format!("127.0.0.1:{}", self.port), "--topic", TOPIC]);
+        pinned.args(["--brokers", &format!("127.0.0.1:{}", self.port), "--topic", topic]);
         pinned
     }
 }

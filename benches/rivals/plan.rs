@@ -12,6 +12,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
+/// A topic to train with, and a sync of what is in it, seconds.
+const TRAIN_AROUND_S: f64 = 3.0;
+
 /// The file `plan.toml`, which says what its keys mean.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +30,7 @@ struct Profile {
     warm_up_s: f64,
     time_s: f64,
     fill_gb: f64,
+    train_s: f64,
 }
 
 /// Written out are the keys that make a figure another one.
@@ -86,6 +90,7 @@ pub(crate) struct Wanted {
     pub(crate) warm_up_s: Option<f64>,
     pub(crate) time_s: Option<f64>,
     pub(crate) fill_gb: Option<f64>,
+    pub(crate) train_s: Option<f64>,
     pub(crate) partitions_max: Option<usize>,
 }
 
@@ -95,6 +100,8 @@ pub(crate) struct Sizes {
     pub(crate) warm_up_s: f64,
     pub(crate) time_s: f64,
     pub(crate) fill_gb: f64,
+    /// Of the same load, before a broker that compiles while it runs is measured.
+    pub(crate) train_s: f64,
 }
 
 /// What is run.
@@ -148,6 +155,7 @@ impl PlanFile {
             warm_up_s: wanted.warm_up_s.unwrap_or(profile.warm_up_s),
             time_s: wanted.time_s.unwrap_or(profile.time_s),
             fill_gb: wanted.fill_gb.unwrap_or(profile.fill_gb),
+            train_s: wanted.train_s.unwrap_or(profile.train_s),
         };
         Ok(Plan { sizes, rounds: wanted.rounds.unwrap_or(profile.rounds), workloads, is_default })
     }
@@ -166,6 +174,11 @@ impl Workload {
         self.without.iter().find(|without| without.broker == contender.id).map(|without| without.why.as_str())
     }
 
+    /// Whether there is something to train with: nobody writes to an idle broker, and a catch-up reads what it reads once.
+    pub(crate) fn trains(&self) -> bool {
+        self.load.as_deref().is_some_and(|load| load != "catch_up.toml")
+    }
+
     /// What one run takes, roughly.
     fn seconds(&self, sizes: Sizes, contender: &Contender) -> f64 {
         let pace = contender.pace;
@@ -173,7 +186,8 @@ impl Workload {
         let is_tail = self.load.as_deref() == Some("tail.toml");
         let windows = self.windows.unwrap_or(if is_tail { 2 } else { 1 }) as f64;
         let measured = windows * (sizes.warm_up_s + self.warm_up_more_s + sizes.time_s);
-        pace.start_s + filled + measured + self.partitions as f64 * pace.partition_s
+        let trained = if contender.compiles && self.trains() { sizes.train_s + TRAIN_AROUND_S } else { 0.0 };
+        pace.start_s + filled + trained + measured + self.partitions as f64 * pace.partition_s
     }
 }
 
@@ -205,12 +219,12 @@ impl Plan {
     /// For people: each workload with its brokers, rounds and minutes, and the sum.
     pub(crate) fn text(&self, contenders: &[Contender]) -> String {
         let (steps, mut text, mut sum_s) = (self.steps(contenders), String::new(), 0.0);
-        let Sizes { warm_up_s, time_s, fill_gb } = self.sizes;
+        let Sizes { warm_up_s, time_s, fill_gb, train_s } = self.sizes;
         let labels: Vec<&str> = contenders.iter().map(|contender| contender.label).collect();
         let _ = writeln!(text, "brokers: {}", labels.join("; "));
         let _ = writeln!(
             text,
-            "windows of {time_s} s after {warm_up_s} s of warm-up; {fill_gb} GB where a topic is filled first\n"
+            "windows of {time_s} s after {warm_up_s} s of warm-up, a JVM after {train_s} s of training before; {fill_gb} GB where a topic is filled first\n"
         );
         for (at, workload) in self.workloads.iter().enumerate() {
             let own: Vec<Step> = steps.iter().copied().filter(|step| step.workload == at).collect();
@@ -273,7 +287,7 @@ mod tests {
 
     #[test]
     fn each_round_begins_with_another_broker() {
-        let (plan, contenders) = (file().plan(&wanted("default")).unwrap(), contenders());
+        let (plan, contenders) = (file().plan(&wanted("full")).unwrap(), contenders());
         let first = |round| plan.steps(&contenders).into_iter().find(|step| step.round == round);
         let begins: Vec<usize> = (0..2).filter_map(first).map(|step| step.contender).collect();
         assert_eq!(begins, [0, 1]);

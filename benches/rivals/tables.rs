@@ -32,6 +32,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) window: &'a str,
     /// What a topic holds where it is filled first, 10^9 bytes.
     pub(crate) fill_gb: f64,
+    /// How long a JVM had the same load before, seconds.
+    pub(crate) train_s: f64,
 }
 
 impl Section<'_> {
@@ -84,6 +86,14 @@ impl Section<'_> {
             conditions.push("closed loop: as much as the broker answers".to_owned());
         }
         conditions.push(setting.window.to_owned());
+        let trained = setting.contenders.iter().filter(|contender| contender.compiles);
+        let trained: Vec<&str> = trained.map(|contender| contender.label).collect();
+        if self.workload.trains() && !trained.is_empty() {
+            let (who, seconds) = (trained.join("; "), setting.train_s);
+            conditions.push(format!(
+                "{who}: {seconds} s of this load into another topic before, since a JVM compiles what it runs"
+            ));
+        }
         conditions.extend(first.map(|outcome| outcome.page_cache.clone()));
         conditions
     }
@@ -297,6 +307,7 @@ mod tests {
             facts: &[],
             window: "windows of 6 s",
             fill_gb: 2.0,
+            train_s: 35.0,
         })
     }
 
@@ -310,6 +321,7 @@ mod tests {
         let row = "| acknowledged | 100 records/s (100, 300) | 50.0 records/s (50.0, 100) | 2.00 |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("- 16 partitions\n- closed loop"), "{text}");
+        assert!(text.contains("- Kafka: 35 s of this load into another topic before"), "{text}");
     }
 
     #[test]
