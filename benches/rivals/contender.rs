@@ -24,7 +24,7 @@ pub(crate) struct Contender {
     /// Tells this build from others of the same program.
     pub(crate) build: String,
     pub(crate) pace: Pace,
-    /// It compiles while it runs: on one core it takes half a minute of a load until its rate is the one it keeps.
+    /// It compiles while it runs: on one core it takes most of a minute of a load until its rate is the one it keeps.
     pub(crate) compiles: bool,
 }
 
