@@ -1,7 +1,7 @@
 //! Brokers side by side: the same work for each, in turn, on the same directory and processors. `run` builds and starts it.
 //!
 //! `plan` says what is run, `contender` who, `measure` runs one of it, `work` looks whether all did the same, `kept` has
-//! what is done already, `tables` and `pages` show it.
+//! what is done already, `tables`, `plots` and `pages` show it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report of a bench is what it prints")]
 
 mod contender;
@@ -10,6 +10,7 @@ mod measure;
 mod outcome;
 mod pages;
 mod plan;
+mod plots;
 mod tables;
 mod work;
 
@@ -35,7 +36,7 @@ const REFERENCES: [&str; 3] = ["kafka", "kafka-sync", "thalweg"];
 /// The figure that a peak is.
 const PEAK: &str = "acknowledged";
 
-/// Runs brokers in turn and writes rivals.md, rivals.json and a page for each workload.
+/// Runs brokers in turn and writes rivals.md, rivals.json, plots of all workloads and a page for each.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How much: default ends within an hour, full does not.
@@ -134,6 +135,7 @@ fn main() -> io::Result<ExitCode> {
     let sections = course.sections(&done);
     let text = course.write(&sections)?;
     pages::write(&course.stage.loadgen, &course.output, &course.contenders, &sections)?;
+    plots::write(&course.output, &course.contenders, &sections)?;
     print!("{text}");
     // Where something is wrong with ours, or with anybody's work, nobody is to overlook it.
     let ours_cannot = done

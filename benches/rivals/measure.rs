@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use thalweg_benches::brokers::cpus::{Cpus, pinned};
-use thalweg_benches::brokers::disk::{forget, has_room, remove, remove_aside, set_aside};
+use thalweg_benches::brokers::disk::{forget, has_room, remove_aside, set_aside};
 use thalweg_benches::brokers::probe::{self, Asked, EARLIEST, LATEST};
 use thalweg_benches::brokers::process::Broker;
 
@@ -39,8 +39,9 @@ const FILL_RECORD_BYTES: f64 = 1024.0;
 const FILL_ROOM: f64 = 1.6;
 /// Partitions take room before anything is in them.
 const PARTITION_ROOM_BYTES: u64 = 192 << 10;
-/// With so many the next run would notice that they were removed.
-const PARTITIONS_MANY: usize = 500;
+/// What is removed, or dropped from the page cache, is free memory, and a virtual machine's host takes that back for half a minute:
+/// meanwhile everything stands still for 20-70 ms each two seconds (PERF.md). Nobody is measured so long.
+const REST: Duration = Duration::from_secs(40);
 /// A run that takes so much longer than its windows hangs. Kafka makes and opens thousands of partitions in minutes.
 const RUN_OVER: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -72,6 +73,17 @@ pub(crate) struct Task<'a> {
     pub(crate) result: &'a Path,
 }
 
+impl Task<'_> {
+    fn is_trained(&self) -> bool {
+        self.contender.compiles && self.workload.trains()
+    }
+
+    /// Before it is measured there is time for the machine to come to rest.
+    fn rests_anyway(&self) -> bool {
+        self.is_trained() || self.workload.fill
+    }
+}
+
 /// The command of a workload file.
 pub(crate) fn kind(loads: &Path, load: &str) -> io::Result<(Kind, String)> {
     let path = loads.join(load);
@@ -93,12 +105,19 @@ impl Stage {
         let fill_bytes = if task.workload.fill { self.sizes.fill_gb * 1e9 * FILL_ROOM } else { 0.0 };
         let room_bytes = fill_bytes as u64 + partitions as u64 * PARTITION_ROOM_BYTES;
         fs::create_dir_all(&self.directory)?;
-        if has_room(&self.directory, &task.workload.name, room_bytes).is_err() {
+        let directory = self.directory.join("broker");
+        if directory.exists() {
+            set_aside(&directory)?;
+        }
+        let is_short = has_room(&self.directory, &task.workload.name, room_bytes).is_err();
+        // Who is trained has time for it.
+        if is_short || task.rests_anyway() {
             remove_aside(&self.directory)?;
         }
         has_room(&self.directory, &task.workload.name, room_bytes)?;
-        let directory = self.directory.join("broker");
-        remove(&directory)?;
+        if is_short && !task.rests_anyway() {
+            std::thread::sleep(REST);
+        }
         fs::create_dir_all(&directory)?;
         let outcome = match self.measured(task, &directory) {
             Ok(outcome) => outcome,
@@ -109,8 +128,7 @@ impl Stage {
                 Outcome::cannot(format!("{error}{last}"))
             }
         };
-        let out_of_the_way = if partitions < PARTITIONS_MANY { remove } else { set_aside };
-        out_of_the_way(&directory)?;
+        set_aside(&directory)?;
         Ok(outcome)
     }
 
@@ -121,7 +139,11 @@ impl Stage {
 
     fn measured(&self, task: Task<'_>, directory: &Path) -> io::Result<Outcome> {
         let topic = Asked { topic: TOPIC.to_owned(), partition_end: task.workload.partitions };
-        let mut page_cache = self.forget(directory, &BTreeSet::new())?;
+        let mut page_cache = if task.rests_anyway() {
+            self.forget(directory, &BTreeSet::new())?
+        } else {
+            "nothing was removed or dropped from the page cache for 40 s, or while a JVM trained".to_owned()
+        };
         let mut broker = self.started(task, directory)?;
         if !task.workload.fill {
             self.train(task, &mut broker)?;
@@ -139,7 +161,11 @@ impl Stage {
             broker.stop()?;
             page_cache = self.forget(directory, &files)?;
             broker = self.started(task, directory)?;
-            self.train(task, &mut broker)?;
+            if task.is_trained() {
+                self.train(task, &mut broker)?;
+            } else {
+                std::thread::sleep(REST);
+            }
             broker.until(|| ends(self.port, &topic).map(drop))?;
         }
         let mut outcome = match &task.workload.load {
@@ -160,11 +186,7 @@ impl Stage {
     /// Gives a broker that compiles while it runs the load that it will have: as fast as it takes it where the load is measured by
     /// its rate, so that nothing waits at the end. What it wrote is synced, or the kernel would write it meanwhile.
     fn train(&self, task: Task<'_>, broker: &mut Broker) -> io::Result<()> {
-        let Some(load) =
-            task.workload.load.as_ref().filter(|_| task.contender.compiles && task.workload.trains())
-        else {
-            return Ok(());
-        };
+        let Some(load) = task.workload.load.as_ref().filter(|_| task.is_trained()) else { return Ok(()) };
         let (kind, _) = kind(&self.loads, load)?;
         let (name, load, flags) = match kind {
             Kind::Produce => ("produce", load.as_str(), task.workload.flags.as_slice()),

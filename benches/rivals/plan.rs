@@ -15,6 +15,9 @@ use std::path::Path;
 /// A topic to train with, and a sync of what is in it, seconds.
 const TRAIN_AROUND_S: f64 = 3.0;
 
+/// After a fill, of whoever is not trained.
+const REST_S: f64 = 40.0;
+
 /// The file `plan.toml`, which says what its keys mean.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,12 +185,13 @@ impl Workload {
     /// What one run takes, roughly.
     fn seconds(&self, sizes: Sizes, contender: &Contender) -> f64 {
         let pace = contender.pace;
+        let trained = if contender.compiles && self.trains() { sizes.train_s + TRAIN_AROUND_S } else { 0.0 };
+        let rest = if self.fill && trained == 0.0 { REST_S } else { 0.0 };
         let filled = if self.fill { sizes.fill_gb * pace.gb_s + pace.again_s } else { 0.0 };
         let is_tail = self.load.as_deref() == Some("tail.toml");
         let windows = self.windows.unwrap_or(if is_tail { 2 } else { 1 }) as f64;
         let measured = windows * (sizes.warm_up_s + self.warm_up_more_s + sizes.time_s);
-        let trained = if contender.compiles && self.trains() { sizes.train_s + TRAIN_AROUND_S } else { 0.0 };
-        pace.start_s + filled + trained + measured + self.partitions as f64 * pace.partition_s
+        pace.start_s + rest + filled + trained + measured + self.partitions as f64 * pace.partition_s
     }
 }
 

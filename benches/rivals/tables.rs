@@ -119,6 +119,11 @@ impl Section<'_> {
         self.by_round(contender, name).into_iter().map(|(_, value)| value).collect()
     }
 
+    /// The median of its rounds.
+    pub(crate) fn middle(&self, contender: usize, name: &str) -> Option<f64> {
+        Some(median(&self.values(contender, name))).filter(|median| median.is_finite())
+    }
+
     /// Values of the rounds that both have.
     fn same_rounds(&self, ours: usize, theirs: usize, name: &str) -> (Vec<f64>, Vec<f64>) {
         let theirs = self.by_round(theirs, name);
@@ -180,8 +185,7 @@ impl Section<'_> {
     pub(crate) fn json(&self, contenders: &[Contender]) -> Value {
         let brokers = contenders.iter().zip(&self.rounds).enumerate().map(|(at, (contender, rounds))| {
             let figures = self.names().into_iter().map(|(name, unit)| {
-                let values = self.values(at, &name);
-                let median = Some(median(&values)).filter(|median| median.is_finite());
+                let (median, values) = (self.middle(at, &name), self.values(at, &name));
                 json!({ "name": name, "unit": unit, "median": median, "rounds": values })
             });
             json!({
