@@ -8,11 +8,12 @@ use crate::batch::{BatchError, CheckRules, CheckedBatch, UNPACKED_BYTES_MAX, che
 use crate::io::{Disk, is_full, is_own_limit};
 use crate::log::{Admission, Verdict};
 use crate::units::{Offset, Timestamp};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a batch may unfold to without giving up the core: under a millisecond with the slowest codec.
 pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
@@ -20,8 +21,8 @@ pub(super) const UNFOLDED_AT_ONCE_MAX: usize = 128 << 10;
 const REMADE_AT_ONCE_MAX: usize = 32 << 10;
 /// Text unfolds tenfold, logs that repeat themselves fiftyfold: what unfolds to more than this is meant to.
 const UNPACKED_FACTOR: usize = 64;
-/// How often a disk that stays full is logged.
-const FULL_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// How often it is logged that batches are refused for the same reason.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// A place in the order of one log's appends; given up when dropped.
 struct Turn {
@@ -234,7 +235,9 @@ impl<D: Disk> Directory<D> {
     fn not_reserved(&self, log: &SharedLog, error: &io::Error) -> AppendError {
         let log_id = log.borrow().identity.log_id;
         if is_full(error) {
-            self.tell_full(error);
+            self.now_and_then(&self.full_told, || {
+                tracing::error!(%error, "the disk is full: batches are refused until there is room");
+            });
             return AppendError::Full { log_id };
         }
         let is_gone = log.borrow().is_detached;
@@ -244,18 +247,20 @@ impl<D: Disk> Directory<D> {
         match self.refuse_fault(log) {
             Err(refusal) => refusal.into(),
             Ok(()) => {
-                tracing::error!(%log_id, %error, "no blocks for a segment: the batch is refused");
+                self.now_and_then(&self.limit_told, || {
+                    tracing::error!(%log_id, %error, "no blocks for a segment: batches are refused that need some");
+                });
                 LogError::Offline { log_id, reason: format!("no blocks for its segment: {error}") }.into()
             }
         }
     }
 
-    /// Once in a while: every batch that is refused would fill what is left of the disk with lines.
-    fn tell_full(&self, error: &io::Error) {
+    /// Tells it once in a while: every batch that is refused would fill what is left of the disk with lines.
+    fn now_and_then(&self, told: &Cell<Option<Instant>>, tell: impl FnOnce()) {
         let now = self.disk.now();
-        if self.full_told.get().is_none_or(|told| now - told >= FULL_TOLD_EVERY) {
-            self.full_told.set(Some(now));
-            tracing::error!(%error, "the disk is full: batches are refused until there is room");
+        if told.get().is_none_or(|told| now - told >= REFUSALS_TOLD_EVERY) {
+            told.set(Some(now));
+            tell();
         }
     }
 

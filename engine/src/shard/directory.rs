@@ -203,6 +203,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(super) known_room: Cell<Option<KnownRoom>>,
     /// When it was last told that the disk is full.
     pub(super) full_told: Cell<Option<Instant>>,
+    /// The same of what the process may have open, or its memory.
+    pub(super) limit_told: Cell<Option<Instant>>,
     /// It stopped, and its logs here know it.
     pub(crate) is_fenced: Cell<bool>,
     /// The number that a segment of this shard was given last.

@@ -274,6 +274,7 @@ impl<D: Disk> Engine<D> {
                 read_ends: RefCell::default(),
                 known_room: Cell::default(),
                 full_told: Cell::default(),
+                limit_told: Cell::default(),
                 is_fenced: Cell::default(),
                 segment_number: Rc::clone(&segment_number),
             });
