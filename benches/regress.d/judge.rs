@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// The kind of machine in words, for the history.
     #[arg(long, default_value = "unknown machine")]
     machine: String,
+    /// A figure that is meant to be worse: told, and no failure. May be given several times.
+    #[arg(long)]
+    accepted: Vec<String>,
     /// Prints every figure, not only those that changed.
     #[arg(long)]
     all: bool,
@@ -82,8 +85,12 @@ fn merged(paths: &[PathBuf]) -> io::Result<Figures> {
 /// Prints the table and appends to the history; whether anything got worse.
 pub(crate) fn judge(options: &Options) -> io::Result<bool> {
     let (base, head) = (merged(&options.base)?, merged(&options.head)?);
-    let (text, worse) = table(&base, &head, options.all);
+    let (text, mut worse) = table(&base, &head, options.all);
     print!("{text}");
+    for name in worse.iter().filter(|name| options.accepted.contains(name)) {
+        println!("regress: {name} is worse, as a commit says it is meant to be");
+    }
+    worse.retain(|name| !options.accepted.contains(name));
     if let Some(path) = &options.history {
         append(path, options, &head, &worse)?;
     }
