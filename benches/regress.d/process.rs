@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Times as many records for processor time as for the counts.
     #[arg(long, default_value_t = 10)]
     cpu_scale: u64,
+    /// Without the life on the clock.
+    #[arg(long)]
+    without_cpu: bool,
     /// Where the figures go.
     #[arg(long)]
     pub(crate) output: PathBuf,
@@ -102,6 +105,9 @@ pub(crate) fn count(options: &Options) -> io::Result<Figures> {
         }
         Ok(())
     })?;
+    if options.without_cpu {
+        return Ok(figures);
+    }
     life(options, &options.broker, |broker, load| {
         let count = load.record_count * options.cpu_scale;
         let before = broker.done()?;
