@@ -239,7 +239,7 @@ impl Course {
         let load =
             workload.load.as_ref().map(|load| fs::read_to_string(self.stage.loads.join(load))).transpose()?;
         let Sizes { warm_up_s, time_s, fill_gb, train_s } = self.stage.sizes;
-        let is_trained = contender.compiles && workload.trains();
+        let is_trained = workload.trains(contender);
         Ok(json!({
             "workload": workload, "load": load, "records_per_s": records_per_s,
             "warm_up_s": warm_up_s, "time_s": time_s, "fill_gb": workload.fill.then_some(fill_gb), "train_s": is_trained.then_some(train_s),

@@ -6,7 +6,7 @@
 
 use crate::contender::Contender;
 use crate::outcome::{Kind, Outcome};
-use crate::plan::{Sizes, Workload};
+use crate::plan::{REST_S, Sizes, Workload};
 use crate::work;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -39,9 +39,6 @@ const FILL_RECORD_BYTES: f64 = 1024.0;
 const FILL_ROOM: f64 = 1.6;
 /// Partitions take room before anything is in them.
 const PARTITION_ROOM_BYTES: u64 = 192 << 10;
-/// What is removed, or dropped from the page cache, is free memory, and a virtual machine's host takes that back for half a minute:
-/// meanwhile everything stands still for 20-70 ms each two seconds (PERF.md). Nobody is measured so long.
-const REST: Duration = Duration::from_secs(40);
 /// A run that takes so much longer than its windows hangs. Kafka makes and opens thousands of partitions in minutes.
 const RUN_OVER: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -75,7 +72,7 @@ pub(crate) struct Task<'a> {
 
 impl Task<'_> {
     fn is_trained(&self) -> bool {
-        self.contender.compiles && self.workload.trains()
+        self.workload.trains(self.contender)
     }
 
     /// Before it is measured there is time for the machine to come to rest.
@@ -116,7 +113,7 @@ impl Stage {
         }
         has_room(&self.directory, &task.workload.name, room_bytes)?;
         if is_short && !task.rests_anyway() {
-            std::thread::sleep(REST);
+            std::thread::sleep(Duration::from_secs_f64(REST_S));
         }
         fs::create_dir_all(&directory)?;
         let outcome = match self.measured(task, &directory) {
@@ -142,7 +139,9 @@ impl Stage {
         let mut page_cache = if task.rests_anyway() {
             self.forget(directory, &BTreeSet::new())?
         } else {
-            "nothing was removed or dropped from the page cache for 40 s, or while a JVM trained".to_owned()
+            format!(
+                "nothing was removed or dropped from the page cache for {REST_S} s, or while a JVM trained"
+            )
         };
         let mut broker = self.started(task, directory)?;
         if !task.workload.fill {
@@ -164,7 +163,7 @@ impl Stage {
             if task.is_trained() {
                 self.train(task, &mut broker)?;
             } else {
-                std::thread::sleep(REST);
+                std::thread::sleep(Duration::from_secs_f64(REST_S));
             }
             broker.until(|| ends(self.port, &topic).map(drop))?;
         }

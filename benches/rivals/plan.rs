@@ -15,8 +15,9 @@ use std::path::Path;
 /// A topic to train with, and a sync of what is in it, seconds.
 const TRAIN_AROUND_S: f64 = 3.0;
 
-/// After a fill, of whoever is not trained.
-const REST_S: f64 = 40.0;
+/// What is removed, or dropped from the page cache, is free memory, and a virtual machine's host takes that back for half a minute:
+/// meanwhile everything stands still for 20-70 ms each two seconds (PERF.md). Nobody is measured so long, seconds.
+pub(crate) const REST_S: f64 = 40.0;
 
 /// The file `plan.toml`, which says what its keys mean.
 #[derive(Clone, Debug, Deserialize)]
@@ -177,15 +178,16 @@ impl Workload {
         self.without.iter().find(|without| without.broker == contender.id).map(|without| without.why.as_str())
     }
 
-    /// Whether there is something to train with: nobody writes to an idle broker, and a catch-up reads what it reads once.
-    pub(crate) fn trains(&self) -> bool {
-        self.load.as_deref().is_some_and(|load| load != "catch_up.toml")
+    /// Whether this broker compiles, and there is something to train it with: nobody writes to an idle broker, and a catch-up reads
+    /// what it reads once.
+    pub(crate) fn trains(&self, contender: &Contender) -> bool {
+        contender.compiles && self.load.as_deref().is_some_and(|load| load != "catch_up.toml")
     }
 
     /// What one run takes, roughly.
     fn seconds(&self, sizes: Sizes, contender: &Contender) -> f64 {
         let pace = contender.pace;
-        let trained = if contender.compiles && self.trains() { sizes.train_s + TRAIN_AROUND_S } else { 0.0 };
+        let trained = if self.trains(contender) { sizes.train_s + TRAIN_AROUND_S } else { 0.0 };
         let rest = if self.fill && trained == 0.0 { REST_S } else { 0.0 };
         let filled = if self.fill { sizes.fill_gb * pace.gb_s + pace.again_s } else { 0.0 };
         let is_tail = self.load.as_deref() == Some("tail.toml");

@@ -122,8 +122,8 @@ impl Image {
         let (least, most) = (values().copied().reduce(f64::min)?, values().copied().reduce(f64::max)?);
         let low = least.log10().floor();
         let high = most.log10().ceil().max(low + 1.0);
-        let x =
-            |value: f64| LEFT + (WIDTH - LEFT - RIGHT) * ((value.max(least).log10() - low) / (high - low));
+        let at_power = |power: f64| LEFT + (WIDTH - LEFT - RIGHT) * ((power - low) / (high - low));
+        let x = |value: f64| at_power(value.max(least).log10());
         let block_height = LABEL + ROW * contenders.len() as f64;
         let bottom = TITLE + LEGEND + block_height * blocks.len() as f64;
         let height = bottom + AXIS;
@@ -149,7 +149,7 @@ impl Image {
             at += 34.0 + label.chars().count() as f64 * LETTER;
         }
         for decade in low as i32..=high as i32 {
-            let (at, words) = (x_of_decade(low, high, decade), short(10_f64.powi(decade)));
+            let (at, words) = (at_power(f64::from(decade)), short(10_f64.powi(decade)));
             let _ = write!(
                 out,
                 "<path class=\"grid\" d=\"M{at:.1} {:.1}V{bottom:.1}\"/><text text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{words}</text>",
@@ -202,10 +202,6 @@ fn write_row(out: &mut String, contender: usize, y: f64, row: &[f64], x: impl Fn
     out.push_str(&mark(contender, x(first), y));
     let words: Vec<String> = row.iter().map(|value| short(*value)).collect();
     let _ = write!(out, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", x(last) + 9.0, y + 4.0, words.join(" "));
-}
-
-fn x_of_decade(low: f64, high: f64, decade: i32) -> f64 {
-    LEFT + (WIDTH - LEFT - RIGHT) * ((f64::from(decade) - low) / (high - low))
 }
 
 fn mark(contender: usize, x: f64, y: f64) -> String {

@@ -86,9 +86,9 @@ impl Section<'_> {
             conditions.push("closed loop: as much as the broker answers".to_owned());
         }
         conditions.push(setting.window.to_owned());
-        let trained = setting.contenders.iter().filter(|contender| contender.compiles);
+        let trained = setting.contenders.iter().filter(|contender| self.workload.trains(contender));
         let trained: Vec<&str> = trained.map(|contender| contender.label).collect();
-        if self.workload.trains() && !trained.is_empty() {
+        if !trained.is_empty() {
             let (who, seconds) = (trained.join("; "), setting.train_s);
             conditions.push(format!(
                 "{who}: {seconds} s of this load into another topic before, since a JVM compiles what it runs"
